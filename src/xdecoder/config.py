@@ -1,0 +1,329 @@
+"""What a model is made of: frozen, validated records, and `PRESETS`, the one table of named sizes.
+
+Nothing here imports torch. A configuration is written to `config.json` with `ModelConfig.to_dict` and read
+back with `ModelConfig.from_dict`, which refuses unknown and missing fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+_T = TypeVar("_T")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _require_positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        values: tuple[int, ...] = value if isinstance(value, tuple) else (value,)
+        _require(
+            all(v > 0 for v in values),
+            f"{type(config).__name__}.{name} must be positive, got {value}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocalNetConfig:
+    """FocalNet, section 2 of the FocalNet paper, as X-Decoder uses it.
+
+    Attributes:
+        block: "plain" (post-norm with layer scale; Focal-L) or "depthwise" (two more 3x3 depth-wise
+            convolutions a block; Focal-T).
+        widths: channels of the four stages.
+        depths: blocks of the four stages.
+        focal_levels: depth-wise context levels of every block.
+        focal_window: kernel of the first level; every further level adds 2.
+        mlp_ratio: hidden width of the feed-forward over the block's width.
+    """
+
+    kind: ClassVar[str] = "focalnet"
+    block: Literal["plain", "depthwise"]
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    focal_levels: int = 3
+    focal_window: int = 3
+    mlp_ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "widths", "depths", "focal_levels", "focal_window")
+        _require(self.focal_window % 2 == 1, f"focal_window must be odd, got {self.focal_window}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaViTConfig:
+    """DaViT: attention in windows and attention between channels, in turn.
+
+    Attributes:
+        widths: channels of the four stages.
+        depths: pairs of spatial and channel blocks of the four stages.
+        heads: attention heads of the spatial blocks.
+        groups: channel groups of the channel blocks.
+        window: side of the attention window, in tokens.
+        merge_kernel: kernel of the stride-2 convolution between stages (2 without padding, 3 with 1).
+        mlp_ratio: hidden width of the feed-forward over the block's width.
+    """
+
+    kind: ClassVar[str] = "davit"
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    heads: tuple[int, int, int, int]
+    groups: tuple[int, int, int, int]
+    window: int = 7
+    merge_kernel: Literal[2, 3] = 2
+    mlp_ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "widths", "depths", "heads", "groups", "window")
+        for name in ("heads", "groups"):
+            _require(
+                all(w % n == 0 for w, n in zip(self.widths, getattr(self, name), strict=True)),
+                f"DaViTConfig.{name} {getattr(self, name)} must divide widths {self.widths}",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelDecoderConfig:
+    """From the backbone's maps to multi-scale features and mask features.
+
+    Attributes:
+        kind: "fpn" (transformer encoder on the stride-32 map, then a feature pyramid; the published models)
+            or "deformable" (multi-scale deformable attention over strides 8 to 32).
+        width: channels of every level.
+        mask_width: channels of the mask features.
+        layers: encoder layers.
+        heads: attention heads of the encoder.
+        feedforward: hidden width of the encoder's feed-forward.
+    """
+
+    kind: Literal["fpn", "deformable"] = "fpn"
+    width: int = 512
+    mask_width: int = 512
+    layers: int = 6
+    heads: int = 8
+    feedforward: int = 2048
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "width", "mask_width", "layers", "heads", "feedforward")
+        _require(
+            self.width % self.heads == 0 and self.width % 4 == 0,
+            f"PixelDecoderConfig.width {self.width} must be a multiple of 4 and of heads {self.heads}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """The causal text encoder.
+
+    Attributes:
+        width: channels.
+        layers: residual blocks.
+        heads: attention heads.
+        context_length: longest text in tokens, start and end included.
+        vocabulary_size: rows of the token table.
+    """
+
+    width: int = 512
+    layers: int = 12
+    heads: int = 8
+    context_length: int = 77
+    vocabulary_size: int = 49408
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "width", "layers", "heads", "context_length", "vocabulary_size")
+        _require(
+            self.width % self.heads == 0,
+            f"TextConfig.width {self.width} must be a multiple of heads {self.heads}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """The generalized decoder.
+
+    Attributes:
+        width: channels of the queries, D.
+        queries: latent queries Q: Q - 1 object queries and, last, the global one.
+        layers: decoder layers; there is one more set of predictions than layers.
+        heads: attention heads.
+        feedforward: hidden width of the feed-forward.
+    """
+
+    width: int = 512
+    queries: int = 101
+    layers: int = 9
+    heads: int = 8
+    feedforward: int = 2048
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "width", "layers", "heads", "feedforward")
+        _require(self.queries >= 2, f"DecoderConfig.queries must be at least 2, got {self.queries}")
+        _require(
+            self.width % self.heads == 0 and self.width % 4 == 0,
+            f"DecoderConfig.width {self.width} must be a multiple of 4 and of heads {self.heads}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig:
+    """How outputs become results, section 6 of the published evaluation.
+
+    Attributes:
+        short_side: length, in pixels, that the image's shorter side is resized to.
+        long_side: the longer side is never more than this.
+        object_threshold: a panoptic query is kept above this class probability.
+        overlap_threshold: a panoptic segment is kept at this share of its own mask won, or more.
+        detections: instances kept an image.
+        caption_steps: tokens generated at the most.
+        resize_probabilities: resize class probabilities instead of mask logits to the image's size: what
+            the published program does where it was built for semantic segmentation alone.
+    """
+
+    short_side: int = 800
+    long_side: int = 1333
+    object_threshold: float = 0.8
+    overlap_threshold: float = 0.8
+    detections: int = 100
+    caption_steps: int = 50
+    resize_probabilities: bool = False
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "short_side", "long_side", "detections", "caption_steps")
+        _require(
+            self.long_side >= self.short_side,
+            f"long_side {self.long_side} must not be less than short_side {self.short_side}",
+        )
+        for name in ("object_threshold", "overlap_threshold"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"InferenceConfig.{name} must lie in [0, 1], got {value}")
+
+
+type_of_backbone = {c.kind: c for c in (FocalNetConfig, DaViTConfig)}
+BackboneConfig = FocalNetConfig | DaViTConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that decides what a model computes.
+
+    Attributes:
+        backbone: the image encoder.
+        pixel_decoder: multi-scale and mask features.
+        text: the text encoder.
+        decoder: the generalized decoder.
+        embed_width: width P of the space that images and texts share.
+        inference: defaults of inference; every verb can override them.
+        pixel_mean: per RGB channel, on the 0-255 scale.
+        pixel_std: per RGB channel, on the 0-255 scale.
+    """
+
+    backbone: BackboneConfig
+    pixel_decoder: PixelDecoderConfig = field(default_factory=PixelDecoderConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    embed_width: int = 512
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "embed_width", "pixel_std")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and dictionaries, ready for JSON."""
+        return {
+            **dataclasses.asdict(self),
+            "backbone": {"kind": self.backbone.kind, **dataclasses.asdict(self.backbone)},
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: a field is unknown, missing, of the wrong type or out of range.
+        """
+        return _build(cls, data, "config")
+
+
+def _build(cls: type[_T], data: object, where: str) -> _T:
+    """A dataclass from plain data, strictly."""
+    _require(isinstance(data, dict), f"{where}: expected an object of fields, got {data!r}")
+    values = typing.cast("dict[str, Any]", data)
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(typing.cast("Any", cls))}
+    unknown = sorted(set(values) - set(fields))
+    _require(not unknown, f"{where}: unknown field(s) {', '.join(unknown)}; known are {', '.join(fields)}")
+    missing = sorted(
+        name
+        for name, f in fields.items()
+        if name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    )
+    _require(not missing, f"{where}: missing field(s) {', '.join(missing)}")
+    return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:  # the backbone: its "kind" says which
+        kind: str = value.get("kind", "") if isinstance(value, dict) else ""
+        _require(
+            kind in type_of_backbone, f"{where}.kind must be one of {sorted(type_of_backbone)}, got {kind!r}"
+        )
+        return _build(type_of_backbone[kind], {k: v for k, v in value.items() if k != "kind"}, where)
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast("type[Any]", hint), value, where)
+    if origin is Literal:
+        options = typing.get_args(hint)
+        _require(value in options, f"{where} must be one of {list(options)}, got {value!r}")
+        return value
+    if origin is tuple:
+        items = typing.get_args(hint)
+        _require(
+            isinstance(value, (list, tuple)) and len(value) == len(items),
+            f"{where} must be a list of {len(items)} values, got {value!r}",
+        )
+        return tuple(_convert(h, v, where) for h, v in zip(items, value, strict=True))
+    accepted = (int, float) if hint is float else (hint,)
+    _require(
+        isinstance(value, accepted) and (hint is bool or not isinstance(value, bool)),
+        f"{where} must be {hint.__name__}, got {value!r}",
+    )
+    return hint(value)
+
+
+def _davit(width: int, merge_kernel: Literal[2, 3]) -> ModelConfig:
+    heads = (width // 32, width // 16, width // 8, width // 4)
+    return ModelConfig(
+        backbone=DaViTConfig(
+            widths=(width, 2 * width, 4 * width, 8 * width),
+            depths=(1, 1, 9, 1),
+            heads=heads,
+            groups=heads,
+            merge_kernel=merge_kernel,
+        ),
+        decoder=DecoderConfig(queries=201),
+    )
+
+
+_FOCAL_L = FocalNetConfig(block="plain", widths=(192, 384, 768, 1536), depths=(2, 2, 18, 2), focal_levels=4)
+
+PRESETS: dict[str, ModelConfig] = {
+    "focal-t": ModelConfig(
+        backbone=FocalNetConfig(block="depthwise", widths=(96, 192, 384, 768), depths=(2, 2, 6, 2)),
+        decoder=DecoderConfig(queries=101),
+    ),
+    "focal-l": ModelConfig(backbone=_FOCAL_L, decoder=DecoderConfig(queries=201)),
+    "focal-l-oq101": ModelConfig(backbone=_FOCAL_L, decoder=DecoderConfig(queries=101)),
+    "davit-d3": _davit(128, 2),
+    "davit-d5": _davit(256, 3),
+}
