@@ -143,6 +143,16 @@ class TextConfig:
             f"TextConfig.width {self.width} must be a multiple of heads {self.heads}",
         )
 
+    @property
+    def start_id(self) -> int:
+        """The start token: the last but one of the vocabulary, as in CLIP's."""
+        return self.vocabulary_size - 2
+
+    @property
+    def end_id(self) -> int:
+        """The end token, which also pads: the last of the vocabulary, as in CLIP's."""
+        return self.vocabulary_size - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
@@ -235,6 +245,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require_positive(self, "embed_width", "pixel_std")
+        _require(
+            self.embed_width == self.decoder.width,
+            f"embed_width {self.embed_width} must equal decoder.width {self.decoder.width}: text features "
+            "enter the decoder as queries",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and dictionaries, ready for JSON."""

@@ -1,0 +1,95 @@
+"""X-Decoder: the parts joined, as in figure 2 of the paper."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xdecoder.config import DaViTConfig, ModelConfig
+from xdecoder.networks.davit import DaViT
+from xdecoder.networks.decoder import Decoder, Memory
+from xdecoder.networks.deformable import DeformablePixelDecoder
+from xdecoder.networks.focalnet import FocalNet
+from xdecoder.networks.mask_features import Folded, MaskFeatures, Plain
+from xdecoder.networks.pixel_decoder import FPNPixelDecoder
+from xdecoder.networks.text_encoder import TextEncoder
+
+STRIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFeatures:
+    """One encoding of a batch of images, which serves every task.
+
+    Attributes:
+        memory: what the decoder's queries attend to.
+        mask_features: what mask embeddings are multiplied with.
+        backbone_embeddings: average-pooled res5, projected, (B, P), not normalised: retrieval's second score.
+    """
+
+    memory: Memory
+    mask_features: MaskFeatures
+    backbone_embeddings: Float[Tensor, "B P"]
+
+
+class XDecoder(nn.Module):
+    """The generalized decoding model.
+
+    The parts are used one by one: `encode_images`, then the streams of `decoder` (latent queries, phrases,
+    texts), then its heads. `xdecoder.tasks` says which task takes which.
+
+    Args:
+        config: all sizes.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        backbone = config.backbone
+        self.backbone = DaViT(backbone) if isinstance(backbone, DaViTConfig) else FocalNet(backbone)
+        self.backbone_projection = nn.Parameter(torch.empty(backbone.widths[3], config.embed_width))
+        nn.init.trunc_normal_(self.backbone_projection, std=0.02)
+        pixel_decoder = FPNPixelDecoder if config.pixel_decoder.kind == "fpn" else DeformablePixelDecoder
+        self.pixel_decoder = pixel_decoder(config.pixel_decoder, backbone.widths)
+        self.text_encoder = TextEncoder(config.text, config.embed_width)
+        self.decoder = Decoder(
+            config.decoder,
+            feature_width=config.pixel_decoder.width,
+            mask_width=config.pixel_decoder.mask_width,
+            embed_width=config.embed_width,
+            context_length=config.text.context_length,
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> ImageFeatures:
+        """Encode normalised images, zero-padded at the right and bottom to multiples of 32."""
+        height, width = images.shape[-2:]
+        if height % STRIDE or width % STRIDE:
+            raise ValueError(f"images must be padded to multiples of {STRIDE}, got {height}x{width}")
+        maps = self.backbone(images)
+        features = self.pixel_decoder(maps)
+        folding = Folded if not torch.is_grad_enabled() else Plain
+        mask_features = folding(features.stride4, self.pixel_decoder.mask_features)
+        return ImageFeatures(
+            memory=self.decoder.remember(
+                features.levels,
+                tuple(mask_features.resized((f.shape[-2], f.shape[-1])) for f in features.levels),
+            ),
+            mask_features=mask_features,
+            backbone_embeddings=maps[3].mean((2, 3)) @ self.backbone_projection,
+        )
+
+    def class_logits(
+        self, embeddings: Float[Tensor, "B Q P"], texts: Float[Tensor, "K P"]
+    ) -> Float[Tensor, "B Q K"]:
+        """Scaled cosine of semantic embeddings and text embeddings."""
+        return self.logit_scale.exp() * normalize(embeddings) @ normalize(texts).T
+
+
+def normalize(x: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch P"]:
+    """Divide by the norm plus 1e-7, the published program's way."""
+    return x / (x.norm(dim=-1, keepdim=True) + 1e-7)

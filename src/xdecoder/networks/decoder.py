@@ -1,0 +1,380 @@
+"""The generalized decoder: latent and text queries over one image (section 3 of the paper).
+
+Shapes: B images, Q latent queries of which the last is the global one, N cells of a level, L tokens, D width,
+P joint embedding width, M mask width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from xdecoder.config import DecoderConfig
+from xdecoder.networks.attention import Attention, KeyValueCache
+from xdecoder.networks.positions import sine_positions
+from xdecoder.networks.queries import Kind, visibility
+
+LEVELS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What the queries attend to in a batch of images.
+
+    Attributes:
+        sources: per level, strides 32, 16, 8: features + level embedding, (B, N, D): attention's values.
+        placed: per level: sources + sine positions: attention's keys.
+        mask_features: per level: mask features at the level's own resolution, (B, M, N), without gradient.
+        sizes: per level: height and width; height · width = N.
+    """
+
+    sources: tuple[Float[Tensor, "B _ D"], ...]
+    placed: tuple[Float[Tensor, "B _ D"], ...]
+    mask_features: tuple[Float[Tensor, "B M _"], ...]
+    sizes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """One set of predictions.
+
+    Attributes:
+        embeddings: semantic embedding of each query, (B, Q, P).
+        masks: mask embedding of each query, (B, Q, M); mask logits are its products with the mask features.
+    """
+
+    embeddings: Float[Tensor, "B Q P"]
+    masks: Float[Tensor, "B Q M"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentStates:
+    """What the latent queries hold.
+
+    Attributes:
+        states: normed queries before the first layer and after each one, (B, Q, D), the last row being the
+            recomputed global token.
+        keys: per layer, the self-attention keys of the latent queries, which texts read; empty if not kept.
+        values: per layer, likewise.
+    """
+
+    states: tuple[Float[Tensor, "B Q D"], ...]
+    keys: tuple[Float[Tensor, "B heads Q head"], ...] = ()
+    values: tuple[Float[Tensor, "B heads Q head"], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a text needs of an image to be read along with it, computed once for all its tokens.
+
+    Attributes:
+        cross_keys: per layer, keys of the image, (B, heads, N, head).
+        cross_values: per layer, values of the image.
+        visible: per layer, the cells that the text may look at, (B, 1, 1, N); None for all.
+        cache: self-attention keys and values: the latent queries' first, then the tokens' so far.
+    """
+
+    cross_keys: tuple[Tensor, ...]
+    cross_values: tuple[Tensor, ...]
+    visible: tuple[Bool[Tensor, "B 1 1 _"] | None, ...]
+    cache: KeyValueCache
+
+    def repeat(self, times: int) -> Reading:
+        """Every image `times` times over, for as many texts on each."""
+
+        def rows(x: Tensor) -> Tensor:
+            return x.repeat_interleave(times, dim=0)
+
+        batch = self.cross_keys[0].shape[0]
+        self.cache.reorder(torch.arange(batch, device=self.cross_keys[0].device).repeat_interleave(times))
+        return Reading(
+            cross_keys=tuple(rows(k) for k in self.cross_keys),
+            cross_values=tuple(rows(v) for v in self.cross_values),
+            visible=tuple(None if v is None else rows(v) for v in self.visible),
+            cache=self.cache,
+        )
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a ReLU between."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(width, hidden)
+        self.linear2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+        return self.linear2(F.relu(self.linear1(x)))
+
+
+class DecoderLayer(nn.Module):
+    """Cross-attention to the image, self-attention among queries, feed-forward; post-norm."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.cross_attention = Attention(config.width, config.heads)
+        self.cross_norm = nn.LayerNorm(config.width)
+        self.self_attention = Attention(config.width, config.heads)
+        self.self_norm = nn.LayerNorm(config.width)
+        self.feedforward = FeedForward(config.width, config.feedforward)
+        self.feedforward_norm = nn.LayerNorm(config.width)
+
+    def look(
+        self, x: Tensor, positions: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
+    ) -> Float[Tensor, "B L D"]:
+        """Cross-attention to projected keys and values of the image."""
+        attention = self.cross_attention
+        return self.cross_norm(x + attention.attend(attention.queries(x + positions), keys, values, visible))
+
+    def mix(
+        self, x: Tensor, positions: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
+    ) -> Float[Tensor, "B L D"]:
+        """Self-attention to projected keys and values, then the feed-forward."""
+        attention = self.self_attention
+        mixed = attention.attend(attention.queries(x + positions), keys, values, visible)
+        x = self.self_norm(x + mixed)
+        return self.feedforward_norm(x + self.feedforward(x))
+
+
+class Decoder(nn.Module):
+    """Latent queries, referring queries and texts over an image's memory.
+
+    Args:
+        config: sizes.
+        feature_width: channels of the pixel decoder's levels.
+        mask_width: channels M of the mask features.
+        embed_width: width P of the space that images and texts share.
+        context_length: longest text in tokens.
+    """
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        *,
+        feature_width: int,
+        mask_width: int,
+        embed_width: int,
+        context_length: int,
+    ) -> None:
+        super().__init__()
+        D = config.width
+        self.config = config
+        self.query_features = nn.Parameter(torch.randn(config.queries, D))
+        self.query_positions = nn.Parameter(torch.randn(config.queries, D))
+        self.level_embedding = nn.Parameter(torch.randn(LEVELS, D))
+        self.input_projections = nn.ModuleList(
+            nn.Conv2d(feature_width, D, 1) for _ in range(LEVELS if feature_width != D else 0)
+        )
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(D)
+        self.class_projection = nn.Parameter(torch.empty(D, embed_width))
+        self.mask_mlp = nn.ModuleList(nn.Linear(D, width) for width in (D, D, mask_width))
+        self.caption_projection = nn.Parameter(torch.empty(D, embed_width))
+        self.caption_positions = nn.Parameter(torch.empty(context_length, D))
+        for parameter in (self.class_projection, self.caption_projection, self.caption_positions):
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+    # The image
+
+    def remember(self, levels: tuple[Tensor, ...], mask_features: tuple[Tensor, ...]) -> Memory:
+        """Prepare a batch of images for any number of queries.
+
+        Args:
+            levels: the pixel decoder's features at strides 32, 16, 8, (B, C, H, W).
+            mask_features: mask features resized to each level, (B, M, H, W).
+        """
+        sources: list[Tensor] = []
+        placed: list[Tensor] = []
+        for index, features in enumerate(levels):
+            projected = self.input_projections[index](features) if self.input_projections else features
+            source = projected.flatten(2).transpose(1, 2) + self.level_embedding[index]
+            height, width = features.shape[-2:]
+            positions = sine_positions(height, width, source.shape[-1], source.device, source.dtype)
+            sources.append(source)
+            placed.append(source + positions.flatten(0, 1))
+        return Memory(
+            sources=tuple(sources),
+            placed=tuple(placed),
+            mask_features=tuple(m.detach().flatten(2) for m in mask_features),
+            sizes=tuple((f.shape[-2], f.shape[-1]) for f in levels),
+        )
+
+    # The three streams (see queries.py)
+
+    def decode_latents(self, memory: Memory, *, keep: bool = False) -> LatentStates:
+        """Decode the latent queries: object queries and the global one.
+
+        Args:
+            memory: the images.
+            keep: keep the self-attention keys and values of every layer, for texts to read.
+        """
+        B, Q = memory.sources[0].shape[0], self.config.queries
+        positions = self.query_positions
+        x = self.query_features.expand(B, -1, -1)
+        kinds = {Kind.OBJECT: Q - 1, Kind.GLOBAL: 1}
+        visible = visibility(kinds, kinds, x.device)
+        states: list[Tensor] = []
+        all_keys: list[Tensor] = []
+        all_values: list[Tensor] = []
+        for index, layer in enumerate(self._layers()):
+            states.append(self._with_global_token(self.norm(x)))
+            inside = self._inside(states[-1], memory, index % LEVELS)
+            x = layer.look(x, positions, *self._project(layer, memory, index), _open_empty(inside)[:, None])
+            keys = layer.self_attention.keys(x + positions)
+            values = layer.self_attention.values(x)
+            if keep:
+                all_keys.append(keys)
+                all_values.append(values)
+            x = layer.mix(x, positions, keys, values, visible)
+        states.append(self._with_global_token(self.norm(x)))
+        return LatentStates(states=tuple(states), keys=tuple(all_keys), values=tuple(all_values))
+
+    def decode_phrases(
+        self, memory: Memory, phrases: Float[Tensor, "B L D"], valid: Bool[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B Q D"], ...]:
+        """Decode copies of the object queries together with the tokens of phrases (referring segmentation).
+
+        Args:
+            memory: one image for each row of `phrases`, or one image for all.
+            phrases: all phrases' token features, start and end tokens included, one after the other.
+            valid: False for padding, which is not seen.
+
+        Returns:
+            Normed copies, (B, Q - 1, D), before the first layer and after each one.
+        """
+        B, copies = phrases.shape[0], self.config.queries - 1
+        query_positions = self.query_positions[:-1]
+        positions = torch.cat((query_positions.expand(B, -1, -1), phrases), dim=1)
+        x = self.query_features[:-1].expand(B, -1, -1)
+        tokens = phrases
+        seen = torch.cat((valid.new_ones(B, copies), valid), dim=1)[:, None, None]
+        states: list[Tensor] = []
+        for index, layer in enumerate(self._layers()):
+            states.append(self.norm(x))
+            inside = self._inside(states[-1], memory, index % LEVELS)
+            inside[:, 0] = True  # the published program frees this row where the global query was meant
+            keys, values = self._project(layer, memory, index)
+            x = layer.look(x, query_positions, keys, values, _open_empty(inside)[:, None])
+            both = torch.cat((x, tokens), dim=1)
+            keys = layer.self_attention.keys(both + positions)
+            both = layer.mix(both, positions, keys, layer.self_attention.values(both), seen)
+            x, tokens = both[:, :copies], both[:, copies:]
+        states.append(self.norm(x))
+        return tuple(states)
+
+    def open_reading(
+        self,
+        memory: Memory,
+        latents: LatentStates,
+        *,
+        capacity: int,
+        regions: tuple[Bool[Tensor, "B H W"], ...] | None = None,
+    ) -> Reading:
+        """Prepare to read texts along with images.
+
+        Args:
+            memory: the images.
+            latents: their latent queries, decoded with `keep=True`.
+            capacity: tokens to be read at the most.
+            regions: per level, the cells that the texts may look at; all where None.
+        """
+        if not latents.keys:
+            raise ValueError("decode_latents(memory, keep=True) first: texts read the latent queries' keys")
+        projected = [self._project(layer, memory, i) for i, layer in enumerate(self._layers())]
+        cache = KeyValueCache(self.config.layers, self.config.queries + capacity)
+        for index, (keys, values) in enumerate(zip(latents.keys, latents.values, strict=True)):
+            cache.append(index, keys, values)
+        cache.advance(self.config.queries)
+        return Reading(
+            cross_keys=tuple(keys for keys, _ in projected),
+            cross_values=tuple(values for _, values in projected),
+            visible=tuple(
+                None if regions is None else regions[i % LEVELS].flatten(1)[:, None, None]
+                for i in range(self.config.layers)
+            ),
+            cache=cache,
+        )
+
+    def read(
+        self, reading: Reading, tokens: Float[Tensor, "B L D"], *, kind: Kind
+    ) -> tuple[Float[Tensor, "B L D"], ...]:
+        """Read the next tokens of texts along with images.
+
+        Args:
+            reading: from `open_reading`; it takes the tokens in.
+            tokens: the text encoder's token features.
+            kind: captions (each token sees earlier ones) or questions (all given at once).
+
+        Returns:
+            Normed states of these tokens, (B, L, D), after each layer.
+        """
+        cache, L = reading.cache, tokens.shape[1]
+        earlier = cache.length - self.config.queries
+        positions = tokens + self.caption_positions[earlier : earlier + L]
+        columns = {Kind.OBJECT: self.config.queries - 1, Kind.GLOBAL: 1, kind: earlier + L}
+        visible = visibility({kind: L}, columns, tokens.device)
+        x = tokens
+        states: list[Tensor] = []
+        for index, layer in enumerate(self._layers()):
+            keys, values = reading.cross_keys[index], reading.cross_values[index]
+            x = layer.look(x, positions, keys, values, reading.visible[index])
+            keys, values = cache.append(
+                index, layer.self_attention.keys(x + positions), layer.self_attention.values(x)
+            )
+            x = layer.mix(x, positions, keys, values, visible)
+            states.append(self.norm(x))
+        cache.advance(L)
+        return tuple(states)
+
+    # The heads
+
+    def heads(self, states: Float[Tensor, "B Q D"]) -> Heads:
+        """Semantic and mask embeddings of normed queries."""
+        return Heads(embeddings=states @ self.class_projection, masks=self._mask_embeddings(states))
+
+    def caption_logits(
+        self, states: Float[Tensor, "B L D"], token_table: Float[Tensor, "V P"]
+    ) -> Float[Tensor, "B L V"]:
+        """Logits of the next token over the vocabulary."""
+        return states @ self.caption_projection @ token_table.T
+
+    def _layers(self) -> list[DecoderLayer]:
+        return cast("list[DecoderLayer]", list(self.layers))
+
+    def _project(self, layer: DecoderLayer, memory: Memory, index: int) -> tuple[Tensor, Tensor]:
+        level = index % LEVELS
+        attention = layer.cross_attention
+        return attention.keys(memory.placed[level]), attention.values(memory.sources[level])
+
+    def _mask_embeddings(self, states: Tensor) -> Float[Tensor, "B Q M"]:
+        first, second, last = self.mask_mlp
+        return last(F.relu(second(F.relu(first(states)))))
+
+    def _inside(self, states: Tensor, memory: Memory, level: int) -> Bool[Tensor, "B Q N"]:
+        """The cells of a level that each query's own mask covers.
+
+        The published program resizes the masks; resizing is linear, so here the mask features
+        were resized instead.
+        """
+        with torch.no_grad():
+            return self._mask_embeddings(states) @ memory.mask_features[level] >= 0
+
+    def _with_global_token(self, states: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q D"]:
+        """Replace the last row: the object queries averaged by their cosine to the global query."""
+        objects, whole = states[:, :-1], states[:, -1:]
+        cosine = _normalize(whole) @ _normalize(objects).transpose(1, 2)
+        return torch.cat((objects, cosine.softmax(-1) @ objects), dim=1)
+
+
+def _normalize(x: Tensor) -> Tensor:
+    return x / (x.norm(dim=-1, keepdim=True) + 1e-7)
+
+
+def _open_empty(visible: Bool[Tensor, "B Q N"]) -> Bool[Tensor, "B Q N"]:
+    """A row that sees nothing sees everything."""
+    return visible | ~visible.any(-1, keepdim=True)

@@ -1,0 +1,108 @@
+"""Mask features, plain or folded: two ways to the same mask logits.
+
+Mask logits are products of mask embeddings and mask features, which are a convolution of the pixel decoder's
+stride-4 map. Training needs every query's mask after every layer, so the features are computed (`Plain`).
+Inference needs few masks, and both steps are linear: the convolution is folded into the wanted queries' own
+kernels, and the resized features of the attention masks are convolved from resized shifted copies of the map,
+at the level's resolution (`Folded`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xdecoder.networks.resampling import bands, resize, resize_matrix
+
+_TILE = 32
+
+
+class MaskFeatures(ABC):
+    """The features that mask embeddings are multiplied with, of a batch of images."""
+
+    @abstractmethod
+    def resized(self, size: tuple[int, int]) -> Float[Tensor, "B M H W"]:
+        """The features, resized (bicubic, antialiased) to a level."""
+
+    @abstractmethod
+    def logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q H W"]:
+        """Mask logits at stride 4."""
+
+
+@final
+class Plain(MaskFeatures):
+    """Mask features as such.
+
+    Args:
+        stride4: the pixel decoder's stride-4 map, (B, C, H/4, W/4).
+        convolution: its mask-feature convolution, C to M channels.
+    """
+
+    def __init__(self, stride4: Tensor, convolution: nn.Conv2d) -> None:
+        self.features = convolution(stride4)
+
+    def resized(self, size: tuple[int, int]) -> Float[Tensor, "B M H W"]:
+        return resize(self.features, size)
+
+    def logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q H W"]:
+        return torch.einsum("bqm,bmhw->bqhw", embeddings, self.features)
+
+
+@final
+class Folded(MaskFeatures):
+    """Mask features never computed.
+
+    Args:
+        stride4: the pixel decoder's stride-4 map, (B, C, H/4, W/4).
+        convolution: its mask-feature convolution, C to M channels.
+    """
+
+    def __init__(self, stride4: Tensor, convolution: nn.Conv2d) -> None:
+        self.stride4 = stride4
+        self.convolution = convolution
+
+    def resized(self, size: tuple[int, int]) -> Float[Tensor, "B M H W"]:
+        weight, bias = self.convolution.weight, self.convolution.bias
+        x = self.stride4.permute(0, 2, 3, 1)
+        B, H, W, C = x.shape
+        kernel = weight.shape[-1]
+        patches = weight.permute(2, 3, 1, 0).flatten(0, 2)  # (kernel · kernel · C, M)
+        result = x.new_empty(B, *size, weight.shape[0])
+        row_bands = bands(_shifted(H, size[0], kernel), kernel * _TILE, dtype=x.dtype, device=x.device)
+        column_bands = bands(_shifted(W, size[1], kernel), kernel * _TILE, dtype=x.dtype, device=x.device)
+        for row in row_bands:
+            strip = row.matrix @ x[:, row.columns].flatten(2)
+            strip = strip.unflatten(-1, (W, C))
+            rows = slice(row.rows.start // kernel, row.rows.stop // kernel)
+            for column in column_bands:
+                tile = column.matrix @ strip[:, :, column.columns]
+                tile = tile.unflatten(2, (-1, kernel)).unflatten(1, (-1, kernel)).transpose(2, 3)
+                columns = slice(column.rows.start // kernel, column.rows.stop // kernel)
+                result[:, rows, columns] = F.linear(tile.flatten(3), patches.T, bias)
+        return result.permute(0, 3, 1, 2)
+
+    def logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q H W"]:
+        weight, bias = self.convolution.weight, self.convolution.bias
+        assert bias is not None
+        padding = weight.shape[-1] // 2
+        masks: list[Tensor] = []
+        for image, wanted in zip(self.stride4, embeddings, strict=True):
+            kernels = (wanted @ weight.flatten(1)).unflatten(1, weight.shape[1:])
+            masks.append(F.conv2d(image[None], kernels, wanted @ bias, padding=padding)[0])
+        return torch.stack(masks)
+
+
+def _shifted(length: int, new_length: int, kernel: int) -> Float[Tensor, "rows length"]:
+    """The matrix that resizes `kernel` shifted copies of an axis, interleaved: row i · kernel + k is cell i of
+    the copy moved by k - kernel // 2, with zeros coming in at the ends as in a padded convolution.
+    """
+    matrix = resize_matrix(length, new_length)
+    reach = kernel // 2
+    padded = F.pad(matrix, (reach, reach))
+    copies = [padded[:, 2 * reach - k : 2 * reach - k + length] for k in range(kernel)]
+    return torch.stack(copies, dim=1).flatten(0, 1)

@@ -1,0 +1,97 @@
+"""The default pixel decoder: a transformer encoder on the stride-32 map, then a feature pyramid."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xdecoder.config import PixelDecoderConfig
+from xdecoder.networks.attention import Attention
+from xdecoder.networks.features import PixelFeatures
+from xdecoder.networks.positions import sine_positions
+
+_GROUPS = 32
+
+
+class NormedConv2d(nn.Conv2d):
+    """A convolution without bias, then a group norm."""
+
+    def __init__(self, channels: int, width: int, kernel: int) -> None:
+        super().__init__(channels, width, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.GroupNorm(_GROUPS, width)
+
+    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
+        return self.norm(super().forward(input))
+
+
+class EncoderLayer(nn.Module):
+    """A post-norm transformer layer: self-attention with positions on queries and keys, feed-forward."""
+
+    def __init__(self, config: PixelDecoderConfig) -> None:
+        super().__init__()
+        self.self_attn = Attention(config.width, config.heads)
+        self.norm1 = nn.LayerNorm(config.width)
+        self.linear1 = nn.Linear(config.width, config.feedforward)
+        self.linear2 = nn.Linear(config.feedforward, config.width)
+        self.norm2 = nn.LayerNorm(config.width)
+
+    def forward(self, x: Float[Tensor, "B N C"], positions: Float[Tensor, "N C"]) -> Float[Tensor, "B N C"]:
+        placed = x + positions
+        attention = self.self_attn
+        mixed = attention.attend(attention.queries(placed), attention.keys(placed), attention.values(x))
+        x = self.norm1(x + mixed)
+        return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
+
+
+class Encoder(nn.Module):
+    """Transformer layers over one map."""
+
+    def __init__(self, config: PixelDecoderConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        height, width = x.shape[-2:]
+        positions = sine_positions(height, width, x.shape[1], x.device, x.dtype).flatten(0, 1)
+        y = x.flatten(2).transpose(1, 2)
+        for layer in self.layers:
+            y = layer(y, positions)
+        return y.transpose(1, 2).unflatten(-1, (height, width))
+
+
+class FPNPixelDecoder(nn.Module):
+    """Backbone maps to features at strides 32, 16, 8 and 4.
+
+    Args:
+        config: sizes; parameter names are those of the published checkpoints.
+        backbone_widths: channels of res2..res5.
+    """
+
+    def __init__(self, config: PixelDecoderConfig, backbone_widths: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        width = config.width
+        self.input_proj = nn.Conv2d(backbone_widths[3], width, 1)
+        self.transformer = nn.ModuleDict({"encoder": Encoder(config)})
+        self.adapter_1, self.adapter_2, self.adapter_3 = (
+            NormedConv2d(channels, width, 1) for channels in backbone_widths[:3]
+        )
+        self.layer_1, self.layer_2, self.layer_3, self.layer_4 = (
+            NormedConv2d(width, width, 3) for _ in range(4)
+        )
+        self.mask_features = nn.Conv2d(width, config.mask_width, 3, padding=1)
+
+    def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> PixelFeatures:
+        """Features of the maps res2, res3, res4, res5."""
+        y = self.transformer["encoder"](self.input_proj(maps[3]))
+        y = F.relu(self.layer_4(y))
+        pyramid = [y]
+        for adapter, layer, finer in (
+            (self.adapter_3, self.layer_3, maps[2]),
+            (self.adapter_2, self.layer_2, maps[1]),
+            (self.adapter_1, self.layer_1, maps[0]),
+        ):
+            lateral = adapter(finer)
+            y = F.relu(layer(lateral + F.interpolate(y, size=lateral.shape[-2:], mode="nearest")))
+            pyramid.append(y)
+        return PixelFeatures(levels=(pyramid[0], pyramid[1], pyramid[2]), stride4=pyramid[3])

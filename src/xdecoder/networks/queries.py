@@ -1,0 +1,70 @@
+"""Who sees whom: the one table of self-attention in the generalized decoder (figure 3 of the paper).
+
+The table falls apart into streams that can be computed one after the other, exactly:
+
+- the latent queries (object and global) see no other kind, so they are decoded first and once an image;
+- texts read along (captions, questions) see the latent queries' keys and values, layer by layer;
+- referring (copied object queries and phrase tokens) sees only itself.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+
+class Kind(Enum):
+    """The kinds of queries."""
+
+    OBJECT = "object queries"
+    GLOBAL = "global query"
+    CAPTION = "caption tokens"
+    QUESTION = "question tokens"
+    COPY = "copied object queries"
+    PHRASE = "phrase tokens"
+
+
+class Sight(Enum):
+    """What a row sees of a kind of columns."""
+
+    ALL = "all"
+    EARLIER = "itself and earlier"
+    NOTHING = "nothing"
+
+
+_SIGHTS = {"+": Sight.ALL, "<": Sight.EARLIER, ".": Sight.NOTHING}
+
+VISIBILITY: dict[Kind, dict[Kind, Sight]] = {
+    row: dict(zip(Kind, (_SIGHTS[mark] for mark in marks.split()), strict=True))
+    for row, marks in {
+        # rows       columns: object global caption question copy phrase
+        Kind.OBJECT: "           +      .      .       .      .     .   ",
+        Kind.GLOBAL: "           .      +      .       .      .     .   ",
+        Kind.CAPTION: "          +      +      <       .      .     .   ",
+        Kind.QUESTION: "         +      +      .       +      .     .   ",
+        Kind.COPY: "             .      .      .       .      +     +   ",
+        Kind.PHRASE: "           .      .      .       .      +     +   ",
+    }.items()
+}
+
+
+def visibility(rows: dict[Kind, int], columns: dict[Kind, int], device: torch.device | str) -> Tensor:
+    """The table written out: (rows, columns), True where a row sees a column.
+
+    Args:
+        rows: how many rows of each kind, in order.
+        columns: how many columns of each kind, in order. Where a kind has more columns than rows, its last
+            rows are meant (those before are earlier tokens).
+        device: where the mask is made.
+    """
+    blocks: list[Tensor] = []
+    for row, n in rows.items():
+        line: list[Tensor] = []
+        for column, m in columns.items():
+            block = torch.ones(n, m, dtype=torch.bool, device=device)
+            sight = VISIBILITY[row][column]
+            line.append(block.tril(m - n) if sight is Sight.EARLIER else block & (sight is Sight.ALL))
+        blocks.append(torch.cat(line, dim=1))
+    return torch.cat(blocks)
