@@ -1,0 +1,253 @@
+"""Pictures in: anything that holds one image becomes an array of 8-bit RGB, or an error that says why not."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union, cast
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    import torch
+
+ImageSource = Union[str, os.PathLike[str], bytes, Image.Image, np.ndarray, "torch.Tensor"]
+"""What `read_image` takes: one image as a path, a file's bytes, a PIL image, an array or a tensor."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
+"""The files that `find_images` looks for in folders."""
+
+MAX_PIXELS = 8192 * 8192
+"""Images over this many pixels are refused unless `max_pixels` says otherwise."""
+
+_WHITE = (255, 255, 255, 255)
+
+
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
+    """One image as 8-bit RGB, upright.
+
+    Files, bytes and PIL images: the EXIF rotation is applied; 16 bits are scaled to 8; grey, palette and CMYK
+    become RGB; transparent parts show white; of an animation, the first frame is taken (of an open PIL image,
+    the current one). The header is enough to refuse a picture over `max_pixels`: it is never decoded.
+
+    Arrays are H W 3 (RGB), H W 4 (composited on white), H W or H W 1 (grey); tensors are 3 H W (RGB) or
+    1 H W (grey), on any device. Both hold uint8, or floats in 0 to 1, which are scaled by 255 and rounded.
+    The result shares no memory with them.
+
+    Args:
+        source: the image; see `ImageSource`.
+        max_pixels: the most pixels an image may have. PIL has a limit of its own, 179 megapixels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: this is no image, or is damaged, empty or too large, or has another layout or type.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        return _read_stream(_existing_file(path), str(path), max_pixels)
+    if isinstance(source, bytes):
+        return _read_stream(source, f"image of {len(source)} bytes", max_pixels)
+    if isinstance(source, Image.Image):
+        return _from_pil(source, "PIL image", max_pixels)
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    torch = sys.modules.get("torch")  # who passes a tensor has imported torch
+    if torch is not None and isinstance(source, torch.Tensor):
+        return _from_tensor(source, max_pixels)
+    raise ValueError(
+        "expected one image as a path, bytes, PIL image, numpy array (H W 3) or torch tensor (3 H W); "
+        f"got {type(source).__name__}"
+    )
+
+
+def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The image files that paths name, sorted, each once.
+
+    Args:
+        paths: a file (whatever its suffix), a folder (searched with its subfolders for `IMAGE_SUFFIXES`;
+            names that start with a dot are passed over) or a glob ("shots/**/*.jpg", where "**" is any
+            number of folders), or several of them.
+
+    Raises:
+        FileNotFoundError: a path does not exist, or has no images.
+    """
+    found: set[Path] = set()
+    for item in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
+        path = Path(item)
+        if path.is_file():
+            found.add(path)
+            continue
+        if path.is_dir():
+            matches = _images_in(path)
+        elif any(c in str(path) for c in "*?["):
+            matches = _images_of_glob(path)
+        else:
+            raise FileNotFoundError(f"no such file or folder: {path}")
+        if not matches:
+            raise FileNotFoundError(f"no images in {path}; looked for {', '.join(IMAGE_SUFFIXES)}")
+        found.update(matches)
+    if not found:
+        raise FileNotFoundError("no images: name at least one file, folder or glob")
+    return sorted(found)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+
+
+def _images_of_glob(pattern: Path) -> list[Path]:
+    matches: list[Path] = []
+    for name in glob.glob(str(pattern), recursive=True):  # noqa: PTH207 (pathlib's would match hidden files)
+        path = Path(name)
+        if path.is_dir():
+            matches += _images_in(path)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            matches.append(path)
+    return matches
+
+
+def _existing_file(path: Path) -> Path:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected one image; find_images lists the images in a folder")
+    if not path.is_file():
+        hint = "; web addresses are not read: download the image first" if ":/" in str(path) else ""
+        raise FileNotFoundError(f"no such image file: {path}{hint}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes); fetch or write the file again")
+    return path
+
+
+def _read_stream(source: Path | bytes, name: str, max_pixels: int) -> UInt8[np.ndarray, "H W 3"]:
+    if source == b"":
+        raise ValueError("no image in 0 bytes; pass the whole content of an image file")
+    try:
+        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{name} is not an image that can be read; expected JPEG, PNG, WebP, BMP, GIF or TIFF"
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(
+            f"{name} is too large: {error} Shrink it first, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
+    except PermissionError:
+        raise
+    except Exception as error:
+        raise _damaged(name, error) from error
+    with opened as image:
+        return _from_pil(image, name, max_pixels)
+
+
+def _damaged(name: str, error: Exception) -> ValueError:
+    """Decoders raise whatever they please on damaged bytes; this is what the user gets."""
+    return ValueError(f"{name} is cut short or damaged ({error}); fetch or write the file again")
+
+
+def _from_pil(image: Image.Image, name: str, max_pixels: int) -> UInt8[np.ndarray, "H W 3"]:
+    _check_size(image.width, image.height, name, max_pixels)
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # decoders raise whatever they please on damaged bytes
+        raise ValueError(
+            f"{name} is cut short or damaged ({error}); fetch or write the file again"
+        ) from error
+    if upright.mode.startswith("I") or upright.mode == "F":
+        return _from_deep_grey(np.asarray(upright), name)
+    if upright.has_transparency_data:
+        layer = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer)
+    try:
+        return np.array(upright.convert("RGB"))
+    except ValueError as error:
+        raise ValueError(f"{name} has the mode {image.mode}, which PIL cannot turn into RGB") from error
+
+
+def _from_deep_grey(pixels: np.ndarray, name: str) -> UInt8[np.ndarray, "H W 3"]:
+    """Grey of more than 8 bits: integers are taken to be 16-bit, floats to be in 0 to 1."""
+    if np.issubdtype(pixels.dtype, np.floating):
+        return _grey_to_rgb(_from_unit_floats(pixels, name))
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0 or high > 65535:
+        raise ValueError(f"{name} has values from {low} to {high}; expected 8 or 16 bits (0 to 65535)")
+    return _grey_to_rgb(((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def _from_tensor(tensor: torch.Tensor, max_pixels: int) -> UInt8[np.ndarray, "H W 3"]:
+    shape = tuple(tensor.shape)
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        hint = ""
+        if len(shape) == 3 and shape[2] in (1, 3):
+            hint = "; it looks channel-last: use tensor.permute(2, 0, 1)"
+        elif len(shape) == 4:
+            hint = "; pass the images of a batch one by one, as a list"
+        raise ValueError(f"expected a tensor of shape 3 H W (RGB), got {_shape(shape)}{hint}")
+    values = tensor.detach().cpu()
+    pixels = (values.float() if values.is_floating_point() else values).numpy()
+    return _from_array(pixels.transpose(1, 2, 0), max_pixels, name="tensor")
+
+
+def _from_array(array: np.ndarray, max_pixels: int, name: str = "array") -> UInt8[np.ndarray, "H W 3"]:
+    shape = cast("tuple[int, ...]", array.shape)
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
+        hint = ""
+        if len(shape) == 3 and shape[0] in (1, 3, 4):
+            hint = "; it looks channel-first: use array.transpose(1, 2, 0)"
+        elif len(shape) == 4:
+            hint = "; pass the images of a batch one by one, as a list"
+        raise ValueError(f"expected an array of shape H W 3 (RGB), H W 4 or H W, got {_shape(shape)}{hint}")
+    _check_size(shape[1], shape[0], name, max_pixels)
+    if np.issubdtype(array.dtype, np.floating):
+        array = _from_unit_floats(array, name)
+    elif array.dtype != np.uint8:
+        raise ValueError(
+            f"{name} has values of type {array.dtype}; expected uint8 (0 to 255) or floats in 0 to 1. "
+            "Convert it first, 16 bits with (array // 257).astype('uint8')"
+        )
+    if array.ndim == 2:
+        return _grey_to_rgb(array)
+    if array.shape[2] == 1:
+        return _grey_to_rgb(array[:, :, 0])
+    if array.shape[2] == 4:
+        return _from_pil(Image.fromarray(np.ascontiguousarray(array)), name, max_pixels)
+    return np.array(array, order="C")
+
+
+def _from_unit_floats(values: np.ndarray, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):  # NaN fails both
+        raise ValueError(
+            f"{name} has floats from {low:.4g} to {high:.4g}; expected 0 to 1. For 0 to 255 convert to "
+            "uint8; undo a normalisation by mean and deviation"
+        )
+    return (values * 255 + 0.5).astype(np.uint8)
+
+
+def _grey_to_rgb(grey: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise ValueError(f"{name} is {width} x {height} pixels; expected at least 1 x 1")
+    if width * height > max_pixels:
+        raise ValueError(
+            f"{name} is {width} x {height} = {width * height:,} pixels, over the limit of {max_pixels:,}; "
+            "shrink it first, or raise the limit with max_pixels"
+        )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
