@@ -90,6 +90,36 @@ class DaViTConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HybridConfig:
+    """Batch-normalised residual convolutions first, focal modulation after: the bundled small model.
+
+    Attributes:
+        widths: channels of the four stages.
+        depths: blocks of the four stages.
+        convolutional_stages: stages, counted from the finest, that are residual convolutions; 1 to 4.
+        focal_levels: depth-wise context levels of the focal blocks.
+        focal_window: kernel of the first level; every further level adds 2.
+        mlp_ratio: hidden width of the focal blocks' feed-forward over the block's width.
+    """
+
+    kind: ClassVar[str] = "hybrid"
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    convolutional_stages: int = 2
+    focal_levels: int = 2
+    focal_window: int = 3
+    mlp_ratio: float = 2.0
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "widths", "depths", "focal_levels", "focal_window")
+        _require(self.widths[0] % 2 == 0, f"HybridConfig.widths[0] must be even, got {self.widths[0]}")
+        _require(
+            1 <= self.convolutional_stages <= 4,
+            f"convolutional_stages must be 1 to 4, got {self.convolutional_stages}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PixelDecoderConfig:
     """From the backbone's maps to multi-scale features and mask features.
 
@@ -215,8 +245,8 @@ class InferenceConfig:
             _require(0 <= value <= 1, f"InferenceConfig.{name} must lie in [0, 1], got {value}")
 
 
-type_of_backbone = {c.kind: c for c in (FocalNetConfig, DaViTConfig)}
-BackboneConfig = FocalNetConfig | DaViTConfig
+type_of_backbone = {c.kind: c for c in (FocalNetConfig, DaViTConfig, HybridConfig)}
+BackboneConfig = FocalNetConfig | DaViTConfig | HybridConfig
 
 
 @dataclass(frozen=True, kw_only=True)

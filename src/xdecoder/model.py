@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xdecoder.config import DaViTConfig, ModelConfig
+from xdecoder.config import BackboneConfig, DaViTConfig, FocalNetConfig, HybridConfig, ModelConfig
 from xdecoder.networks.davit import DaViT
 from xdecoder.networks.decoder import Decoder, Memory
 from xdecoder.networks.deformable import DeformablePixelDecoder
 from xdecoder.networks.focalnet import FocalNet
+from xdecoder.networks.hybrid import Hybrid
 from xdecoder.networks.mask_features import Folded, MaskFeatures, Plain
 from xdecoder.networks.pixel_decoder import FPNPixelDecoder
 from xdecoder.networks.text_encoder import TextEncoder
@@ -50,7 +51,7 @@ class XDecoder(nn.Module):
         super().__init__()
         self.config = config
         backbone = config.backbone
-        self.backbone = DaViT(backbone) if isinstance(backbone, DaViTConfig) else FocalNet(backbone)
+        self.backbone = _build_backbone(backbone)
         self.backbone_projection = nn.Parameter(torch.empty(backbone.widths[3], config.embed_width))
         nn.init.trunc_normal_(self.backbone_projection, std=0.02)
         pixel_decoder = FPNPixelDecoder if config.pixel_decoder.kind == "fpn" else DeformablePixelDecoder
@@ -88,6 +89,16 @@ class XDecoder(nn.Module):
     ) -> Float[Tensor, "B Q K"]:
         """Scaled cosine of semantic embeddings and text embeddings."""
         return self.logit_scale.exp() * normalize(embeddings) @ normalize(texts).T
+
+
+def _build_backbone(config: BackboneConfig) -> FocalNet | DaViT | Hybrid:
+    match config:
+        case FocalNetConfig():
+            return FocalNet(config)
+        case DaViTConfig():
+            return DaViT(config)
+        case HybridConfig():
+            return Hybrid(config)
 
 
 def normalize(x: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch P"]:

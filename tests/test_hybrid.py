@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from xdecoder.config import (
+    DecoderConfig,
+    HybridConfig,
+    ModelConfig,
+    PixelDecoderConfig,
+    TextConfig,
+)
+from xdecoder.model import XDecoder
+from xdecoder.networks.hybrid import Hybrid
+
+WIDTHS = (6, 10, 14, 18)
+
+
+@pytest.mark.parametrize("convolutional_stages", [1, 2, 3, 4])
+def test_maps_have_their_strides_and_widths(convolutional_stages: int) -> None:
+    config = HybridConfig(widths=WIDTHS, depths=(1, 2, 1, 2), convolutional_stages=convolutional_stages)
+    maps = Hybrid(config)(torch.randn(2, 3, 64, 96))
+    shapes = [tuple(m.shape) for m in maps]
+    assert shapes == [(2, 6, 16, 24), (2, 10, 8, 12), (2, 14, 4, 6), (2, 18, 2, 3)]
+
+
+def test_a_batch_equals_single_images_when_evaluated() -> None:
+    backbone = Hybrid(HybridConfig(widths=WIDTHS, depths=(1, 1, 1, 1)))
+    images = torch.randn(3, 3, 64, 32)
+    backbone(images)  # moves the batch statistics
+    backbone.eval()
+    together = backbone(images)
+    alone = backbone(images[1:2])
+    for whole, single in zip(together, alone, strict=True):
+        torch.testing.assert_close(whole[1:2], single, rtol=1e-4, atol=1e-5)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    backbone = Hybrid(HybridConfig(widths=WIDTHS, depths=(1, 1, 2, 1)))
+    sum(m.square().mean() for m in backbone(torch.randn(2, 3, 64, 64))).backward()
+    assert [n for n, p in backbone.named_parameters() if p.grad is None] == []
+
+
+def test_a_model_is_built_from_its_written_configuration() -> None:
+    config = ModelConfig(
+        backbone=HybridConfig(widths=WIDTHS, depths=(1, 1, 1, 1)),
+        pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
+        text=TextConfig(width=16, layers=1, heads=2, context_length=9, vocabulary_size=40),
+        decoder=DecoderConfig(width=16, queries=5, layers=2, heads=2, feedforward=24),
+        embed_width=16,
+    )
+    assert ModelConfig.from_dict(config.to_dict()) == config
+    assert isinstance(XDecoder(config).backbone, Hybrid)
+
+
+def test_impossible_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="convolutional_stages must be 1 to 4, got 5"):
+        HybridConfig(widths=WIDTHS, depths=(1, 1, 1, 1), convolutional_stages=5)
+    with pytest.raises(ValueError, match="must be even, got 7"):
+        HybridConfig(widths=(7, 10, 14, 18), depths=(1, 1, 1, 1))
