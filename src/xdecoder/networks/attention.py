@@ -124,11 +124,11 @@ class KeyValueCache:
         return new
 
     def reorder(self, rows: Tensor) -> None:
-        """Row b becomes the former row `rows[b]` (beam search)."""
-        for layer, (keys, values) in enumerate(zip(self._keys, self._values, strict=True)):
-            if keys is not None and values is not None:
-                filled = slice(0, self.length)
-                new_keys, new_values = keys.new_empty(keys.shape), values.new_empty(values.shape)
-                new_keys[:, :, filled] = keys[:, :, filled][rows]
-                new_values[:, :, filled] = values[:, :, filled][rows]
-                self._keys[layer], self._values[layer] = new_keys, new_values
+        """Row b becomes the former row `rows[b]`; there may be more or fewer rows than before."""
+        filled = slice(0, self.length)
+        for buffers in (self._keys, self._values):
+            for layer, old in enumerate(buffers):
+                if old is not None:
+                    new = old.new_empty(len(rows), *old.shape[1:])
+                    new[:, :, filled] = old[:, :, filled][rows]
+                    buffers[layer] = new

@@ -11,7 +11,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from xdecoder.config import DecoderConfig
@@ -37,6 +37,19 @@ class Memory:
     placed: tuple[Float[Tensor, "B _ D"], ...]
     mask_features: tuple[Float[Tensor, "B M _"], ...]
     sizes: tuple[tuple[int, int], ...]
+
+    def image(self, index: int) -> Memory:
+        """One image of the batch, as a batch of its own."""
+
+        def one(levels: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(x[index : index + 1] for x in levels)
+
+        return Memory(
+            sources=one(self.sources),
+            placed=one(self.placed),
+            mask_features=one(self.mask_features),
+            sizes=self.sizes,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +97,13 @@ class Reading:
     visible: tuple[Bool[Tensor, "B 1 1 _"] | None, ...]
     cache: KeyValueCache
 
-    def repeat(self, times: int) -> Reading:
-        """Every image `times` times over, for as many texts on each."""
-
-        def rows(x: Tensor) -> Tensor:
-            return x.repeat_interleave(times, dim=0)
-
-        batch = self.cross_keys[0].shape[0]
-        self.cache.reorder(torch.arange(batch, device=self.cross_keys[0].device).repeat_interleave(times))
+    def pick(self, rows: Int[Tensor, " B2"]) -> Reading:
+        """A reading whose row b goes on from this one's row `rows[b]`; this one is used up."""
+        self.cache.reorder(rows)
         return Reading(
-            cross_keys=tuple(rows(k) for k in self.cross_keys),
-            cross_values=tuple(rows(v) for v in self.cross_values),
-            visible=tuple(None if v is None else rows(v) for v in self.visible),
+            cross_keys=tuple(keys[rows] for keys in self.cross_keys),
+            cross_values=tuple(values[rows] for values in self.cross_values),
+            visible=tuple(None if v is None else v[rows] for v in self.visible),
             cache=self.cache,
         )
 

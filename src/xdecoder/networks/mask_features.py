@@ -33,6 +33,10 @@ class MaskFeatures(ABC):
     def logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q H W"]:
         """Mask logits at stride 4."""
 
+    @abstractmethod
+    def logits_of(self, image: int, embeddings: Float[Tensor, "N M"]) -> Float[Tensor, "N H W"]:
+        """Mask logits at stride 4 on one image of the batch."""
+
 
 @final
 class Plain(MaskFeatures):
@@ -51,6 +55,9 @@ class Plain(MaskFeatures):
 
     def logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q H W"]:
         return torch.einsum("bqm,bmhw->bqhw", embeddings, self.features)
+
+    def logits_of(self, image: int, embeddings: Float[Tensor, "N M"]) -> Float[Tensor, "N H W"]:
+        return torch.einsum("nm,mhw->nhw", embeddings, self.features[image])
 
 
 @final
@@ -87,19 +94,21 @@ class Folded(MaskFeatures):
         return result.permute(0, 3, 1, 2)
 
     def logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q H W"]:
+        return torch.stack([self.logits_of(i, wanted) for i, wanted in enumerate(embeddings)])
+
+    def logits_of(self, image: int, embeddings: Float[Tensor, "N M"]) -> Float[Tensor, "N H W"]:
         weight, bias = self.convolution.weight, self.convolution.bias
         assert bias is not None
+        kernels = (embeddings @ weight.flatten(1)).unflatten(1, weight.shape[1:])
         padding = weight.shape[-1] // 2
-        masks: list[Tensor] = []
-        for image, wanted in zip(self.stride4, embeddings, strict=True):
-            kernels = (wanted @ weight.flatten(1)).unflatten(1, weight.shape[1:])
-            masks.append(F.conv2d(image[None], kernels, wanted @ bias, padding=padding)[0])
-        return torch.stack(masks)
+        return F.conv2d(self.stride4[image][None], kernels, embeddings @ bias, padding=padding)[0]
 
 
 def _shifted(length: int, new_length: int, kernel: int) -> Float[Tensor, "rows length"]:
-    """The matrix that resizes `kernel` shifted copies of an axis, interleaved: row i · kernel + k is cell i of
-    the copy moved by k - kernel // 2, with zeros coming in at the ends as in a padded convolution.
+    """The matrix that resizes `kernel` shifted copies of an axis, interleaved.
+
+    Row i · kernel + k is cell i of the copy moved by k - kernel // 2, with zeros coming in at the ends as in
+    a padded convolution.
     """
     matrix = resize_matrix(length, new_length)
     reach = kernel // 2

@@ -63,7 +63,7 @@ def bands(matrix: Tensor, rows: int, *, dtype: torch.dtype, device: torch.device
 
 
 def output_matrix(length: int, padded: int, kept: int, output: int) -> Float[Tensor, "output length"]:
-    """One axis of the way from mask logits to a result, section 6 of the published evaluation.
+    """One axis of the way from mask logits to a result.
 
     Args:
         length: cells of the mask logits.

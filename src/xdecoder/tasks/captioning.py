@@ -1,0 +1,200 @@
+"""Captioning: one token at a time, keys and values kept, so that every step costs one token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from xdecoder.model import ImageFeatures, XDecoder
+from xdecoder.networks.attention import KeyValueCache
+from xdecoder.networks.decoder import LatentStates, Memory, Reading
+from xdecoder.networks.queries import Kind
+from xdecoder.tasks.geometry import Geometry
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionOutput:
+    """A generated text.
+
+    Attributes:
+        ids: generated token ids, without the start token and without the end token.
+        log_probability: of these tokens (and the end token, where it came).
+    """
+
+    ids: tuple[int, ...]
+    log_probability: float
+
+
+class Reader:
+    """Generates texts along with images, one token at a time.
+
+    Args:
+        model: the model.
+        features: the images.
+        latents: their latent queries, decoded with `keep=True`.
+        steps: tokens at the most.
+        regions: per level, the cells that may be looked at.
+    """
+
+    def __init__(
+        self,
+        model: XDecoder,
+        features: ImageFeatures,
+        latents: LatentStates,
+        *,
+        steps: int,
+        regions: tuple[Tensor, ...] | None,
+    ) -> None:
+        self._model = model
+        self._reading: Reading = model.decoder.open_reading(
+            features.memory, latents, capacity=steps, regions=regions
+        )
+        self._texts = KeyValueCache(model.config.text.layers, steps)
+
+    def step(self, ids: Tensor) -> Float[Tensor, "B V"]:
+        """Log-probabilities of the token that follows `ids` (B,), the last one of each text."""
+        model = self._model
+        tokens = model.text_encoder.continue_texts(ids[:, None], self._texts)
+        states = model.decoder.read(self._reading, tokens, kind=Kind.CAPTION)[-1]
+        logits = model.decoder.caption_logits(states, model.text_encoder.token_embedding.weight)
+        return F.log_softmax(logits[:, 0].float(), dim=-1)
+
+    def fork(self, times: int) -> None:
+        """Every text `times` times over."""
+        B = self._reading.cross_keys[0].shape[0]
+        rows = torch.arange(B, device=self._reading.cross_keys[0].device).repeat_interleave(times)
+        self._reading = self._reading.pick(rows)
+        self._texts.reorder(rows)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Text b goes on from the former text `rows[b]` of the same image."""
+        self._reading.cache.reorder(rows)
+        self._texts.reorder(rows)
+
+
+def caption_greedily(
+    model: XDecoder,
+    features: ImageFeatures,
+    latents: LatentStates,
+    *,
+    steps: int,
+    regions: tuple[Bool[Tensor, "B _ _"], ...] | None = None,
+) -> list[CaptionOutput]:
+    """The most likely token at each step, as published, until every text has ended."""
+    reader = Reader(model, features, latents, steps=steps, regions=regions)
+    end = model.config.text.end_id
+    B = latents.states[0].shape[0]
+    ids = torch.full((B,), model.config.text.start_id, device=latents.states[0].device)
+    finished = torch.zeros(B, dtype=torch.bool, device=ids.device)
+    total = torch.zeros(B, device=ids.device)
+    generated: list[Tensor] = []
+    for _ in range(steps):
+        best, ids = reader.step(ids).max(-1)
+        total += best.masked_fill(finished, 0)
+        generated.append(ids)
+        finished |= ids == end
+        if finished.all():
+            break
+    texts: list[list[int]] = torch.stack(generated, dim=1).tolist()
+    return [
+        CaptionOutput(ids=tuple(text[: text.index(end)] if end in text else text), log_probability=score)
+        for text, score in zip(texts, total.tolist(), strict=True)
+    ]
+
+
+def caption_by_beam(
+    model: XDecoder,
+    features: ImageFeatures,
+    latents: LatentStates,
+    *,
+    steps: int,
+    beams: int,
+    regions: tuple[Bool[Tensor, "B _ _"], ...] | None = None,
+) -> list[CaptionOutput]:
+    """The text with the highest mean log-probability a token that a beam search finds.
+
+    Args:
+        model: the model.
+        features: the images.
+        latents: their latent queries, decoded with `keep=True`.
+        steps: tokens at the most.
+        beams: texts kept at each step for each image.
+        regions: per level, the cells that may be looked at.
+    """
+    reader = Reader(model, features, latents, steps=steps, regions=regions)
+    end = model.config.text.end_id
+    B = latents.states[0].shape[0]
+    device = latents.states[0].device
+    scores, first = reader.step(torch.full((B,), model.config.text.start_id, device=device)).topk(beams)
+    V = model.config.text.vocabulary_size
+    offsets = torch.arange(B, device=device)[:, None] * beams
+    reader.fork(beams)
+    texts = first.flatten()[:, None]
+    length = torch.ones(B, beams, device=device)
+    finished = first == end
+    for _ in range(steps - 1):
+        if finished.all():
+            break
+        following = reader.step(texts[:, -1]).unflatten(0, (B, beams))
+        # a finished text goes on in one way only, with the end token at no cost
+        following = following.masked_fill(finished[..., None], -torch.inf)
+        following[..., end] = torch.where(finished, 0.0, following[..., end])
+        grown = length + (~finished).float()
+        candidates = (scores[..., None] + following) / grown[..., None]
+        _, flat = candidates.flatten(1).topk(beams)
+        rows = (offsets + flat // V).flatten()
+        scores = (scores[..., None] + following).flatten(1).gather(1, flat)
+        length = grown.flatten()[rows].unflatten(0, (B, beams))
+        finished = finished.flatten()[rows].unflatten(0, (B, beams)) | (flat % V == end)
+        reader.reorder(rows)
+        texts = torch.cat((texts[rows], (flat % V).flatten()[:, None]), dim=1)
+    best = (scores / length).argmax(-1)
+    chosen = texts.unflatten(0, (B, beams))[torch.arange(B, device=device), best].tolist()
+    total = scores.gather(1, best[:, None])[:, 0].tolist()
+    return [
+        CaptionOutput(ids=tuple(t[: t.index(end)] if end in t else t), log_probability=s)
+        for t, s in zip(chosen, total, strict=True)
+    ]
+
+
+def region_at_levels(
+    region: Bool[Tensor, "H W"], geometry: Geometry, memory: Memory
+) -> tuple[Bool[Tensor, "1 _ _"], ...]:
+    """The cells of each level that a region of the image covers (nearest), for captions of that region.
+
+    A region too small for a level keeps the one cell that it covers most.
+
+    Args:
+        region: a mask of the output's size.
+        geometry: the image's sizes.
+        memory: the image; for the levels' sizes.
+
+    Raises:
+        ValueError: the region is empty or of another size.
+    """
+    if tuple(region.shape) != geometry.output:
+        raise ValueError(
+            f"the region must have the image's size {geometry.output}, got {tuple(region.shape)}"
+        )
+    if not region.any():
+        raise ValueError("the region is empty: mark at least one pixel, or caption the whole image")
+    (height, width), (padded_height, padded_width) = geometry.resized, geometry.padded
+    whole = F.interpolate(region[None, None].float(), size=geometry.resized, mode="nearest")
+    if not whole.any():  # thinner than a pixel of the input
+        whole = F.adaptive_max_pool2d(region[None, None].float(), geometry.resized)
+    whole = F.pad(whole, (0, padded_width - width, 0, padded_height - height))
+    levels: list[Tensor] = []
+    for size in memory.sizes:
+        cells = F.interpolate(whole, size=size, mode="nearest")[0] > 0
+        if not cells.any():
+            covered = F.adaptive_avg_pool2d(whole, size)[0]
+            cells = covered == covered.max()
+            only = torch.zeros_like(cells).flatten()
+            only[cells.flatten().int().argmax()] = True
+            cells = only.view_as(cells)
+        levels.append(cells)
+    return tuple(levels)

@@ -1,0 +1,69 @@
+"""From an image to the network's input and back: the sizes it goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from xdecoder.networks.resampling import Tile, output_matrix, resized_tiles
+
+_STRIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """The sizes one image goes through, each (height, width) in pixels.
+
+    Attributes:
+        output: the result, as a rule the original image.
+        resized: the network's input before padding.
+        padded: the network's input, padded at the right and bottom.
+    """
+
+    output: tuple[int, int]
+    resized: tuple[int, int]
+    padded: tuple[int, int]
+
+    @classmethod
+    def of(cls, size: tuple[int, int], *, short_side: int, long_side: int) -> Geometry:
+        """The sizes of an image whose short side becomes `short_side`, its long one at most `long_side`."""
+        scale = min(short_side / min(size), long_side / max(size))
+        resized = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        return cls(output=size, resized=resized, padded=(_pad(resized[0]), _pad(resized[1])))
+
+    def matrices(self, cells: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Row and column matrices that take maps of `cells` through padded and resized to the output."""
+        rows, columns = (
+            output_matrix(*sizes) for sizes in zip(cells, self.padded, self.resized, self.output, strict=True)
+        )
+        return rows, columns
+
+    def tiles(self, masks: Float[Tensor, "Q h w"]) -> Iterator[Tile]:
+        """Mask logits at the output's size, a tile at a time."""
+        return resized_tiles(masks, *self.matrices((masks.shape[1], masks.shape[2])))
+
+
+def _pad(length: int) -> int:
+    return -(-length // _STRIDE) * _STRIDE
+
+
+def normalize_image(
+    image: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Float[Tensor, "3 H W"]:
+    """An RGB image on the 0-255 scale, normalised and THEN zero-padded to multiples of 32.
+
+    Args:
+        image: (3, H, W), any dtype.
+        mean: per channel.
+        std: per channel.
+    """
+    pixels = (image.float() - torch.tensor(mean, device=image.device)[:, None, None]) / torch.tensor(
+        std, device=image.device
+    )[:, None, None]
+    height, width = image.shape[-2:]
+    return F.pad(pixels, (0, _pad(width) - width, 0, _pad(height) - height))

@@ -1,0 +1,47 @@
+"""Image-text retrieval: one space for images and texts, and two scores in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from xdecoder.model import ImageFeatures, XDecoder, normalize
+from xdecoder.networks.decoder import LatentStates
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEmbeddings:
+    """Images in the space that they share with texts, each row of unit length.
+
+    Attributes:
+        decoder: from the decoder's global token, (N, P).
+        backbone: from the backbone's pooled last map, (N, P).
+    """
+
+    decoder: Float[Tensor, "N P"]
+    backbone: Float[Tensor, "N P"]
+
+    @property
+    def joint(self) -> Float[Tensor, "N 2P"]:
+        """Both in one unit vector, whose product with `joint_texts` is the mean of the two cosines."""
+        return torch.cat((self.decoder, self.backbone), dim=-1) / 2**0.5
+
+    def similarity(self, texts: Float[Tensor, "M P"]) -> Float[Tensor, "N M"]:
+        """The mean of the two cosines with each text embedding, the published ensemble."""
+        return (self.decoder @ texts.T + self.backbone @ texts.T) / 2
+
+
+def joint_texts(texts: Float[Tensor, "M P"]) -> Float[Tensor, "M 2P"]:
+    """Text embeddings of unit length, to be multiplied with `ImageEmbeddings.joint`."""
+    return torch.cat((texts, texts), dim=-1) / 2**0.5
+
+
+def embed_images(model: XDecoder, features: ImageFeatures, latents: LatentStates) -> ImageEmbeddings:
+    """Embed a batch of images."""
+    whole = model.decoder.heads(latents.states[-1][:, -1:]).embeddings[:, 0]
+    return ImageEmbeddings(
+        decoder=normalize(whole.float()), backbone=normalize(features.backbone_embeddings.float())
+    )

@@ -1,0 +1,237 @@
+"""Class and mask logits to semantic, panoptic and instance results, in bounded memory.
+
+K classes without the last one, the background. All Q latent queries take part, the global one too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from xdecoder.model import ImageFeatures, XDecoder
+from xdecoder.networks.decoder import LatentStates
+from xdecoder.networks.resampling import Tile, bands, resize_matrix, resized_tiles
+from xdecoder.tasks.geometry import Geometry
+
+_ROWS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticOutput:
+    """Segments that do not overlap.
+
+    Attributes:
+        ids: (H, W), the segment of each pixel, counted from 1; 0 for none.
+        categories: class of segments 1, 2, ...
+        scores: class probability of each segment; a merged stuff segment has its first part's.
+    """
+
+    ids: Int[Tensor, "H W"]
+    categories: tuple[int, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceOutput:
+    """Instances, best first.
+
+    Attributes:
+        categories: class of each, (N,).
+        scores: class probability × mean mask probability inside the mask, (N,).
+        masks: (N, H, W).
+    """
+
+    categories: Int[Tensor, " N"]
+    scores: Float[Tensor, " N"]
+    masks: Bool[Tensor, "N H W"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationLogits:
+    """The last predictions of the latent queries of one image; masks only as they are asked for.
+
+    Attributes:
+        classes: class probabilities with the background last, (Q, K + 1).
+        mask_embeddings: (Q, M).
+        features: the image they belong to, a batch of one or more.
+        index: its place in the batch.
+    """
+
+    classes: Float[Tensor, "Q K1"]
+    mask_embeddings: Float[Tensor, "Q M"]
+    features: ImageFeatures
+    index: int
+
+    def masks(self, queries: Tensor | None = None) -> Float[Tensor, "N h w"]:
+        """Mask logits at stride 4 of some queries (all where None)."""
+        wanted = self.mask_embeddings if queries is None else self.mask_embeddings[queries]
+        return self.features.mask_features.logits_of(self.index, wanted)
+
+
+def segmentation_logits(
+    model: XDecoder, features: ImageFeatures, latents: LatentStates, vocabulary: Float[Tensor, "K1 P"]
+) -> list[SegmentationLogits]:
+    """Predictions for each image.
+
+    Args:
+        model: the model.
+        features: the images.
+        latents: their decoded latent queries.
+        vocabulary: text embeddings of the classes, the background last.
+    """
+    heads = model.decoder.heads(latents.states[-1])
+    classes = model.class_logits(heads.embeddings, vocabulary).float().softmax(-1)
+    return [
+        SegmentationLogits(classes=classes[i], mask_embeddings=heads.masks[i], features=features, index=i)
+        for i in range(classes.shape[0])
+    ]
+
+
+def semantic_tiles(
+    logits: SegmentationLogits,
+    geometry: Geometry,
+    *,
+    keep_background: bool = False,
+    resize_probabilities: bool = False,
+) -> Iterator[Tile]:
+    """Scores of every class, Σ over queries of class probability × mask probability, a tile at a time.
+
+    Args:
+        logits: the image's predictions.
+        geometry: its sizes.
+        keep_background: give the background's scores too, last.
+        resize_probabilities: resize the scores, not the mask logits, from the input's to the output's size.
+    """
+    classes = logits.classes if keep_background else logits.classes[:, :-1]
+    if not resize_probabilities:
+        for tile in geometry.tiles(logits.masks()):
+            scores = torch.einsum("qk,qhw->khw", classes, tile.values.sigmoid())
+            yield Tile(rows=tile.rows, columns=tile.columns, values=scores)
+        return
+    masks = logits.masks()
+    to_padded = tuple(resize_matrix(n, p) for n, p in zip(masks.shape[1:], geometry.padded, strict=True))
+    height, width = geometry.resized
+    columns = resize_matrix(width, geometry.output[1]).to(masks.device, torch.float32)
+    rows = resize_matrix(height, geometry.output[0])
+    for band in bands(rows, _ROWS, dtype=torch.float32, device=masks.device):
+        scores = masks.new_empty(classes.shape[1], band.matrix.shape[1], width, dtype=torch.float32)
+        for tile in resized_tiles(masks, to_padded[0][:height][band.columns], to_padded[1][:width]):
+            inside = torch.einsum("qk,qhw->khw", classes, tile.values.sigmoid())
+            scores[:, tile.rows, tile.columns] = inside
+        yield Tile(
+            rows=band.rows, columns=slice(0, columns.shape[0]), values=band.matrix @ scores @ columns.T
+        )
+
+
+def semantic(
+    logits: SegmentationLogits, geometry: Geometry, *, resize_probabilities: bool = False
+) -> Int[Tensor, "H W"]:
+    """The best class of each pixel."""
+    labels = torch.empty(geometry.output, dtype=torch.int32, device=logits.classes.device)
+    for tile in semantic_tiles(logits, geometry, resize_probabilities=resize_probabilities):
+        labels[tile.rows, tile.columns] = tile.values.argmax(0).int()
+    return labels
+
+
+def panoptic(
+    logits: SegmentationLogits,
+    geometry: Geometry,
+    *,
+    things: frozenset[int],
+    object_threshold: float,
+    overlap_threshold: float,
+) -> PanopticOutput:
+    """Segments that share out the pixels.
+
+    Each pixel goes to the kept query with the highest class score × mask probability; stuff of one class is
+    merged.
+
+    Args:
+        logits: the image's predictions.
+        geometry: its sizes.
+        things: the classes whose instances stay apart.
+        object_threshold: queries are kept above this class probability.
+        overlap_threshold: segments are kept that won at least this share of their mask's own pixels.
+    """
+    best, category = logits.classes.max(-1)
+    kept = ((category != logits.classes.shape[1] - 1) & (best > object_threshold)).nonzero()[:, 0]
+    device = logits.classes.device
+    ids = torch.zeros(geometry.output, dtype=torch.int32, device=device)
+    if not len(kept):
+        return PanopticOutput(ids=ids, categories=(), scores=())
+
+    # `ids` first holds the winning query, counted from 1, where its own mask covers the pixel
+    won, own, covered = (torch.zeros(len(kept), dtype=torch.long, device=device) for _ in range(3))
+    weights = best[kept][:, None, None]
+    for tile in geometry.tiles(logits.masks(kept)):
+        masks = tile.values.sigmoid()
+        winner = (weights * masks).argmax(0)
+        solid = masks.gather(0, winner[None])[0] >= 0.5
+        ids[tile.rows, tile.columns] = torch.where(solid, winner + 1, 0).int()
+        won += winner.flatten().bincount(minlength=len(kept))
+        own += (masks >= 0.5).flatten(1).sum(1)
+        covered += winner[solid].bincount(minlength=len(kept))
+
+    segment_of_query = [0] * (len(kept) + 1)
+    categories: list[int] = []
+    scores: list[float] = []
+    stuff: dict[int, int] = {}
+    areas = zip(
+        category[kept].tolist(),
+        best[kept].tolist(),
+        won.tolist(),
+        own.tolist(),
+        covered.tolist(),
+        strict=True,
+    )
+    for query, (label, score, pixels, mask_pixels, solid_pixels) in enumerate(areas, start=1):
+        if not (pixels and mask_pixels and solid_pixels) or pixels / mask_pixels < overlap_threshold:
+            continue
+        if label in stuff:
+            segment_of_query[query] = stuff[label]
+            continue
+        categories.append(label)
+        scores.append(score)
+        segment_of_query[query] = len(categories)
+        if label not in things:
+            stuff[label] = len(categories)
+    lookup = torch.tensor(segment_of_query, dtype=torch.int32, device=device)
+    return PanopticOutput(ids=lookup[ids.long()], categories=tuple(categories), scores=tuple(scores))
+
+
+def instances(
+    logits: SegmentationLogits,
+    geometry: Geometry,
+    *,
+    detections: int,
+    things: frozenset[int] | None,
+) -> InstanceOutput:
+    """The best (query, class) pairs.
+
+    Args:
+        logits: the image's predictions.
+        geometry: its sizes.
+        detections: pairs at the most, before those of stuff are dropped.
+        things: the classes that count; all where None.
+    """
+    pairs = logits.classes[:, :-1]
+    best, flat = pairs.flatten().topk(min(detections, pairs.numel()))
+    query, category = flat // pairs.shape[1], flat % pairs.shape[1]
+    if things is not None:
+        counts = torch.tensor([k in things for k in range(pairs.shape[1])], device=pairs.device)[category]
+        best, query, category = best[counts], query[counts], category[counts]
+    used, row = query.unique(return_inverse=True)
+    masks = torch.zeros(len(used), *geometry.output, dtype=torch.bool, device=pairs.device)
+    inside = torch.zeros(len(used), device=pairs.device)
+    if len(used):
+        for tile in geometry.tiles(logits.masks(used)):
+            covered = tile.values > 0
+            masks[:, tile.rows, tile.columns] = covered
+            inside += (tile.values.sigmoid() * covered).flatten(1).sum(1)
+    quality = inside / (masks.flatten(1).sum(1) + 1e-6)
+    scores, order = (best * quality[row]).sort(descending=True)
+    return InstanceOutput(categories=category[order], scores=scores, masks=masks[row[order]])

@@ -1,0 +1,169 @@
+"""Texts to embeddings, in batches that share what their texts share.
+
+The text encoder is causal: what the texts of a group have in common at the start is encoded once, and nothing
+after a text's end token is encoded but to fill a batch. Both leave every embedding as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from xdecoder.model import XDecoder, normalize
+from xdecoder.networks.attention import KeyValueCache
+from xdecoder.networks.text_encoder import TextFeatures
+from xdecoder.tokenizer import Tokenizer
+
+_ROWS = 256
+
+
+def embed_texts(model: XDecoder, tokenizer: Tokenizer, texts: Sequence[str]) -> Float[Tensor, "N P"]:
+    """Text embeddings, not normalised.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        texts: any number of texts; they are cheapest where they begin alike.
+    """
+    device = model.logit_scale.device
+    encoded = [tokenizer.encode(text) for text in texts]
+    result = torch.empty(len(texts), model.config.embed_width, device=device, dtype=model.logit_scale.dtype)
+    if not encoded:
+        return result
+    shared = _shared_start(encoded)
+    prefix = KeyValueCache(model.config.text.layers, max(shared, 1))
+    if shared:
+        model.text_encoder.continue_texts(torch.tensor([encoded[0][:shared]], device=device), prefix)
+    order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
+    for start in range(0, len(order), _ROWS):
+        rows = order[start : start + _ROWS]
+        length = max(len(encoded[i]) for i in rows) - shared
+        end = model.config.text.end_id
+        ids = torch.tensor([(encoded[i][shared:] + [end] * length)[:length] for i in rows], device=device)
+        states = model.text_encoder.continue_texts(ids, prefix.repeat(len(rows), shared + length))
+        ends = torch.tensor([len(encoded[i]) - 1 - shared for i in rows], device=device)
+        result[rows] = states[torch.arange(len(rows), device=device), ends]
+    return result
+
+
+def _shared_start(encoded: Sequence[Sequence[int]]) -> int:
+    """How many tokens all texts begin with, leaving each its end token."""
+    length = min(len(ids) for ids in encoded) - 1
+    return next((i for i in range(length) if len({ids[i] for ids in encoded}) > 1), length)
+
+
+def encode_phrases(
+    model: XDecoder, tokenizer: Tokenizer, phrases: Sequence[str]
+) -> tuple[TextFeatures, Tensor]:
+    """Token features of phrases, padded to the longest, and which tokens are no padding, (N, L)."""
+    encoded = [tokenizer.encode(phrase) for phrase in phrases]
+    length = max(len(ids) for ids in encoded)
+    end = model.config.text.end_id
+    device = model.logit_scale.device
+    ids = torch.tensor([ids + [end] * (length - len(ids)) for ids in encoded], device=device)
+    valid = torch.tensor([[i < len(e) for i in range(length)] for e in encoded], device=device)
+    return model.text_encoder(ids), valid
+
+
+def embed_names(
+    model: XDecoder, tokenizer: Tokenizer, prompts: Sequence[tuple[str, ...]]
+) -> Float[Tensor, "K P"]:
+    """Each class by the mean of its normalised prompts, normalised again (CLIP's prompt ensemble).
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        prompts: for each class as many texts as for the others, in the order of the templates.
+    """
+    total = torch.zeros(len(prompts), model.config.embed_width, device=model.logit_scale.device)
+    templates = list(zip(*prompts, strict=True))
+    for texts in templates:
+        total += normalize(embed_texts(model, tokenizer, texts).float())
+    mean = total / len(templates)
+    return mean / mean.norm(dim=-1, keepdim=True)
+
+
+class NameCache:
+    """Embeddings of class names, kept in memory and, where a folder is given, on disk.
+
+    A file holds one name and is named by what decides its content: the text encoder's weights, the tokenizer
+    and the name's prompts. Files are written aside and moved into place, so several processes may share the
+    folder.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        folder: where the files lie; None keeps them in memory alone.
+    """
+
+    def __init__(self, model: XDecoder, tokenizer: Tokenizer, folder: Path | None) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._folder = folder
+        self._fingerprint: str | None = None
+        self._memory: dict[tuple[str, ...], Tensor] = {}
+
+    def embed(
+        self, prompts: Sequence[tuple[str, ...]], progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "K P"]:
+        """As `embed_names`, computing only names that are new.
+
+        Args:
+            prompts: for each class as many texts as for the others, in the order of the templates.
+            progress: called with the classes done and the classes to do.
+        """
+        for texts in prompts:
+            if texts not in self._memory and (stored := self._load(texts)) is not None:
+                self._memory[texts] = stored
+        new = [texts for texts in dict.fromkeys(prompts) if texts not in self._memory]
+        for start in range(0, len(new), _ROWS):
+            group = new[start : start + _ROWS]
+            for texts, embedding in zip(group, embed_names(self._model, self._tokenizer, group), strict=True):
+                self._memory[texts] = embedding
+                self._store(texts, embedding)
+            if progress:
+                progress(start + len(group), len(new))
+        return torch.stack([self._memory[texts] for texts in prompts])
+
+    def _path(self, texts: tuple[str, ...]) -> Path | None:
+        if self._folder is None:
+            return None
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(self._tokenizer.to_bytes(), digest_size=16)
+            for parameter in self._model.text_encoder.parameters():
+                digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            self._fingerprint = digest.hexdigest()
+        name = hashlib.blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
+        return self._folder / self._fingerprint / f"{name}.npy"
+
+    def _load(self, texts: tuple[str, ...]) -> Tensor | None:
+        path = self._path(texts)
+        if path is None or not path.exists():
+            return None
+        try:
+            stored = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):  # cut short or foreign: computed again
+            return None
+        if stored.shape != (self._model.config.embed_width,) or stored.dtype != np.float32:
+            return None
+        return torch.from_numpy(stored).to(self._model.logit_scale.device)
+
+    def _store(self, texts: tuple[str, ...], embedding: Tensor) -> None:
+        path = self._path(texts)
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = path.with_suffix(f".{os.getpid()}.tmp")
+            with aside.open("wb") as file:
+                np.save(file, embedding.cpu().numpy())
+            aside.replace(path)
+        except OSError:  # a full or read-only disk costs time, not the result
+            return
