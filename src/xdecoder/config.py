@@ -222,6 +222,7 @@ class InferenceConfig:
         overlap_threshold: a panoptic segment is kept at this share of its own mask won, or more.
         detections: instances kept an image.
         caption_steps: tokens generated at the most.
+        prompt_ensemble: embed a class by its 81 prompts; else by its name alone.
         resize_probabilities: resize class probabilities instead of mask logits to the image's size: what
             the published program does where it was built for semantic segmentation alone.
     """
@@ -232,6 +233,7 @@ class InferenceConfig:
     overlap_threshold: float = 0.8
     detections: int = 100
     caption_steps: int = 50
+    prompt_ensemble: bool = True
     resize_probabilities: bool = False
 
     def __post_init__(self) -> None:

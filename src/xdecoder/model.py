@@ -88,7 +88,7 @@ class XDecoder(nn.Module):
         self, embeddings: Float[Tensor, "B Q P"], texts: Float[Tensor, "K P"]
     ) -> Float[Tensor, "B Q K"]:
         """Scaled cosine of semantic embeddings and text embeddings."""
-        return self.logit_scale.exp() * normalize(embeddings) @ normalize(texts).T
+        return self.logit_scale.exp() * normalize(embeddings.float()) @ normalize(texts.float()).T
 
 
 def _build_backbone(config: BackboneConfig) -> FocalNet | DaViT | Hybrid:
