@@ -1,0 +1,138 @@
+"""ADE20K-150: semantic, instance and panoptic, as downloaded or as Mask2Former's scripts prepare them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from xdecoder.data.coco import categories_by_id, read_instances, read_panoptic
+from xdecoder.data.dataset import Dataset, Presence
+from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys, read_raster
+from xdecoder.data.records import PanopticMap, PanopticSource, SemanticSample
+from xdecoder.data.request import Request, things_of
+from xdecoder.data.views import PanopticEntry, from_panoptic
+from xdecoder.vocabularies import built_in
+
+_FOLDER = "ADEChallengeData2016"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DownloadedMaps(PanopticSource):
+    """The two maps of the download: categories from 1, and RGB with R the thing's number from 1, G its id.
+
+    Things are painted over stuff, as the challenge does; a pixel that only the category map calls a thing
+    belongs to no instance and is void.
+    """
+
+    semantic: str
+    instance: str
+
+    def load(self) -> PanopticMap:
+        """Decode ids and segments."""
+        categories = read_raster(self.semantic)
+        instances = read_raster(self.instance)
+        if categories.ndim != 2 or instances.shape[:2] != categories.shape or instances.ndim != 3:
+            raise ValueError(
+                f"{self.instance}: shape {instances.shape} does not fit {self.semantic}, {categories.shape}; "
+                "expected [H, W, 3] and [H, W]"
+            )
+        things = sorted(built_in("ade20k").things)
+        keys = categories.astype(np.int64)
+        painted = instances[..., 1] > 0
+        if (instances[..., 0][painted] == 0).any():
+            raise ValueError(f"{self.instance}: an instance id without a category; unpack the archive again")
+        keys[painted] = 1000 * instances[..., 0].astype(np.int64)[painted] + instances[..., 1][painted]
+        meaning: dict[int, tuple[int, bool, bool]] = {}
+        for key in np.unique(keys).tolist():
+            if key >= 1000:
+                if not 1 <= key // 1000 <= len(things):
+                    raise ValueError(
+                        f"{self.instance}: unknown thing {key // 1000}; expected 1 to {len(things)}"
+                    )
+                meaning[key] = (things[key // 1000 - 1], True, False)
+            elif key > 150:
+                raise ValueError(f"{self.semantic}: unknown category {key}; expected 0 to 150")
+            elif key > 0 and key - 1 not in things:
+                meaning[key] = (key - 1, False, False)
+        return panoptic_from_keys(keys, meaning)
+
+
+def open_ade20k(request: Request) -> Dataset[Any]:
+    """ADE20K-150 under `ADEChallengeData2016/`.
+
+    Semantic maps come from `annotations/` (or `annotations_detectron2/`); instances and panoptic from
+    `ade20k_{instance,panoptic}_<split>.json` where it is there, and else from `annotations_instance/`.
+    """
+    vocabulary = built_in("ade20k")
+    images = request.path(f"{_FOLDER}/images/{{word}}")
+    if request.task == "semantic":
+        return _semantic(request, images)
+    if request.task == "panoptic":
+        annotations = request.path(f"{_FOLDER}/ade20k_panoptic_{{split}}.json")
+        if annotations.is_file():
+            return read_panoptic(
+                request,
+                annotations=annotations,
+                maps=request.path(f"{_FOLDER}/ade20k_panoptic_{{split}}"),
+                image_path=lambda _image, row: images / f"{row['file_name'].removesuffix('.png')}.jpg",
+                categories=categories_by_id(vocabulary, tuple(range(150))),
+            )
+    else:
+        annotations = request.path(f"{_FOLDER}/ade20k_instance_{{split}}.json")
+        if annotations.is_file():
+            return read_instances(
+                request,
+                annotations=annotations,
+                image_path=lambda row: images / row["file_name"],
+                categories=categories_by_id(things_of(vocabulary), tuple(sorted(vocabulary.things))),
+            )
+    semantic = request.path(f"{_FOLDER}/annotations/{{word}}")
+    instance = request.path(f"{_FOLDER}/annotations_instance/{{word}}")
+    presence = Presence(request.name, request.missing)
+    entries: list[PanopticEntry] = []
+    for image in sorted(images.glob("*.jpg")):
+        maps = [str(folder / f"{image.stem}.png") for folder in (semantic, instance)]
+        if request.wants(image.stem) and presence.has(*maps):
+            entries.append(
+                PanopticEntry(
+                    image_id=image.stem,
+                    source=FileImage(path=str(image)),
+                    panoptic=DownloadedMaps(semantic=maps[0], instance=maps[1]),
+                )
+            )
+    return from_panoptic(entries, request, vocabulary, presence.finish())
+
+
+def _semantic(request: Request, images: Path) -> Dataset[Any]:
+    downloaded = request.path(f"{_FOLDER}/annotations/{{word}}")
+    prepared = request.path(f"{_FOLDER}/annotations_detectron2/{{word}}")
+    labels = downloaded if downloaded.is_dir() or not prepared.is_dir() else prepared
+    coding = (
+        LabelCoding(classes=150, first=1, void=(0,))
+        if labels == downloaded
+        else LabelCoding(classes=150, void=(255,))
+    )
+    presence = Presence(request.name, request.missing)
+    samples: list[SemanticSample] = []
+    for image in sorted(images.glob("*.jpg")):
+        label = str(labels / f"{image.stem}.png")
+        if request.wants(image.stem) and presence.has(label):
+            samples.append(
+                SemanticSample(
+                    image_id=image.stem,
+                    source=FileImage(path=str(image)),
+                    label_source=LabelFile(path=label, coding=coding),
+                )
+            )
+    return Dataset(
+        samples,
+        name=request.name,
+        task="semantic",
+        split=request.split,
+        vocabulary=built_in("ade20k"),
+        skipped=presence.finish(),
+    )

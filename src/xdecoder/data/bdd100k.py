@@ -1,0 +1,71 @@
+"""BDD100K's 10k panoptic set: RGBA bit masks, or the COCO form that its own tool writes from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from xdecoder.data.coco import categories_by_id, read_panoptic
+from xdecoder.data.dataset import Dataset, Presence
+from xdecoder.data.decoding import FileImage, panoptic_from_keys, read_raster
+from xdecoder.data.records import PanopticMap, PanopticSource
+from xdecoder.data.request import Request
+from xdecoder.data.views import PanopticEntry, from_panoptic
+from xdecoder.vocabularies import built_in
+
+_CLASSES = 40
+_CROWD, _IGNORE = 2, 1  # bits of the attribute channel; 8 is truncated, 4 occluded
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Bitmask(PanopticSource):
+    """An RGBA PNG: R category from 1, G attribute bits, B and A the instance id; ignored ones are void."""
+
+    path: str
+
+    def load(self) -> PanopticMap:
+        """Decode ids and segments."""
+        stored = read_raster(self.path)
+        if stored.ndim != 3 or stored.shape[2] != 4:
+            raise ValueError(
+                f"{self.path}: a BDD100K bit mask has four channels, this has shape {stored.shape}"
+            )
+        keys = stored.astype(np.int64) @ np.array([1 << 24, 1 << 16, 1 << 8, 1], dtype=np.int64)
+        things = built_in("bdd-panoptic").things
+        meaning: dict[int, tuple[int, bool, bool]] = {}
+        for key in np.unique(keys).tolist():
+            category, attributes = (key >> 24) - 1, (key >> 16) & 255
+            if category >= _CLASSES:
+                raise ValueError(f"{self.path}: unknown category {category + 1}; expected 0 to {_CLASSES}")
+            if category >= 0 and not attributes & _IGNORE:
+                meaning[key] = (category, category in things, bool(attributes & _CROWD))
+        return panoptic_from_keys(keys, meaning)
+
+
+def open_bdd100k_panoptic(request: Request) -> Dataset[Any]:
+    """BDD100K under `bdd100k/labels/pan_seg/`: `meta/coco_<split>.json` if there, else `bitmasks/`."""
+    vocabulary = built_in("bdd-panoptic")
+    images = request.path("bdd100k/images/10k/{word}")
+    annotations = request.path("bdd100k/labels/pan_seg/meta/coco_{word}.json")
+    if annotations.is_file():
+        return read_panoptic(
+            request,
+            annotations=annotations,
+            maps=request.path("bdd100k/labels/pan_seg/coco_pano/{word}"),
+            image_path=lambda _image, row: images / f"{row['file_name'].removesuffix('.png')}.jpg",
+            categories=categories_by_id(vocabulary, tuple(range(1, _CLASSES + 1)), frozenset({0})),
+        )
+    presence = Presence(request.name, request.missing)
+    entries: list[PanopticEntry] = []
+    for path in sorted(request.path("bdd100k/labels/pan_seg/bitmasks/{word}").glob("*.png")):
+        image = str(images / f"{path.stem}.jpg")
+        if request.wants(path.stem) and presence.has(image):
+            entries.append(
+                PanopticEntry(
+                    image_id=path.stem, source=FileImage(path=image), panoptic=Bitmask(path=str(path))
+                )
+            )
+    return from_panoptic(entries, request, vocabulary, presence.finish())

@@ -1,0 +1,495 @@
+"""`DATASETS`: the one table of data sets. `opening.open_dataset` reads any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from xdecoder.data.ade20k import open_ade20k
+from xdecoder.data.bdd100k import open_bdd100k_panoptic
+from xdecoder.data.captions import open_coco_karpathy, open_flickr30k
+from xdecoder.data.cityscapes import open_cityscapes
+from xdecoder.data.coco import (
+    open_coco,
+    open_coco100,
+    open_custom_instances,
+    open_custom_panoptic,
+    open_seginw,
+)
+from xdecoder.data.decoding import LabelCoding
+from xdecoder.data.folders import Folders, named, pascal_context_59, pascal_context_459
+from xdecoder.data.pairs import open_custom_pairs
+from xdecoder.data.records import Task
+from xdecoder.data.refer import Refer
+from xdecoder.data.request import Reader
+from xdecoder.data.scannet import ScanNet
+from xdecoder.data.vqa import open_vqav2
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A split: its name on disk and the number of its images (0: whatever is there)."""
+
+    word: str
+    images: int = 0
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """One row of the table.
+
+    Attributes:
+        title: what it is.
+        files: for each task, the paths it needs under the root; `a|b` says that either will do.
+        splits: by name; the first is the one that `open_dataset` takes unless told.
+        size: of the download.
+        source: where it comes from.
+        licence: on what terms.
+        vocabulary: where class names come from.
+        reader: opens one task and split.
+    """
+
+    title: str
+    files: Mapping[Task, tuple[str, ...]]
+    splits: Mapping[str, Split]
+    size: str
+    source: str
+    licence: str
+    vocabulary: str
+    reader: Reader
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What its samples can carry."""
+        return tuple(self.files)
+
+
+_PANOPTIC_TASKS: tuple[Task, ...] = ("panoptic", "semantic", "instance")
+"""What a panoptic annotation serves."""
+
+_COCO = "https://cocodataset.org/#download"
+_COCO_TERMS = "annotations CC BY 4.0; images: their Flickr licences"
+_COCO_PANOPTIC = (
+    "coco/annotations/panoptic_{word}.json",
+    "coco/panoptic_{word}|coco/annotations/panoptic_{word}",
+    "coco/{word}",
+)
+_COCO_2014 = "coco/{word}|coco/train2017"
+_VOC_TERMS = "Flickr terms of use"
+_VOC_SPLITS = {"val": Split(word="val", images=1449), "train": Split(word="train", images=1464)}
+
+
+def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> DatasetInfo:
+    where = f"refcocoseg/{folder}"
+    return DatasetInfo(
+        title=title,
+        files={
+            "referring": (
+                f"{where}/instances.json|refer/data/{folder}/instances.json|{folder}/instances.json"
+                f"|coco/annotations/{folder}_{partition}_{{word}}.json",
+                f"{where}/refs({partition}).p|{where}/refs({partition}).json"
+                f"|refer/data/{folder}/refs({partition}).p|{folder}/refs({partition}).p"
+                f"|coco/annotations/{folder}_{partition}_{{word}}.json",
+                "coco/train2014|coco/train2017",
+            )
+        },
+        splits={name: Split(word=name, images=images) for name, images in splits.items()},
+        size="0.2 GB and COCO's train images (13 GB)",
+        source="https://github.com/lichengunc/refer",
+        licence="expressions: Apache 2.0; images: COCO's",
+        vocabulary="none (phrases)",
+        reader=Refer(folder=folder, partition=partition),
+    )
+
+
+def _seginw(name: str) -> DatasetInfo:
+    folder = f"seginw/{name}/{{word}}"
+    return DatasetInfo(
+        title=f"Segmentation in the Wild: {name}",
+        files={"instance": (f"{folder}/_annotations_min1cat.coco.json", folder)},
+        splits={"val": Split(word="valid"), "train": Split(word="train")},
+        size="1 GB all 25 together",
+        source="https://github.com/microsoft/X-Decoder (SegInW)",
+        licence="each set's own, see roboflow.com",
+        vocabulary="the annotation file",
+        reader=open_seginw,
+    )
+
+
+_SEGINW = (
+    "Elephants, Hand-Metal, Watermelon, House-Parts, HouseHold-Items, Strawberry, Fruits, "
+    "Nutterfly-Squireel, Hand, Garbage, Chicken, Rail, Airplane-Parts, Brain-Tumor, Poles, "
+    "Electric-Shaver, Bottles, Toolkits, Trash, Salmon-Fillet, Puppies, Tablets, Phones, Cows, "
+    "Ginger-Garlic"
+)
+
+DATASETS: dict[str, DatasetInfo] = {
+    "coco": DatasetInfo(
+        title="COCO 2017: 133 classes, panoptic, 80 of them as instances, five captions an image",
+        files={
+            "panoptic": _COCO_PANOPTIC,
+            "semantic": _COCO_PANOPTIC,
+            "instance": ("coco/annotations/instances_{word}.json", "coco/{word}"),
+            "caption": ("coco/annotations/captions_{word}.json", "coco/{word}"),
+        },
+        splits={
+            "val": Split(word="val2017", images=5000),
+            "train": Split(word="train2017", images=118287),
+            "train-leakfree": Split(word="train2017"),
+        },
+        size="27 GB",
+        source=_COCO,
+        licence=_COCO_TERMS,
+        vocabulary="coco",
+        reader=open_coco,
+    ),
+    "coco100": DatasetInfo(
+        title="A hundred images of COCO train2017, panoptic",
+        files=dict.fromkeys(
+            _PANOPTIC_TASKS,
+            (
+                "coco100/annotations/panoptic_{word}.json",
+                "coco100/panoptic_{word}",
+                "coco100/{word}",
+            ),
+        ),
+        splits={"train": Split(word="train2017", images=100)},
+        size="20 MB",
+        source="the first hundred of COCO train2017 by id, in COCO's layout",
+        licence=_COCO_TERMS,
+        vocabulary="coco",
+        reader=open_coco100,
+    ),
+    "coco-karpathy": DatasetInfo(
+        title="COCO captions in Karpathy's split, for retrieval and captioning",
+        files={
+            "caption": (
+                "coco/annotations/dataset_coco.json",
+                "coco/val2014|coco/val2017",
+                "coco/train2014|coco/train2017",
+            )
+        },
+        splits={
+            "test": Split(word="test", images=5000),
+            "val": Split(word="val", images=5000),
+            "train": Split(word="train", images=82783),
+            "restval": Split(word="restval", images=30504),
+        },
+        size="19 GB",
+        source="https://cs.stanford.edu/people/karpathy/deepimagesent/",
+        licence=_COCO_TERMS,
+        vocabulary="none (captions)",
+        reader=open_coco_karpathy,
+    ),
+    "refcoco": _refer(
+        "RefCOCO, UNC partition", "refcoco", "unc", {"val": 1500, "testA": 750, "testB": 750, "train": 16994}
+    ),
+    "refcoco+": _refer(
+        "RefCOCO+, UNC partition",
+        "refcoco+",
+        "unc",
+        {"val": 1500, "testA": 750, "testB": 750, "train": 16992},
+    ),
+    "refcocog-umd": _refer(
+        "RefCOCOg, UMD partition", "refcocog", "umd", {"val": 1300, "test": 2600, "train": 21899}
+    ),
+    "refcocog-google": _refer(
+        "RefCOCOg, Google partition (train and val share images)",
+        "refcocog",
+        "google",
+        {"val": 4650, "train": 24698},
+    ),
+    "ade20k-150": DatasetInfo(
+        title="ADE20K, the 150 classes of SceneParse150, 100 of them things",
+        files={
+            "panoptic": (
+                "ADEChallengeData2016/images/{word}",
+                "ADEChallengeData2016/ade20k_panoptic_{split}.json|ADEChallengeData2016/annotations_instance/{word}",
+                "ADEChallengeData2016/ade20k_panoptic_{split}|ADEChallengeData2016/annotations/{word}",
+            ),
+            "semantic": (
+                "ADEChallengeData2016/images/{word}",
+                "ADEChallengeData2016/annotations/{word}|ADEChallengeData2016/annotations_detectron2/{word}",
+            ),
+            "instance": (
+                "ADEChallengeData2016/images/{word}",
+                "ADEChallengeData2016/ade20k_instance_{split}.json|ADEChallengeData2016/annotations_instance/{word}",
+            ),
+        },
+        splits={
+            "val": Split(word="validation", images=2000),
+            "train": Split(word="training", images=20210),
+        },
+        size="1.2 GB",
+        source="http://sceneparsing.csail.mit.edu",
+        licence="BSD-3 annotations; images for research and education",
+        vocabulary="ade20k",
+        reader=open_ade20k,
+    ),
+    "ade20k-847": DatasetInfo(
+        title="ADE20K full, 847 classes, 16-bit label maps",
+        files={
+            "semantic": (
+                "ADE20K_2021_17_01/images_detectron2/{word}",
+                "ADE20K_2021_17_01/annotations_detectron2/{word}",
+            )
+        },
+        splits={
+            "val": Split(word="validation", images=2000),
+            "train": Split(word="training", images=25574),
+        },
+        size="5 GB",
+        source="https://groups.csail.mit.edu/vision/datasets/ADE20K/, converted by Mask2Former's script",
+        licence="BSD-3 annotations; images for research and education",
+        vocabulary="ade20k-847",
+        reader=Folders(
+            images="ADE20K_2021_17_01/images_detectron2/{word}",
+            labels="ADE20K_2021_17_01/annotations_detectron2/{word}",
+            label_suffix=".tif",
+            coding=LabelCoding(classes=847, void=(65535,)),
+            vocabulary=named("ade20k-847"),
+        ),
+    ),
+    "cityscapes": DatasetInfo(
+        title="Cityscapes, 19 classes, 8 of them things",
+        files={
+            "panoptic": (
+                "cityscapes/gtFine/cityscapes_panoptic_{word}.json",
+                "cityscapes/gtFine/cityscapes_panoptic_{word}",
+                "cityscapes/leftImg8bit/{word}",
+            ),
+            "semantic": ("cityscapes/gtFine/{word}", "cityscapes/leftImg8bit/{word}"),
+            "instance": ("cityscapes/gtFine/{word}", "cityscapes/leftImg8bit/{word}"),
+        },
+        splits={"val": Split(word="val", images=500), "train": Split(word="train", images=2975)},
+        size="12 GB",
+        source="https://www.cityscapes-dataset.com (registration)",
+        licence="non-commercial research, Cityscapes' own terms",
+        vocabulary="cityscapes",
+        reader=open_cityscapes,
+    ),
+    "bdd100k-semantic": DatasetInfo(
+        title="BDD100K 10k, semantic, 19 classes",
+        files={"semantic": ("bdd100k/images/10k/{word}", "bdd100k/labels/sem_seg/masks/{word}")},
+        splits={"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)},
+        size="1.6 GB",
+        source="https://doc.bdd100k.com/download.html",
+        licence="BSD-3 labels; images for non-commercial use",
+        vocabulary="bdd",
+        reader=Folders(
+            images="bdd100k/images/10k/{word}",
+            labels="bdd100k/labels/sem_seg/masks/{word}",
+            coding=LabelCoding(classes=19, void=(255,)),
+            vocabulary=named("bdd"),
+        ),
+    ),
+    "bdd100k-panoptic": DatasetInfo(
+        title="BDD100K 10k, panoptic, 40 classes, 10 of them things",
+        files=dict.fromkeys(
+            _PANOPTIC_TASKS,
+            (
+                "bdd100k/images/10k/{word}",
+                "bdd100k/labels/pan_seg/bitmasks/{word}|bdd100k/labels/pan_seg/coco_pano/{word}",
+            ),
+        ),
+        splits={"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)},
+        size="1.8 GB",
+        source="https://doc.bdd100k.com/download.html",
+        licence="BSD-3 labels; images for non-commercial use",
+        vocabulary="bdd-panoptic",
+        reader=open_bdd100k_panoptic,
+    ),
+    "sun-rgbd-37": DatasetInfo(
+        title="SUN RGB-D, 37 classes, indoor",
+        files={"semantic": ("sun_rgbd/image/{word}", "sun_rgbd/label37/{word}")},
+        splits={"val": Split(word="test", images=5050), "train": Split(word="train", images=5285)},
+        size="6 GB",
+        source="https://rgbd.cs.princeton.edu and https://github.com/ankurhanda/sunrgbd-meta-data",
+        licence="research, the authors' terms",
+        vocabulary="sun",
+        reader=Folders(
+            images="sun_rgbd/image/{word}",
+            labels="sun_rgbd/label37/{word}",
+            coding=LabelCoding(classes=37, first=1, void=(0,)),
+            vocabulary=named("sun"),
+            by_number=True,
+        ),
+    ),
+    "scannet-20": DatasetInfo(
+        title="ScanNet 25k frames, 20 classes, 18 of them things",
+        files={
+            "semantic": (
+                "scannet_frames_25k/meta/{word}.txt",
+                "scannet_frames_25k/images|scannet_frames_25k",
+            ),
+            "panoptic": (
+                "scannet_frames_25k/scannet_panoptic.json",
+                "scannet_frames_25k/scannet_panoptic",
+                "scannet_frames_25k/images|scannet_frames_25k",
+            ),
+        },
+        splits={"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)},
+        size="5 GB",
+        source="http://www.scan-net.org (terms to sign)",
+        licence="non-commercial research, ScanNet's terms",
+        vocabulary="scannet",
+        reader=ScanNet(classes=20),
+    ),
+    "scannet-40": DatasetInfo(
+        title="ScanNet 25k frames, the 40 NYU classes",
+        files={
+            "semantic": ("scannet_frames_25k/meta/{word}.txt", "scannet_frames_25k/images|scannet_frames_25k")
+        },
+        splits={"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)},
+        size="5 GB",
+        source="http://www.scan-net.org (terms to sign)",
+        licence="non-commercial research, ScanNet's terms",
+        vocabulary="scannet-40",
+        reader=ScanNet(classes=40),
+    ),
+    "pascal-voc-20": DatasetInfo(
+        title="Pascal VOC 2012 segmentation, 20 classes; background is void",
+        files={
+            "semantic": (
+                "VOCdevkit/VOC2012/ImageSets/Segmentation/{word}.txt",
+                "VOCdevkit/VOC2012/JPEGImages",
+                "VOCdevkit/VOC2012/SegmentationClass",
+            )
+        },
+        splits=_VOC_SPLITS,
+        size="2 GB",
+        source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+        licence=_VOC_TERMS,
+        vocabulary="voc",
+        reader=Folders(
+            images="VOCdevkit/VOC2012/JPEGImages",
+            labels="VOCdevkit/VOC2012/SegmentationClass",
+            listing="VOCdevkit/VOC2012/ImageSets/Segmentation/{word}.txt",
+            coding=LabelCoding(classes=20, first=1, void=(0, 255)),
+            vocabulary=named("voc"),
+        ),
+    ),
+    "pascal-context-59": DatasetInfo(
+        title="Pascal Context, 59 classes",
+        files={"semantic": ("pascal_ctx_d2/images/{word}", "pascal_ctx_d2/annotations_ctx59/{word}")},
+        splits={
+            "val": Split(word="validation", images=5105),
+            "train": Split(word="training", images=4998),
+        },
+        size="1.6 GB",
+        source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
+        licence=_VOC_TERMS,
+        vocabulary="the 59 classes",
+        reader=Folders(
+            images="pascal_ctx_d2/images/{word}",
+            labels="pascal_ctx_d2/annotations_ctx59/{word}",
+            coding=LabelCoding(classes=59, void=(255,)),
+            vocabulary=pascal_context_59,
+        ),
+    ),
+    "pascal-context-459": DatasetInfo(
+        title="Pascal Context full, 459 classes, 16-bit label maps",
+        files={
+            "semantic": (
+                "pascal_ctx_d2/images/{word}",
+                "pascal_ctx_d2/annotations_ctx459/{word}",
+                "pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt",
+            )
+        },
+        splits={
+            "val": Split(word="validation", images=5105),
+            "train": Split(word="training", images=4998),
+        },
+        size="1.6 GB",
+        source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
+        licence=_VOC_TERMS,
+        vocabulary="the download's labels.txt",
+        reader=Folders(
+            images="pascal_ctx_d2/images/{word}",
+            labels="pascal_ctx_d2/annotations_ctx459/{word}",
+            label_suffix=".tif",
+            coding=LabelCoding(classes=459, void=(65535,)),
+            vocabulary=pascal_context_459,
+        ),
+    ),
+    "flickr30k": DatasetInfo(
+        title="Flickr30k captions in Karpathy's split",
+        files={
+            "caption": (
+                "flickr30k/dataset_flickr30k.json",
+                "flickr30k/flickr30k-images|flickr30k/flickr30k_images",
+            )
+        },
+        splits={
+            "test": Split(word="test", images=1000),
+            "val": Split(word="val", images=1014),
+            "train": Split(word="train", images=29000),
+        },
+        size="4.4 GB",
+        source="https://shannon.cs.illinois.edu/DenotationGraph/ and Karpathy's dataset_flickr30k.json",
+        licence="captions CC BY-SA 3.0; images: Flickr terms, non-commercial research",
+        vocabulary="none (captions)",
+        reader=open_flickr30k,
+    ),
+    "vqav2": DatasetInfo(
+        title="VQA v2: questions about COCO's images, ten answers each",
+        files={"question": ("vqa/v2_OpenEnded_mscoco_{word}_questions.json", _COCO_2014)},
+        splits={
+            "val": Split(word="val2014", images=40504),
+            "train": Split(word="train2014", images=82783),
+            "test-dev": Split(word="test-dev2015"),
+            "test": Split(word="test2015", images=81434),
+        },
+        size="0.3 GB and COCO's images",
+        source="https://visualqa.org/download.html",
+        licence="CC BY 4.0 questions and answers; images: COCO's",
+        vocabulary="none (answers)",
+        reader=open_vqav2,
+    ),
+    **{f"seginw-{name}": _seginw(name) for name in _SEGINW.split(", ")},
+    "custom-instances": DatasetInfo(
+        title="Your own COCO-style instances",
+        files={
+            "instance": (
+                "annotations/instances_{split}.json|{split}/_annotations.coco.json",
+                "images/{split}|{split}",
+            )
+        },
+        splits={name: Split(word=name) for name in ("val", "train", "test", "valid")},
+        size="yours",
+        source="yours",
+        licence="yours",
+        vocabulary="the annotation file",
+        reader=open_custom_instances,
+    ),
+    "custom-panoptic": DatasetInfo(
+        title="Your own COCO-style panoptic folder",
+        files=dict.fromkeys(
+            _PANOPTIC_TASKS,
+            (
+                "annotations/panoptic_{split}.json",
+                "panoptic_{split}|annotations/panoptic_{split}",
+                "images/{split}|{split}",
+            ),
+        ),
+        splits={name: Split(word=name) for name in ("val", "train", "test")},
+        size="yours",
+        source="yours",
+        licence="yours",
+        vocabulary="the annotation file",
+        reader=open_custom_panoptic,
+    ),
+    "custom-pairs": DatasetInfo(
+        title="Your own image-text pairs: a folder with pairs.jsonl",
+        files={"caption": ("pairs.jsonl",)},
+        splits={"all": Split(word="all")},
+        size="yours",
+        source="yours",
+        licence="yours",
+        vocabulary="none (captions)",
+        reader=open_custom_pairs,
+    ),
+}

@@ -1,0 +1,103 @@
+"""Cityscapes: label ids and instance ids per city, and the panoptic JSON that its own script writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from xdecoder.data.coco import categories_by_id, read_panoptic
+from xdecoder.data.dataset import Dataset, Presence
+from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys, read_raster
+from xdecoder.data.records import PanopticMap, PanopticSource, SemanticSample
+from xdecoder.data.request import Request
+from xdecoder.data.views import PanopticEntry, from_panoptic
+from xdecoder.vocabularies import built_in
+
+LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""Cityscapes' label id of each of the 19 evaluated classes, in the order of their train ids."""
+
+_CODING = LabelCoding(classes=19, stored=LABEL_IDS, void=(), others_void=True)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class InstanceIds(PanopticSource):
+    """`*_instanceIds.png`: label id, or 1000 times the label id plus a number for a thing told apart.
+
+    A thing that carries its bare label id is a group: a crowd.
+    """
+
+    path: str
+
+    def load(self) -> PanopticMap:
+        """Decode ids and segments; classes outside the 19 are void."""
+        stored = read_raster(self.path)
+        if stored.ndim != 2:
+            raise ValueError(f"{self.path}: instance ids have one channel, this has shape {stored.shape}")
+        keys = stored.astype(np.int64)
+        things = built_in("cityscapes").things
+        index_of = {label_id: i for i, label_id in enumerate(LABEL_IDS)}
+        meaning: dict[int, tuple[int, bool, bool]] = {}
+        for key in np.unique(keys).tolist():
+            category = index_of.get(key // 1000 if key >= 1000 else key)
+            if category is not None:
+                is_thing = category in things
+                meaning[key] = (category, is_thing, is_thing and key < 1000)
+        return panoptic_from_keys(keys, meaning)
+
+
+def open_cityscapes(request: Request) -> Dataset[Any]:
+    """Cityscapes under `cityscapes/`; panoptic needs `gtFine/cityscapes_panoptic_<split>.json`.
+
+    Instances come from `*_instanceIds.png`, semantic maps from `*_labelIds.png`.
+    """
+    vocabulary = built_in("cityscapes")
+    images = request.path("cityscapes/leftImg8bit/{word}")
+    if request.task == "panoptic":
+        return read_panoptic(
+            request,
+            annotations=request.path("cityscapes/gtFine/cityscapes_panoptic_{word}.json"),
+            maps=request.path("cityscapes/gtFine/cityscapes_panoptic_{word}"),
+            image_path=lambda _image, row: _image_path(images, str(row["image_id"])),
+            categories=categories_by_id(vocabulary, LABEL_IDS),
+        )
+    ending = "labelIds" if request.task == "semantic" else "instanceIds"
+    folder = request.path("cityscapes/gtFine/{word}")
+    presence = Presence(request.name, request.missing)
+    semantic: list[SemanticSample] = []
+    entries: list[PanopticEntry] = []
+    for path in sorted(folder.glob(f"*/*_gtFine_{ending}.png")):
+        image_id = path.name.removesuffix(f"_gtFine_{ending}.png")
+        image = str(_image_path(images, image_id))
+        if not request.wants(image_id) or not presence.has(image):
+            continue
+        if request.task == "semantic":
+            labels = LabelFile(path=str(path), coding=_CODING)
+            semantic.append(
+                SemanticSample(image_id=image_id, source=FileImage(path=image), label_source=labels)
+            )
+        else:
+            entries.append(
+                PanopticEntry(
+                    image_id=image_id, source=FileImage(path=image), panoptic=InstanceIds(path=str(path))
+                )
+            )
+    skipped = presence.finish()
+    if request.task != "semantic":
+        return from_panoptic(entries, request, vocabulary, skipped)
+    return Dataset(
+        semantic,
+        name=request.name,
+        task="semantic",
+        split=request.split,
+        vocabulary=vocabulary,
+        skipped=skipped,
+    )
+
+
+def _image_path(images: Path, image_id: str) -> Path:
+    city = image_id.split("_")[0]
+    return images / city / f"{image_id}_leftImg8bit.png"

@@ -1,0 +1,161 @@
+"""`Dataset`: an immutable sequence of samples, kept as one block of bytes.
+
+Worker processes share the block instead of copying a hundred thousand Python objects, and a sample costs what
+its record needs, not what its image weighs.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar, final, overload
+
+import numpy as np
+
+from xdecoder.data.records import Sample, Task
+from xdecoder.vocabularies import Vocabulary
+
+S_co = TypeVar("S_co", bound=Sample, covariant=True)
+T = TypeVar("T")
+Missing = Literal["error", "skip"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Skip:
+    """Something that was left out, and why."""
+
+    item: str
+    reason: str
+
+
+@final
+class Dataset(Sequence[S_co], Generic[S_co]):
+    """Samples of one data set, one task and one split.
+
+    Attributes:
+        name: the data set.
+        task: what its samples carry.
+        split: which part.
+        vocabulary: the class names that category indexes point into; None for text-only data.
+        skipped: what was left out on opening, and why.
+    """
+
+    def __init__(
+        self,
+        samples: Iterable[S_co],
+        *,
+        name: str,
+        task: Task,
+        split: str = "",
+        vocabulary: Vocabulary | None = None,
+        skipped: Sequence[Skip] = (),
+    ) -> None:
+        packed = [pickle.dumps(sample, protocol=pickle.HIGHEST_PROTOCOL) for sample in samples]
+        if not packed:
+            left_out = f"; {len(skipped)} left out, the first: {skipped[0].reason}" if skipped else ""
+            raise ValueError(f"{name} ({split or 'all'}): no samples{left_out}; check the split and the root")
+        self.name = name
+        self.task: Task = task
+        self.split = split
+        self.vocabulary = vocabulary
+        self.skipped = tuple(skipped)
+        self._ends = np.cumsum([len(p) for p in packed], dtype=np.int64)
+        self._bytes = b"".join(packed)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> S_co: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[S_co]: ...
+    def __getitem__(self, index: int | slice) -> S_co | Sequence[S_co]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"{self.name}: sample {index} of {len(self)}")
+        start = int(self._ends[position - 1]) if position else 0
+        return pickle.loads(memoryview(self._bytes)[start : int(self._ends[position])])
+
+    def __iter__(self) -> Iterator[S_co]:
+        for i in range(len(self)):
+            yield self[i]
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}, task={self.task!r}, split={self.split!r}, {len(self)} samples, "
+            f"{len(self.skipped)} skipped)"
+        )
+
+
+@final
+class Presence:
+    """Which of the named files exist, with each folder listed once; absent ones are refused or recorded.
+
+    Args:
+        what: the data set's name, for messages.
+        missing: "error" to refuse a data set with absent files, "skip" to record them in `skips`.
+    """
+
+    def __init__(self, what: str, missing: Missing) -> None:
+        self.what = what
+        self.missing: Missing = missing
+        self.skips: list[Skip] = []
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def has(self, *paths: str) -> bool:
+        """Whether every file exists; an absent one is recorded."""
+        absent = [p for p in paths if not self._exists(p)]
+        self.skips.extend(Skip(item=p, reason=f"missing file {p}") for p in absent)
+        return not absent
+
+    def finish(self) -> tuple[Skip, ...]:
+        """What was absent.
+
+        Raises:
+            FileNotFoundError: something was, and `missing` is "error".
+        """
+        if self.skips and self.missing == "error":
+            named = "".join(f"\n  {s.item}" for s in self.skips[:5])
+            raise FileNotFoundError(
+                f'{self.what}: {len(self.skips)} file(s) missing; unpack them or open with missing="skip" '
+                f"to leave them out. The first:{named}"
+            )
+        return tuple(self.skips)
+
+    def _exists(self, path: str) -> bool:
+        folder, name = os.path.split(path)
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(entry.name for entry in os.scandir(folder))
+            except (FileNotFoundError, NotADirectoryError):
+                self._listed[folder] = frozenset()
+        return name in self._listed[folder]
+
+
+def refuse_duplicates(ids: Iterable[Hashable], *, what: str, where: Path) -> None:
+    """Refuse ids that occur twice.
+
+    Raises:
+        ValueError: with the first duplicates.
+    """
+    twice = [i for i, n in Counter(ids).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"{where}: duplicate {what} id(s) {twice[:5]} ({len(twice)} in all); ids must be unique, "
+            "merge or renumber the entries"
+        )
+
+
+def group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Hashable, list[T]]:
+    """Items by key, in order of appearance."""
+    groups: dict[Hashable, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups

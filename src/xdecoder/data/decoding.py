@@ -1,0 +1,210 @@
+"""Files to arrays: images, label maps, and panoptic maps in COCO's, Cityscapes' and BDD100K's encodings."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from xdecoder.data.records import VOID, ImageSource, LabelSource, PanopticMap, PanopticSource, Segment
+
+_UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such annotation file; `xdecoder datasets check` prints the layout"
+        )
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); download the file again") from error
+
+
+def read_raster(path: str) -> NDArray[Any]:
+    """An annotation image's stored values, whatever their depth.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read as an image.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such annotation image; the annotation archive is incomplete")
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image)
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: unreadable annotation image ({error}); unpack it again") from error
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FileImage(ImageSource):
+    """An image file."""
+
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return self.path
+
+    def load(self) -> NDArray[np.uint8]:
+        """Decode to `[H, W, 3]` RGB as stored: no EXIF rotation, since masks ignore it too."""
+        if not Path(self.path).is_file():
+            raise FileNotFoundError(f"{self.path}: no such image; the image archive is incomplete")
+        return _decode(self.path, self.path)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class EncodedImage(ImageSource):
+    """The bytes of an image file, taken from a tar shard or a table."""
+
+    label: str
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """Where the bytes came from."""
+        return self.label
+
+    def load(self) -> NDArray[np.uint8]:
+        """Decode to `[H, W, 3]` RGB."""
+        return _decode(io.BytesIO(self.data), self.label)
+
+
+def _decode(file: str | io.BytesIO, name: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(file) as image:
+            return np.asarray(image.convert("RGB"))
+    except _UNREADABLE as error:
+        raise ValueError(f"{name}: unreadable image ({error}); download it again or leave it out") from error
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LabelCoding:
+    """How a label file writes categories.
+
+    Attributes:
+        classes: K, the number of categories.
+        first: the stored value of category 0; category k is stored as first + k.
+        stored: instead of `first`, the stored value of each category.
+        void: stored values that mean "no label".
+        others_void: treat every other value as void too, instead of refusing it (Cityscapes' 34 label ids).
+    """
+
+    classes: int
+    first: int = 0
+    stored: tuple[int, ...] | None = None
+    void: tuple[int, ...] = (255,)
+    others_void: bool = False
+
+    def decode(self, stored: NDArray[Any], name: str) -> NDArray[np.int16]:
+        """Stored values `[H, W]` to category indexes.
+
+        Raises:
+            ValueError: the file has several channels, or values that are no category.
+        """
+        if stored.ndim != 2:
+            raise ValueError(f"{name}: a label map has one channel, this has shape {stored.shape}")
+        found, inverse = np.unique(stored, return_inverse=True)
+        values = self.stored or range(self.first, self.first + self.classes)
+        index_of = {value: i for i, value in enumerate(values)} | dict.fromkeys(self.void, VOID)
+        unknown = [int(v) for v in found if int(v) not in index_of]
+        if unknown and not self.others_void:
+            raise ValueError(
+                f"{name}: unknown category value(s) {unknown[:8]}; expected {values[0]} to {values[-1]} for "
+                f"{self.classes} categories and {list(self.void)} for void; check which label set this is"
+            )
+        table = np.array([index_of.get(int(v), VOID) for v in found], dtype=np.int16)
+        return table[inverse].reshape(stored.shape)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LabelFile(LabelSource):
+    """A PNG or TIFF with a category per pixel."""
+
+    path: str
+    coding: LabelCoding
+
+    def load(self) -> NDArray[np.int16]:
+        """Decode to `[H, W]` category indexes."""
+        return self.coding.decode(read_raster(self.path), self.path)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CocoPanoptic(PanopticSource):
+    """COCO's panoptic PNG: id = R + 256 G + 65536 B. `unlabelled` ids are read as void."""
+
+    path: str
+    segments: tuple[Segment, ...]
+    unlabelled: tuple[int, ...] = ()
+
+    def load(self) -> PanopticMap:
+        """Decode ids and segments, with areas counted afresh."""
+        rgb = read_raster(self.path)
+        if rgb.ndim != 3:
+            raise ValueError(f"{self.path}: a panoptic PNG has three channels, this has shape {rgb.shape}")
+        ids = rgb[..., :3].astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32)
+        if self.unlabelled:
+            ids[np.isin(ids, self.unlabelled)] = 0
+        found, counts = np.unique(ids, return_counts=True)
+        area_of = {int(i): int(n) for i, n in zip(found, counts, strict=True) if i != 0}
+        stray = sorted(set(area_of) - {s.id for s in self.segments})
+        if stray:
+            raise ValueError(
+                f"{self.path}: segment id(s) {stray[:8]} are in the PNG but not in the annotation file; "
+                "PNGs and JSON come from different releases"
+            )
+        kept = tuple(_with_area(s, area_of[s.id]) for s in self.segments if s.id in area_of)
+        covered = tuple(s.id for s in self.segments if s.id not in area_of)
+        return PanopticMap(ids=ids, segments=kept, covered=covered)
+
+
+def _with_area(segment: Segment, area: int) -> Segment:
+    return Segment(
+        id=segment.id, category=segment.category, is_thing=segment.is_thing, crowd=segment.crowd, area=area
+    )
+
+
+def panoptic_from_keys(
+    keys: NDArray[np.int64],
+    meaning: dict[int, tuple[int, bool, bool]],
+) -> PanopticMap:
+    """A panoptic map from any per-pixel key.
+
+    Args:
+        keys: `[H, W]`; pixels with equal keys form a segment.
+        meaning: for each key that is a segment, (category, is a thing, is a crowd); others are void.
+    """
+    found, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    new_ids: list[int] = []
+    segments: list[Segment] = []
+    for key, area in zip(found.tolist(), counts.tolist(), strict=True):
+        if key not in meaning:
+            new_ids.append(0)
+            continue
+        category, is_thing, crowd = meaning[key]
+        segments.append(
+            Segment(id=len(segments) + 1, category=category, is_thing=is_thing, crowd=crowd, area=area)
+        )
+        new_ids.append(len(segments))
+    ids = np.array(new_ids, dtype=np.int32)[inverse].reshape(keys.shape)
+    return PanopticMap(ids=ids, segments=tuple(segments))

@@ -1,0 +1,136 @@
+"""Semantic label maps beside images: one folder of pictures, one of PNGs or TIFFs with the same names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from xdecoder.data.dataset import Dataset, Presence, refuse_duplicates
+from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
+from xdecoder.data.records import SemanticSample
+from xdecoder.data.request import Request
+from xdecoder.vocabularies import Vocabulary, built_in, parse_vocabulary
+
+PASCAL_CONTEXT_59 = (
+    "aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, cabinet, car, "
+    "cat, ceiling, chair, cloth, computer, cow, cup, curtain, dog, door, fence, floor, flower, food, grass, "
+    "ground, horse, keyboard, light, motorbike, mountain, mouse, person, plate, platform, pottedplant, road, "
+    "rock, sheep, shelves, sidewalk, sign, sky, snow, sofa, diningtable, track, train, tree, truck, "
+    "tvmonitor, wall, water, window, wood"
+)
+"""The 59 frequent classes of Pascal Context, in the order of their numbers among the 459."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """A layout of two folders; patterns as in `Request.path`.
+
+    Attributes:
+        images: pattern of the image folder.
+        labels: pattern of the label folder.
+        coding: how label files write categories; `classes` must be the vocabulary's number.
+        vocabulary: a built-in vocabulary's name, or "59" / "459" for Pascal Context.
+        listing: pattern of a text file with one stem a line; without it, the label folder decides.
+        label_suffix: how label files end.
+        by_number: match files by the number that ends their names (SUN RGB-D names the two differently).
+    """
+
+    images: str
+    labels: str
+    coding: LabelCoding
+    vocabulary: Callable[[Request], Vocabulary]
+    listing: str = ""
+    label_suffix: str = ".png"
+    by_number: bool = False
+
+    def __call__(self, request: Request) -> Dataset[Any]:
+        """Open one split.
+
+        Raises:
+            FileNotFoundError: a folder, or unless they may be skipped, images or label maps are missing.
+            ValueError: nothing is there.
+        """
+        images, labels = request.path(self.images), request.path(self.labels)
+        image_of = {self._key(name): name for name in _names(images, (".jpg", ".jpeg", ".png"))}
+        label_names = _names(labels, (self.label_suffix,))
+        label_of = {self._key(name): name for name in label_names}
+        if self.by_number:
+            refuse_duplicates((self._key(name) for name in label_names), what="file", where=labels)
+        keys = sorted(label_of)
+        if self.listing:
+            listing = request.path(self.listing)
+            if not listing.is_file():
+                raise FileNotFoundError(f"{listing}: no such list of the {request.split} images")
+            keys = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
+            refuse_duplicates(keys, what="image", where=listing)
+        presence = Presence(request.name, request.missing)
+        samples: list[SemanticSample] = []
+        for key in keys:
+            image = images / image_of.get(key, f"{key}.jpg")
+            label = labels / label_of.get(key, f"{key}{self.label_suffix}")
+            if request.wants(key) and presence.has(str(image), str(label)):
+                samples.append(
+                    SemanticSample(
+                        image_id=key,
+                        source=FileImage(path=str(image)),
+                        label_source=LabelFile(path=str(label), coding=self.coding),
+                    )
+                )
+        return Dataset(
+            samples,
+            name=request.name,
+            task="semantic",
+            split=request.split,
+            vocabulary=self.vocabulary(request),
+            skipped=presence.finish(),
+        )
+
+    def _key(self, name: str) -> str:
+        stem = Path(name).stem
+        if not self.by_number:
+            return stem
+        number = re.search(r"(\d+)$", stem)
+        if not number:
+            raise ValueError(f"{name}: expected a file name that ends in a number")
+        return number[1]
+
+
+def _names(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; `xdecoder datasets check` prints the layout")
+    return sorted(e.name for e in os.scandir(folder) if e.name.lower().endswith(suffixes))
+
+
+def named(name: str) -> Callable[[Request], Vocabulary]:
+    """The built-in vocabulary of that name."""
+    return lambda _request: built_in(name)
+
+
+def pascal_context_59(_request: Request) -> Vocabulary:
+    """The 59 classes of Pascal Context."""
+    return parse_vocabulary(PASCAL_CONTEXT_59)
+
+
+def pascal_context_459(request: Request) -> Vocabulary:
+    """The 459 classes from Pascal Context's own `labels.txt` ("1: accordion" and so on).
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it does not name 459 classes.
+    """
+    path = request.path("pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; the 459 class names are in labels.txt of the Pascal Context download"
+        )
+    rows = [line.split(":", 1) for line in path.read_text().splitlines() if ":" in line]
+    names = [name.strip() for _number, name in sorted(rows, key=lambda row: int(row[0]))]
+    names = [name for name in names if name != "unknown"]
+    if len(names) != 459:
+        raise ValueError(f"{path}: expected 459 classes, one per line as '1: accordion', got {len(names)}")
+    return Vocabulary(classes=tuple(names), things=frozenset(), name="pascal-context-459")

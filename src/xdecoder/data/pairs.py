@@ -1,0 +1,249 @@
+"""Image-text pairs: tar shards (WebDataset), Arrow and Parquet tables, a folder with a JSON-lines file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, final, overload
+
+from xdecoder.data.dataset import Dataset, Missing, Presence, Skip, refuse_duplicates
+from xdecoder.data.decoding import EncodedImage, FileImage
+from xdecoder.data.records import CaptionSample
+from xdecoder.data.request import Request
+
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
+_INSTALL = 'install it with: pip install "xdecoder[data]"'
+
+
+@final
+class PairShards:
+    """Pairs streamed from WebDataset tar shards.
+
+    A sample is an image (`key.jpg`, `.png` or `.webp`) with `key.txt` (one caption) or `key.json` ("caption"
+    or "captions"). Shards are split between processes and between worker processes. Samples without an
+    image or a caption are passed over; `skipped` lists those of the last pass in this process.
+
+    Args:
+        urls: files or addresses, with brace ranges: "shards/{000000..000099}.tar", "https://.../{0..9}.tar",
+            or a list of them. Addresses are fetched with curl.
+    """
+
+    def __init__(self, urls: str | Sequence[str]) -> None:
+        self.urls = (urls,) if isinstance(urls, str) else tuple(urls)
+        if not self.urls:
+            raise ValueError('no shards; expected addresses such as "shards/{000000..000099}.tar"')
+        self.skipped: list[Skip] = []
+
+    def __iter__(self) -> Iterator[CaptionSample]:
+        """Stream the samples.
+
+        Raises:
+            ImportError: webdataset is not installed.
+            ValueError: a shard cannot be read.
+        """
+        try:
+            import webdataset
+        except ImportError as error:
+            raise ImportError(f"tar shards need webdataset; {_INSTALL}") from error
+        wds: Any = webdataset
+        self.skipped = []
+        addresses = [url for pattern in self.urls for url in wds.shardlists.expand_urls(pattern)]
+        stream: Any = wds.WebDataset(
+            addresses, shardshuffle=False, nodesplitter=wds.split_by_node, empty_check=False
+        )
+        try:
+            for row in stream:
+                sample = self._sample(row)
+                if sample is not None:
+                    yield sample
+        except (OSError, EOFError, ValueError) as error:
+            raise ValueError(f"a shard of {self.urls[0]} cannot be read: {error}; fetch it again") from error
+
+    def _sample(self, row: dict[str, Any]) -> CaptionSample | None:
+        key = f"{row['__url__']}#{row['__key__']}"
+        image = next((row[s] for s in IMAGE_SUFFIXES if s in row), None)
+        captions: tuple[str, ...] = ()
+        try:
+            if "json" in row:
+                captions = _captions(json.loads(row["json"]))
+            elif "txt" in row:
+                captions = _captions({"caption": row["txt"].decode()})
+        except ValueError as error:
+            self.skipped.append(Skip(item=key, reason=f"unreadable caption: {error}"))
+            return None
+        if image is None or not captions:
+            self.skipped.append(Skip(item=key, reason="no image" if image is None else "no caption"))
+            return None
+        return CaptionSample(
+            image_id=str(row["__key__"]), source=EncodedImage(label=key, data=image), captions=captions
+        )
+
+
+@final
+class PairTable(Sequence[CaptionSample]):
+    """Pairs in Arrow (memory-mapped) or Parquet tables, one row an image.
+
+    The columns are `image` (bytes, or Hugging Face's {"bytes", "path"}), `caption` (text or a list of texts)
+    and optionally `image_id`. This is the form of the 4M-pair files of ViLT, METER and X-Decoder.
+
+    Args:
+        paths: the tables, `.arrow` or `.parquet`; the rows follow one another.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = tuple(paths)
+        if not self.paths:
+            raise ValueError("no tables; expected .arrow or .parquet files")
+        absent = [str(path) for path in self.paths if not path.is_file()]
+        if absent:
+            raise FileNotFoundError(f"no such table(s): {', '.join(absent[:5])}")
+        self._open: dict[int, Any] = {}
+        self._group: tuple[int, int, Any] | None = None
+        self._starts = [0]
+        for i in range(len(self.paths)):
+            self._starts.append(self._starts[-1] + self._rows(i))
+        if not len(self):
+            raise ValueError(f"{self.paths[0]}: the tables have no rows")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}, "_group": None}
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @overload
+    def __getitem__(self, index: int) -> CaptionSample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[CaptionSample]: ...
+    def __getitem__(self, index: int | slice) -> CaptionSample | Sequence[CaptionSample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        table = next(i for i in range(len(self.paths)) if position < self._starts[i + 1])
+        row = self._row(table, position - self._starts[table])
+        where = f"{self.paths[table]}, row {position - self._starts[table]}"
+        image: Any = row["image"]
+        data = image.get("bytes") if isinstance(image, dict) else image
+        captions = _captions(row)
+        if not data or not captions:
+            raise ValueError(
+                f"{where}: expected image bytes and a caption, got {'no caption' if data else 'no image'}"
+            )
+        return CaptionSample(
+            image_id=row.get("image_id", position),
+            source=EncodedImage(label=where, data=data),
+            captions=captions,
+        )
+
+    def _table(self, i: int) -> Any:
+        if i not in self._open:
+            try:
+                import pyarrow as pa
+                import pyarrow.parquet as pq
+            except ImportError as error:
+                raise ImportError(f"Arrow and Parquet tables need pyarrow; {_INSTALL}") from error
+            path = self.paths[i]
+            try:
+                if path.suffix == ".parquet":
+                    opened: Any = pq.ParquetFile(path)
+                    names = opened.schema_arrow.names
+                else:
+                    opened = _arrow_table(pa, path)
+                    names = opened.column_names
+            except pa.ArrowInvalid as error:
+                raise ValueError(
+                    f"{path}: not an Arrow or Parquet table ({error}); fetch it again"
+                ) from error
+            if "image" not in names or "caption" not in names:
+                raise ValueError(f'{path}: expected the columns "image" and "caption", got {names}')
+            self._open[i] = opened
+        return self._open[i]
+
+    def _rows(self, i: int) -> int:
+        table = self._table(i)
+        return table.metadata.num_rows if self.paths[i].suffix == ".parquet" else table.num_rows
+
+    def _row(self, i: int, row: int) -> dict[str, Any]:
+        table = self._table(i)
+        if self.paths[i].suffix == ".parquet":
+            group = 0
+            while row >= table.metadata.row_group(group).num_rows:
+                row -= table.metadata.row_group(group).num_rows
+                group += 1
+            if self._group is None or self._group[:2] != (i, group):
+                self._group = (i, group, table.read_row_group(group))
+            table = self._group[2]
+        return {name: table.column(name)[row].as_py() for name in table.column_names}
+
+
+def _arrow_table(pa: Any, path: Path) -> Any:
+    """A table in Arrow's file format, or in the stream format that Hugging Face datasets writes."""
+    mapped = pa.memory_map(str(path), "r")
+    try:
+        return pa.ipc.open_file(mapped).read_all()
+    except pa.ArrowInvalid:
+        mapped.seek(0)
+        return pa.ipc.open_stream(mapped).read_all()
+
+
+def open_pair_folder(
+    folder: Path, *, listing: str = "pairs.jsonl", missing: Missing = "error"
+) -> Dataset[CaptionSample]:
+    """A folder with lines of JSON: `{"image": "a/b.jpg", "caption": "..."}` or `"captions": [...]`.
+
+    Raises:
+        FileNotFoundError: the listing, or unless they may be skipped, images are missing.
+        ValueError: a line is malformed, or an image is listed twice.
+    """
+    path = folder / listing
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path}: no such file; expected lines as {{"image": "a.jpg", "caption": "..."}}'
+        )
+    presence = Presence(folder.name, missing)
+    left_out: list[Skip] = []
+    samples: list[CaptionSample] = []
+    names: list[str] = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row: Any = json.loads(line)
+                name, captions = str(row["image"]), _captions(row)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f'{path}, line {number}: expected {{"image": ..., "caption": ...}}, '
+                    f"got {line.strip()[:80]!r}"
+                ) from error
+            names.append(name)
+            if not captions:
+                left_out.append(Skip(item=name, reason="no caption"))
+            elif presence.has(str(folder / name)):
+                samples.append(
+                    CaptionSample(image_id=name, source=FileImage(path=str(folder / name)), captions=captions)
+                )
+    refuse_duplicates(names, what="image", where=path)
+    return Dataset(samples, name=folder.name, task="caption", skipped=(*presence.finish(), *left_out))
+
+
+def open_custom_pairs(request: Request) -> Dataset[CaptionSample]:
+    """The catalog's `custom-pairs`: a root folder with `pairs.jsonl`."""
+    return open_pair_folder(request.root, missing=request.missing)
+
+
+def find_tables(folder: Path) -> PairTable:
+    """All `.arrow` and `.parquet` tables of a folder, in the order of their names."""
+    found = [path for path in sorted(folder.glob("*")) if path.suffix in (".arrow", ".parquet")]
+    if not found:
+        raise FileNotFoundError(f"{folder}: no .arrow or .parquet tables")
+    return PairTable(found)
+
+
+def _captions(row: dict[str, Any]) -> tuple[str, ...]:
+    found: Any = row.get("captions", row.get("caption"))
+    texts = [found] if isinstance(found, str) else list(found or ())
+    return tuple(str(text).strip() for text in texts if text and str(text).strip())

@@ -1,0 +1,347 @@
+"""What a data set yields: frozen samples that name their files and decode them only when asked.
+
+Everything here can be pickled and sent to a worker process. In every label map a pixel holds an index into
+the data set's `vocabulary.classes`, or `VOID` (-1) where the annotators gave none; files that write void as
+0, 255 or 65535 are translated on reading. In a panoptic map 0 is the id of no segment.
+
+Arrays: images `[H, W, 3]` uint8 RGB, label maps `[H, W]` int16, panoptic ids `[H, W]` int32, masks `[H, W]`
+bool. Boxes are `(x, y, width, height)` in pixels, areas in pixels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+VOID = -1
+"""The index of an unlabelled pixel in every label map of this package."""
+
+Task = Literal["panoptic", "instance", "semantic", "referring", "caption", "question"]
+ImageId = int | str
+Box = tuple[float, float, float, float]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RunLengths:
+    """A mask as COCO's compressed run lengths (column-major)."""
+
+    height: int
+    width: int
+    counts: bytes
+
+    @classmethod
+    def encode(cls, mask: NDArray[np.bool_]) -> RunLengths:
+        """Compress a `[H, W]` mask."""
+        packed: Any = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+        return cls(height=mask.shape[0], width=mask.shape[1], counts=packed["counts"])
+
+    def decode(self) -> NDArray[np.bool_]:
+        """The `[H, W]` mask."""
+        packed: Any = self.to_coco()
+        return coco_mask.decode(packed).astype(bool)
+
+    def to_coco(self) -> dict[str, Any]:
+        """The dictionary that pycocotools and COCO result files use."""
+        return {"size": [self.height, self.width], "counts": self.counts}
+
+
+Polygons = tuple[tuple[float, ...], ...]
+"""Rings of `x0, y0, x1, y1, ...`, in pixels."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """One annotated object.
+
+    Attributes:
+        id: the annotation's id in its file.
+        category: index into the vocabulary; for referring data without one, the file's own category id.
+        crowd: a group that is not told apart (COCO's iscrowd).
+        box: `(x, y, width, height)`.
+        area: the file's area, which COCO's size classes go by.
+        segmentation: polygons or run lengths, as the file has them.
+    """
+
+    id: int
+    category: int
+    crowd: bool
+    box: Box
+    area: float
+    segmentation: Polygons | RunLengths
+
+    def run_lengths(self, height: int, width: int) -> RunLengths:
+        """The mask, compressed, for an image of this size.
+
+        Raises:
+            ValueError: the annotation's run lengths are of another size.
+        """
+        if isinstance(self.segmentation, RunLengths):
+            if (self.segmentation.height, self.segmentation.width) != (height, width):
+                raise ValueError(
+                    f"annotation {self.id}: its mask is {self.segmentation.width}x{self.segmentation.height} "
+                    f"and its image {width}x{height}; the annotation belongs to another version of the image"
+                )
+            return self.segmentation
+        rings: Any = [list(ring) for ring in self.segmentation]
+        packed: Any = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))
+        return RunLengths(height=height, width=width, counts=packed["counts"])
+
+    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+        """The `[H, W]` mask for an image of this size."""
+        return self.run_lengths(height, width).decode()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One segment of a panoptic map; `category` indexes the vocabulary."""
+
+    id: int
+    category: int
+    is_thing: bool
+    crowd: bool
+    area: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PanopticMap:
+    """Ids per pixel and what they mean.
+
+    Attributes:
+        ids: `[H, W]` int32; 0 is void.
+        segments: those that own at least one pixel.
+        covered: ids that the file lists but that own no pixel (another segment was painted over them).
+    """
+
+    ids: NDArray[np.int32]
+    segments: tuple[Segment, ...]
+    covered: tuple[int, ...] = ()
+
+    def labels(self) -> NDArray[np.int16]:
+        """The `[H, W]` map of category indexes, `VOID` elsewhere; crowds count as their category."""
+        found, inverse = np.unique(self.ids, return_inverse=True)
+        category_of = {s.id: s.category for s in self.segments}
+        table = np.array([category_of.get(int(i), VOID) for i in found], dtype=np.int16)
+        return table[inverse].reshape(self.ids.shape)
+
+
+# Sources: where a picture or an annotation lies and how it is decoded.
+
+
+class ImageSource(ABC):
+    """Where an image lies."""
+
+    @abstractmethod
+    def load(self) -> NDArray[np.uint8]:
+        """Decode to `[H, W, 3]` RGB.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it cannot be read as an image.
+        """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What to call it in a message."""
+
+
+class LabelSource(ABC):
+    """Where a semantic label map lies."""
+
+    @abstractmethod
+    def load(self) -> NDArray[np.int16]:
+        """Decode to `[H, W]` category indexes."""
+
+
+class PanopticSource(ABC):
+    """Where a panoptic map lies."""
+
+    @abstractmethod
+    def load(self) -> PanopticMap:
+        """Decode ids and segments."""
+
+
+class RegionSource(ABC):
+    """Where an image's objects lie."""
+
+    @abstractmethod
+    def load(self) -> tuple[Region, ...]:
+        """Decode the objects."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ListedRegions(RegionSource):
+    """Objects that the annotation file spelled out."""
+
+    regions: tuple[Region, ...]
+
+    def load(self) -> tuple[Region, ...]:
+        """The listed objects."""
+        return self.regions
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PanopticLabels(LabelSource):
+    """The label map that a panoptic map implies."""
+
+    panoptic: PanopticSource
+
+    def load(self) -> NDArray[np.int16]:
+        """Each pixel's category."""
+        return self.panoptic.load().labels()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PanopticThings(RegionSource):
+    """The things of a panoptic map; `categories` are the vocabulary indexes that become 0, 1, 2, ..."""
+
+    panoptic: PanopticSource
+    categories: tuple[int, ...]
+
+    def load(self) -> tuple[Region, ...]:
+        """One region per thing segment, crowds included."""
+        decoded = self.panoptic.load()
+        index_of = {category: i for i, category in enumerate(self.categories)}
+        regions: list[Region] = []
+        for segment in decoded.segments:
+            if not segment.is_thing or segment.category not in index_of:
+                continue
+            mask = decoded.ids == segment.id
+            regions.append(
+                Region(
+                    id=segment.id,
+                    category=index_of[segment.category],
+                    crowd=segment.crowd,
+                    box=_box(mask),
+                    area=float(segment.area),
+                    segmentation=RunLengths.encode(mask),
+                )
+            )
+        return tuple(regions)
+
+
+def _box(mask: NDArray[np.bool_]) -> Box:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    x, y = int(columns[0]), int(rows[0])
+    return (x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1)
+
+
+# Samples: one image and what is known of it.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One image of a data set. `size` is `(height, width)` where the annotation file states it."""
+
+    image_id: ImageId
+    source: ImageSource
+    size: tuple[int, int] | None = None
+
+    def image(self) -> NDArray[np.uint8]:
+        """Decode the image, `[H, W, 3]` RGB.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it cannot be read, or is not of the size that the annotation file states.
+        """
+        pixels = self.source.load()
+        if self.size is not None and pixels.shape[:2] != self.size:
+            height, width = self.size
+            raise ValueError(
+                f"{self.source.name}: the annotation file says {width}x{height}, the image is "
+                f"{pixels.shape[1]}x{pixels.shape[0]}; use the images that the annotations were made for"
+            )
+        return pixels
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SemanticSample(Sample):
+    """An image with a category per pixel."""
+
+    label_source: LabelSource
+
+    def labels(self) -> NDArray[np.int16]:
+        """The `[H, W]` map of category indexes; `VOID` is -1."""
+        return self.label_source.load()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PanopticSample(Sample):
+    """An image with a segment per pixel."""
+
+    panoptic_source: PanopticSource
+
+    def panoptic(self) -> PanopticMap:
+        """Ids and segments."""
+        return self.panoptic_source.load()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class InstanceSample(Sample):
+    """An image with its objects."""
+
+    region_source: RegionSource
+
+    def regions(self) -> tuple[Region, ...]:
+        """The objects, crowds included."""
+        return self.region_source.load()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Referent:
+    """One object and the phrases that people used for it."""
+
+    id: int
+    phrases: tuple[str, ...]
+    region: Region
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ReferringSample(Sample):
+    """An image with objects that phrases point at."""
+
+    referents: tuple[Referent, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CaptionSample(Sample):
+    """An image with its captions."""
+
+    captions: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A question and what people answered (ten answers in VQAv2; none in a test split)."""
+
+    id: int
+    text: str
+    answers: tuple[str, ...] = ()
+    kind: str = ""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class QuestionSample(Sample):
+    """An image with its questions."""
+
+    questions: tuple[Question, ...]

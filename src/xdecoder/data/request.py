@@ -1,0 +1,67 @@
+"""What a reader is asked for: one task and one split of a data set under a root folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+from xdecoder.data.dataset import Dataset, Missing
+from xdecoder.data.records import ImageId, Task
+from xdecoder.vocabularies import Vocabulary, built_in
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One task and split of a data set.
+
+    Attributes:
+        root: the folder that holds the data set's folders.
+        name: the data set's name in the catalog.
+        task: what the samples shall carry.
+        split: the split's name in the catalog.
+        word: the split's name on disk ("train2017", "validation").
+        missing: "error" to refuse absent files, "skip" to record them.
+        only: keep these images alone.
+    """
+
+    root: Path
+    name: str
+    task: Task
+    split: str
+    word: str
+    missing: Missing = "error"
+    only: frozenset[ImageId] | None = None
+
+    def path(self, pattern: str) -> Path:
+        """A path under the root; `{split}` and `{word}` are filled in, and the first of `a|b` that exists."""
+        options = [
+            self.root / p for p in pattern.format(split=self.split, word=self.word, name=self.name).split("|")
+        ]
+        return next((p for p in options if p.exists()), options[0])
+
+    def wants(self, image_id: ImageId) -> bool:
+        """Whether an image is among those asked for."""
+        return self.only is None or image_id in self.only
+
+
+Reader = Callable[[Request], Dataset[Any]]
+
+
+def things_of(vocabulary: Vocabulary) -> Vocabulary:
+    """The things alone, in the same order: the vocabulary of an instance data set."""
+    kept = sorted(vocabulary.things)
+    return replace(
+        vocabulary,
+        classes=tuple(vocabulary.classes[i] for i in kept),
+        things=frozenset(range(len(kept))),
+        name=f"{vocabulary.name} things",
+    )
+
+
+def built_in_for(name: str, task: Task) -> Vocabulary:
+    """A built-in vocabulary as a task uses it: instances have its things alone."""
+    vocabulary = built_in(name)
+    return things_of(vocabulary) if task == "instance" else vocabulary

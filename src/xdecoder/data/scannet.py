@@ -1,0 +1,101 @@
+"""ScanNet's 25k frames: label maps per scene, and the panoptic JSON of X-Decoder's layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+from xdecoder.data.coco import categories_by_id, read_panoptic
+from xdecoder.data.dataset import Dataset, Presence, refuse_duplicates
+from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
+from xdecoder.data.records import SemanticSample
+from xdecoder.data.request import Request
+from xdecoder.vocabularies import built_in
+
+NYU40_OF_20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
+"""The NYU-40 id of each of the 20 benchmark classes."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ScanNet:
+    """ScanNet with 20 or 40 classes, under `scannet_frames_25k/`.
+
+    The semantic maps are X-Decoder's `label21` / `label41` (0 is void, then the classes in order) where they
+    are there, and else the download's own `label`, with NYU-40 ids. `meta/<split>.txt` lists images as
+    "scene0011_00/color/000000.jpg", or scenes as "scene0011_00".
+    """
+
+    classes: Literal[20, 40]
+
+    def __call__(self, request: Request) -> Dataset[Any]:
+        """Open the semantic or, with 20 classes, the panoptic, instance set."""
+        vocabulary = built_in("scannet" if self.classes == 20 else "scannet-40")
+        root = request.path("scannet_frames_25k")
+        images = root / "images" if (root / "images").is_dir() else root
+        if request.task != "semantic":
+            return read_panoptic(
+                request,
+                annotations=root / "scannet_panoptic.json",
+                maps=root / "scannet_panoptic",
+                image_path=lambda _image, row: _image_path(images, row["file_name"]),
+                categories=categories_by_id(vocabulary, NYU40_OF_20),
+            )
+        frames = self._frames(request.path("scannet_frames_25k/meta/{word}.txt"), images)
+        presence = Presence(request.name, request.missing)
+        samples: list[SemanticSample] = []
+        for frame in frames:
+            scene, stem = Path(frame).parts[0], Path(frame).stem
+            label, coding = self._label(images / scene, stem)
+            image_id = f"{scene}/{stem}"
+            if request.wants(image_id) and presence.has(str(images / frame), str(label)):
+                samples.append(
+                    SemanticSample(
+                        image_id=image_id,
+                        source=FileImage(path=str(images / frame)),
+                        label_source=LabelFile(path=str(label), coding=coding),
+                    )
+                )
+        return Dataset(
+            samples,
+            name=request.name,
+            task="semantic",
+            split=request.split,
+            vocabulary=vocabulary,
+            skipped=presence.finish(),
+        )
+
+    def _frames(self, listing: Path, images: Path) -> list[str]:
+        if not listing.is_file():
+            raise FileNotFoundError(
+                f"{listing}: no such list; it names frames (scene0011_00/color/000000.jpg) or scenes, as "
+                "ScanNet's scannetv2_val.txt does"
+            )
+        words = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
+        refuse_duplicates(words, what="frame", where=listing)
+        frames: list[str] = []
+        for word in words:
+            if word.endswith(".jpg"):
+                frames.append(word)
+            else:
+                frames.extend(
+                    f"{word}/color/{p.name}" for p in sorted((images / word / "color").glob("*.jpg"))
+                )
+        return frames
+
+    def _label(self, scene: Path, stem: str) -> tuple[Path, LabelCoding]:
+        own = scene / f"label{self.classes + 1}" / f"{stem}.png"
+        raw = scene / "label" / f"{stem}.png"
+        if own.is_file() or not raw.is_file():
+            return own, LabelCoding(classes=self.classes, first=1, void=(0,))
+        if self.classes == 20:
+            return raw, LabelCoding(classes=20, stored=NYU40_OF_20, void=(0,), others_void=True)
+        return raw, LabelCoding(classes=40, first=1, void=(0,))
+
+
+def _image_path(images: Path, map_name: str) -> Path:
+    scene, separator, frame = map_name.partition("__")
+    if not separator:
+        raise ValueError(f"{map_name}: a ScanNet panoptic PNG is named <scene>__<frame>.png")
+    return images / scene / "color" / f"{Path(frame).stem}.jpg"
