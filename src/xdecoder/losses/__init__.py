@@ -1,0 +1,1 @@
+"""Training losses: matching, terms (pure functions) and the objective that joins them."""

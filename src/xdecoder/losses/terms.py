@@ -1,0 +1,210 @@
+"""The terms of the objective: pure functions, one idea each.
+
+Masks are compared at P sampled points. Everything is computed in float32 at least, whatever comes in.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from xdecoder.losses.gather import first_row, gather_rows, mean_over_world, world_size
+from xdecoder.model import normalize
+
+MAX_SCALE = 100.0
+"""What exp(logit_scale) is clamped at in every loss that compares with texts."""
+
+
+def temperature(logit_scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """The factor of cosine similarities: exp(logit_scale), at most 100."""
+    return _wide(logit_scale).exp().clamp(max=MAX_SCALE)
+
+
+def unit(x: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch P"]:
+    """`normalize`, in float32 at least."""
+    return normalize(_wide(x))
+
+
+# Masks
+
+
+def mask_bce(
+    logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"], count: Tensor | float
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy, averaged over the points, summed over the masks, divided by `count`."""
+    logits = _wide(logits)
+    losses = F.binary_cross_entropy_with_logits(logits, masks.to(logits.dtype), reduction="none")
+    return losses.mean(dim=1).sum() / count
+
+
+def dice(
+    logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"], count: Tensor | float
+) -> Float[Tensor, ""]:
+    """1 - (2 · overlap + 1) / (both areas + 1), summed over the masks, divided by `count`."""
+    shares = _wide(logits).sigmoid()
+    overlap = (shares * masks).sum(dim=1)
+    return (1 - (2 * overlap + 1) / (shares.sum(dim=1) + masks.sum(dim=1) + 1)).sum() / count
+
+
+def pairwise_mask_bce(logits: Float[Tensor, "Q P"], masks: Float[Tensor, "N P"]) -> Float[Tensor, "Q N"]:
+    """Binary cross-entropy of every query's mask with every target, averaged over the points."""
+    logits = _wide(logits)
+    agreement = logits @ masks.to(logits.dtype).T
+    return (F.softplus(logits).sum(dim=1, keepdim=True) - agreement) / logits.shape[1]
+
+
+def pairwise_dice(logits: Float[Tensor, "Q P"], masks: Float[Tensor, "N P"]) -> Float[Tensor, "Q N"]:
+    """The dice loss of every query's mask with every target."""
+    shares = _wide(logits).sigmoid()
+    masks = masks.to(shares.dtype)
+    areas = shares.sum(dim=1)[:, None] + masks.sum(dim=1)
+    return 1 - (2 * shares @ masks.T + 1) / (areas + 1)
+
+
+# Classes and phrases
+
+
+def class_cross_entropy(
+    logits: Float[Tensor, "B Q K"], classes: Int[Tensor, "B Q"], *, background_weight: float
+) -> Float[Tensor, ""]:
+    """Cross-entropy over the vocabulary, whose last class is the background, weighted by the true class."""
+    logits = _wide(logits)
+    losses = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none")
+    background = classes.flatten() == logits.shape[-1] - 1
+    weights = torch.where(background, background_weight, 1.0).to(losses.dtype)
+    return (losses * weights).sum() / mean_over_world(weights.sum())
+
+
+def phrase_cross_entropy(
+    similarity: Float[Tensor, "Q N"], chosen: Float[Tensor, "Q N"], groups: Int[Tensor, " N"]
+) -> Float[Tensor, ""]:
+    """Which query a phrase means: cross-entropy over the queries, averaged over the phrases of one image.
+
+    Args:
+        similarity: scaled cosine of queries and phrases.
+        chosen: 1 where a query was matched to a phrase.
+        groups: phrases of one group share their queries equally.
+    """
+    similarity = _wide(similarity)
+    shares = chosen.to(similarity.dtype) @ _equal_shares(groups, groups, similarity.dtype).T
+    return -(shares * similarity.log_softmax(dim=0)).sum() / similarity.shape[1]
+
+
+# Captions
+
+
+def caption_cross_entropy(
+    features: Float[Tensor, "B L P"],
+    token_ids: Int[Tensor, "B L"],
+    valid: Bool[Tensor, "B L"],
+    token_table: Float[Tensor, "V P"],
+) -> Float[Tensor, ""]:
+    """Each token predicts the next one; the sum over valid next tokens divided by their number plus 1.
+
+    Logits are made for the valid places alone: most of a batch of captions is padding.
+
+    Args:
+        features: caption features; their products with the token table are the logits.
+        token_ids: the captions, from the start token on.
+        valid: true up to the end token.
+        token_table: the token embeddings.
+    """
+    wanted = valid[:, 1:]
+    logits = _wide(features[:, :-1][wanted]) @ _wide(token_table).T
+    losses = F.cross_entropy(logits, token_ids[:, 1:][wanted], reduction="sum")
+    return losses / (mean_over_world(wanted.sum().to(losses.dtype)) + 1 / world_size())
+
+
+def contrastive(
+    images: Float[Tensor, "B P"],
+    texts: Float[Tensor, "B P"],
+    scale: Float[Tensor, ""],
+    groups: Int[Tensor, " B"] | None = None,
+) -> Float[Tensor, ""]:
+    """Symmetric contrastive loss over the global batch (CLIP).
+
+    Args:
+        images: image embeddings.
+        texts: the embeddings of their captions, in the same order.
+        scale: from `temperature`.
+        groups: images whose captions have the same number count as each other's, in equal shares.
+    """
+    logits = scale * unit(gather_rows(images)) @ unit(gather_rows(texts)).T
+    if groups is None:
+        places = torch.arange(len(logits), device=logits.device)
+        return (F.cross_entropy(logits, places) + F.cross_entropy(logits.T, places)) / 2
+    everyone = gather_rows(groups)
+    shares = _equal_shares(everyone, everyone, logits.dtype)
+    return (F.cross_entropy(logits, shares) + F.cross_entropy(logits.T, shares)) / 2
+
+
+def token_contrastive(
+    queries: Float[Tensor, "B Q P"],
+    tokens: Float[Tensor, "B L P"],
+    valid: Bool[Tensor, "B L"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Contrast images with the tokens of all captions: the published addition to the contrastive loss.
+
+    An image's similarity to a token is the mean cosine over its object queries. Over tokens, an image's own
+    caption is the target, a token's share growing with its place (1, 2, 3, ...); over images, a token's own
+    image is, with that share as the weight. 0.7 of the former and 0.3 of the latter.
+
+    Args:
+        queries: semantic embeddings of the object queries.
+        tokens: the text encoder's embeddings of the captions' tokens.
+        valid: true from the start token to the end token.
+        scale: from `temperature`.
+    """
+    images = gather_rows(unit(queries).mean(dim=1))
+    places = (valid.cumsum(dim=1) * valid).to(images.dtype)
+    shares = places / (places.sum(dim=1, keepdim=True) + 1e-7)
+    rows = torch.arange(len(valid), device=valid.device) + first_row(valid)
+    words = gather_rows(unit(tokens)[valid])
+    shares = gather_rows(shares[valid])
+    owners = gather_rows(rows[:, None].expand_as(valid)[valid])
+    logits = scale * images @ words.T
+    of_image = -(shares * logits.log_softmax(dim=1)[owners, torch.arange(len(words), device=words.device)])
+    of_token = shares * F.cross_entropy(logits.T, owners, reduction="none")
+    return 0.7 * of_image.sum() / len(images) + 0.3 * of_token.mean()
+
+
+def noun_alignment(
+    queries: Float[Tensor, "N P"],
+    texts: Float[Tensor, "N P"],
+    groups: Int[Tensor, " N"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Contrast queries with the texts that they were matched to, texts of one meaning counting once.
+
+    Of each group the first text stands for all. 0.7 of the cross-entropy of queries over texts, 0.3 of that
+    of texts over queries, in which all queries of the group are right, in equal shares.
+
+    Args:
+        queries: semantic embeddings of the global batch's matched queries.
+        texts: the text that each was matched to.
+        groups: what each text means.
+        scale: from `temperature`.
+    """
+    logits = scale * unit(queries) @ unit(texts).T
+    if not len(logits):
+        return logits.sum()
+    same = groups[:, None] == groups
+    first = same.to(torch.uint8).argmax(dim=1)  # argmax returns the first of equals
+    stands = first == torch.arange(len(first), device=first.device)
+    over_texts = F.cross_entropy(logits.masked_fill(~stands, -torch.inf), first)
+    shares = _equal_shares(groups, groups, logits.dtype)
+    over_queries = (F.cross_entropy(logits.T, shares, reduction="none") * stands).sum() / stands.sum()
+    return 0.7 * over_texts + 0.3 * over_queries
+
+
+def _equal_shares(
+    rows: Int[Tensor, " N"], columns: Int[Tensor, " M"], dtype: torch.dtype
+) -> Float[Tensor, "N M"]:
+    """1 / (columns of the row's group) where row and column are of one group, else 0."""
+    same = (rows[:, None] == columns).to(dtype)
+    return same / same.sum(dim=1, keepdim=True)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
