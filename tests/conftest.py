@@ -1,5 +1,12 @@
 import pytest
+import torch
 from goldens import Golden, load_golden
+
+from xdecoder import published
+from xdecoder.clip_vocabulary import load_clip_tokenizer
+from xdecoder.model import XDecoder
+from xdecoder.published_files import read_yaml
+from xdecoder.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +27,37 @@ def golden_c() -> Golden:
 @pytest.fixture(scope="session")
 def golden_d() -> Golden:
     return load_golden("D")
+
+
+@pytest.fixture(scope="session", params=["A", "B"])
+def golden(request: pytest.FixtureRequest, golden_a: Golden, golden_b: Golden) -> Golden:
+    return {"A": golden_a, "B": golden_b}[request.param]
+
+
+@pytest.fixture(scope="session")
+def clip_tokenizer() -> Tokenizer:
+    return load_clip_tokenizer()
+
+
+def build(golden: Golden) -> XDecoder:
+    """The golden's model, with its weights."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in golden.weights.items()}
+    config = published.config_from_checkpoint(shapes, read_yaml(golden.config_path))
+    model = XDecoder(config)
+    model.load_state_dict(published.rename(golden.weights).state)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def models(golden_a: Golden, golden_b: Golden) -> dict[str, XDecoder]:
+    return {"A": build(golden_a), "B": build(golden_b)}
+
+
+@pytest.fixture(scope="session")
+def model(golden: Golden, models: dict[str, XDecoder]) -> XDecoder:
+    return models[golden.name]
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)

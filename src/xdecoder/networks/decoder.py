@@ -281,7 +281,7 @@ class Decoder(nn.Module):
         latents: LatentStates,
         *,
         capacity: int,
-        regions: tuple[Bool[Tensor, "B H W"], ...] | None = None,
+        regions: tuple[Bool[Tensor, "B _ _"], ...] | None = None,
     ) -> Reading:
         """Prepare to read texts along with images.
 

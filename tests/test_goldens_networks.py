@@ -1,0 +1,147 @@
+"""Every stage of the network against the published program."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from goldens import Golden, assert_close
+from torch import Tensor
+
+from xdecoder.model import ImageFeatures, XDecoder, normalize
+from xdecoder.networks.queries import Kind
+from xdecoder.tasks.geometry import normalize_image
+
+
+def prepare(model: XDecoder, *images: Tensor) -> Tensor:
+    """Normalise, and pad to the largest, as the published program batches."""
+    prepared = [normalize_image(i, model.config.pixel_mean, model.config.pixel_std) for i in images]
+    height, width = (max(p.shape[d] for p in prepared) for d in (1, 2))
+    return torch.stack([F.pad(p, (0, width - p.shape[2], 0, height - p.shape[1])) for p in prepared])
+
+
+def encode(model: XDecoder, *images: Tensor) -> ImageFeatures:
+    with torch.no_grad():
+        return model.encode_images(prepare(model, *images))
+
+
+def test_images_are_normalised_then_padded(golden_a: Golden, models: dict[str, XDecoder]) -> None:
+    images = prepare(models["A"], golden_a["a2/in/image0"], golden_a["a2/in/image1"])
+    assert_close(images, golden_a["a2/normalized_padded"])
+
+
+def test_backbone_and_pixel_decoder(golden: Golden, model: XDecoder) -> None:
+    maps = model.backbone(prepare(model, golden["a2/in/image0"], golden["a2/in/image1"]))
+    features = model.pixel_decoder(maps)
+    for key, actual in {
+        **{f"res{i}": maps[i - 2] for i in (2, 3, 4, 5)},
+        **{f"multi_scale{i}": features.levels[i] for i in range(3)},
+        "mask_features": model.pixel_decoder.mask_features(features.stride4),
+    }.items():
+        if f"a2/{key}" in golden.io:
+            assert_close(actual, golden[f"a2/{key}"])
+
+
+def test_transformer_encoder_of_the_pixel_decoder(golden_a: Golden, models: dict[str, XDecoder]) -> None:
+    model = models["A"]
+    seen: list[Tensor] = []
+    hook = model.pixel_decoder.transformer["encoder"].register_forward_hook(
+        lambda module, inputs, output: seen.append(output)
+    )
+    model.pixel_decoder(model.backbone(golden_a["a2/normalized_padded"]))
+    hook.remove()
+    assert_close(seen[0], golden_a["a2/transformer_encoder_features"])
+
+
+def test_text_encoder(golden: Golden, model: XDecoder) -> None:
+    text = model.text_encoder(golden["b/ids"])
+    assert_close(text.tokens, golden["b/token_emb"])
+    rows = torch.arange(len(golden["b/ids"]))
+    expected = golden["b/token_emb"][rows, golden["b/ids"].argmax(1)]
+    assert_close(text.embeddings, expected)
+
+
+def test_predictions_of_every_layer(golden: Golden, model: XDecoder) -> None:
+    images = golden["a/in/images"]
+    features = encode(model, *images)
+    states = model.decoder.decode_latents(features.memory).states
+    assert len(states) == model.config.decoder.layers + 1
+    compared = 0
+    for i, state in enumerate(states):
+        prefix = "c" if i + 1 == len(states) else f"c/aux{i}"
+        heads = model.decoder.heads(state)
+        predictions = {
+            "pred_logits": model.class_logits(heads.embeddings, golden["vocab/text_embeddings"]),
+            "pred_masks": features.mask_features.logits(heads.masks),
+            "pred_captions": heads.embeddings,
+        }
+        for key, actual in predictions.items():
+            if f"{prefix}/{key}" in golden.io:
+                assert_close(actual, golden[f"{prefix}/{key}"])
+                compared += 1
+    assert compared >= 6
+
+
+def test_attention_masks_of_every_layer(
+    golden: Golden, model: XDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = encode(model, *golden["a/in/images"])
+    used: list[Tensor] = []
+    for layer in model.decoder.layers:
+        look = layer.look
+
+        def record(x, positions, keys, values, visible, look=look):  # noqa: ANN001, ANN202
+            used.append(visible[:, 0])
+            return look(x, positions, keys, values, visible)
+
+        monkeypatch.setattr(layer, "look", record)
+    model.decoder.decode_latents(features.memory)
+    for i, visible in enumerate(used):
+        assert torch.equal(~visible, golden[f"c/layer{i}/attn_mask_head0"])
+
+
+def test_phrases_pick_the_published_queries(golden: Golden, model: XDecoder) -> None:
+    for group in ("e1", "e2", "e3"):
+        if f"{group}/ids" not in golden.io:
+            continue
+        features = encode(model, golden[f"{group}/in/image0"])
+        ids = golden[f"{group}/ids"]
+        text = model.text_encoder(ids)
+        lengths = (ids == model.config.text.end_id).int().argmax(1) + 1
+        valid = torch.arange(ids.shape[1]) < lengths[:, None]
+        tokens = text.tokens[valid][None]
+        if f"{group}/grounding_tokens" in golden.io:
+            assert_close(tokens[0], golden[f"{group}/grounding_tokens"])
+        states = model.decoder.decode_phrases(
+            features.memory, tokens, torch.ones(1, tokens.shape[1], dtype=torch.bool)
+        )
+        heads = model.decoder.heads(states[-1])
+        if f"{group}/pred_gtexts" in golden.io:
+            assert_close(heads.embeddings[0], golden[f"{group}/pred_gtexts"])
+        scale = model.logit_scale.exp().clamp(max=100)
+        similarity = scale * normalize(heads.embeddings[0]) @ normalize(text.embeddings).T
+        assert_close(similarity, golden[f"{group}/similarity"])
+        assert torch.equal(similarity.argmax(0), golden[f"{group}/matched_id"])
+
+
+def test_caption_tokens_leave_the_latent_queries_alone(golden: Golden, model: XDecoder) -> None:
+    """Layer by layer, latent queries and caption tokens of the published joint pass."""
+    features = encode(model, golden["f2/in/image0"])
+    last = model.config.decoder.layers - 1
+    if f"f2/step0_layer{last}/output" not in golden.io:
+        pytest.skip("stored for golden A only")
+    latents = model.decoder.decode_latents(features.memory, keep=True)
+    expected = golden[f"f2/step0_layer{last}/output"].transpose(0, 1)
+    objects = model.config.decoder.queries - 1
+    assert_close(latents.states[-1][:, :objects], model.decoder.norm(expected)[:, :objects])
+
+
+def test_reading_tokens_one_by_one_equals_all_at_once(golden: Golden, model: XDecoder) -> None:
+    features = encode(model, *golden["f1/in/images"])
+    ids = golden["f1/captioning_token"][:, :7]
+    tokens = model.text_encoder.continue_texts(ids, None)
+    latents = model.decoder.decode_latents(features.memory, keep=True)
+    at_once = model.decoder.open_reading(features.memory, latents, capacity=7)
+    expected = model.decoder.read(at_once, tokens, kind=Kind.CAPTION)
+    stepwise = model.decoder.open_reading(features.memory, latents, capacity=7)
+    steps = [model.decoder.read(stepwise, tokens[:, i : i + 1], kind=Kind.CAPTION) for i in range(7)]
+    for layer, states in enumerate(expected):
+        assert_close(torch.cat([step[layer] for step in steps], dim=1), states, 1e-5)
