@@ -4,7 +4,7 @@ A point is (x, y) in [0, 1], shares of the padded image's sides.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
+@runtime_checkable
 class PointSampler(Protocol):
     """Draws points, uniformly."""
 
