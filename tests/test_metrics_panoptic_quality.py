@@ -1,0 +1,313 @@
+"""Panoptic quality against a per-pixel version, hand-computed cases, and damaged real ground truth."""
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from xdecoder.metrics.panoptic_quality import PanopticQuality, PanopticScores, Segment, count_matches
+
+COCO100 = Path(__file__).parents[2] / "shared" / "data" / "coco100"
+GOLDEN = Path(__file__).parent / "goldens" / "metrics" / "panoptic_quality_coco100.json"
+CATEGORIES = {1: True, 2: True, 7: False}
+
+
+@dataclass(frozen=True)
+class Example:
+    truth: np.ndarray
+    truth_segments: list[Segment]
+    prediction: np.ndarray | None
+    predicted_segments: list[Segment]
+
+
+def naive_counts(example: Example) -> dict[int, list[float]]:
+    """category -> [sum of IoU, TP, FP, FN], pixel by pixel."""
+    truth, prediction = example.truth.ravel().tolist(), example.prediction
+    predicted = [0] * len(truth) if prediction is None else prediction.ravel().tolist()
+    pairs, truth_area, predicted_area = (
+        Counter(zip(truth, predicted, strict=True)),
+        Counter(truth),
+        Counter(predicted),
+    )
+    rows: dict[int, list[float]] = {c: [0.0, 0, 0, 0] for c in CATEGORIES}
+    matched_truth, matched_prediction = set(), set()
+    for t in example.truth_segments:
+        for p in example.predicted_segments:
+            if t.is_crowd or t.category_id != p.category_id:
+                continue
+            inter = pairs[t.id, p.id]
+            iou = inter / (truth_area[t.id] + predicted_area[p.id] - inter - pairs[0, p.id])
+            if iou > 0.5:
+                row = rows.setdefault(t.category_id, [0.0, 0, 0, 0])
+                row[0] += iou
+                row[1] += 1
+                matched_truth.add(t.id)
+                matched_prediction.add(p.id)
+    crowds = {}
+    for t in example.truth_segments:
+        if t.is_crowd:
+            crowds[t.category_id] = t.id
+        elif t.id not in matched_truth:
+            rows.setdefault(t.category_id, [0.0, 0, 0, 0])[3] += 1
+    for p in example.predicted_segments:
+        if p.id in matched_prediction:
+            continue
+        ignored = pairs[0, p.id] + (pairs[crowds[p.category_id], p.id] if p.category_id in crowds else 0)
+        if ignored / predicted_area[p.id] <= 0.5:
+            rows.setdefault(p.category_id, [0.0, 0, 0, 0])[2] += 1
+    return {c: row for c, row in rows.items() if any(row)}
+
+
+def naive_scores(examples: list[Example], categories: dict[int, bool], thing: bool | None) -> list[float]:
+    total: dict[int, list[float]] = {}
+    for example in examples:
+        for c, row in naive_counts(example).items():
+            total[c] = [a + b for a, b in zip(total.get(c, [0, 0, 0, 0]), row, strict=True)]
+    chosen = [row for c, row in total.items() if thing is None or categories[c] == thing]
+    if not chosen:
+        return [math.nan] * 3
+    sq = sum(iou / tp if tp else 0 for iou, tp, _, _ in chosen) / len(chosen)
+    rq = sum(tp / (tp + fp / 2 + fn / 2) for _, tp, fp, fn in chosen) / len(chosen)
+    pq = sum(iou / (tp + fp / 2 + fn / 2) for iou, tp, fp, fn in chosen) / len(chosen)
+    return [pq, sq, rq]
+
+
+def score(examples: list[Example], categories: dict[int, bool] = CATEGORIES) -> PanopticQuality:
+    quality = PanopticQuality(categories)
+    for i, e in enumerate(examples):
+        quality.update(i, e.truth, e.truth_segments, e.prediction, e.predicted_segments)
+    return quality
+
+
+def present(ids: np.ndarray, segments: list[Segment]) -> list[Segment]:
+    return [s for s in segments if (ids == s.id).any()]
+
+
+@st.composite
+def examples(draw: st.DrawFn) -> Example:
+    height, width = draw(st.sampled_from([(3, 5), (4, 7)]))
+    category = st.sampled_from(sorted(CATEGORIES))
+
+    def side(crowds: bool) -> tuple[np.ndarray, list[Segment]]:
+        ids = [0, *draw(st.lists(st.integers(1, 2**24 - 1), min_size=1, max_size=4, unique=True))]
+        pixels = draw(st.lists(st.sampled_from(ids), min_size=height * width, max_size=height * width))
+        array = np.array(pixels).reshape(height, width)
+        segments = [
+            Segment(id=i, category_id=draw(category), is_crowd=crowds and draw(st.booleans()))
+            for i in ids[1:]
+        ]
+        return array, present(array, segments)
+
+    truth, truth_segments = side(True)
+    if draw(st.integers(0, 3)) == 0:  # a prediction near the truth, so that matches are common
+        prediction = np.roll(truth, draw(st.integers(0, 1)), 1)
+        return Example(
+            truth,
+            truth_segments,
+            prediction,
+            [Segment(id=s.id, category_id=s.category_id) for s in truth_segments],
+        )
+    return Example(truth, truth_segments, *side(False))
+
+
+def agrees(scores: PanopticScores, expected: list[float]) -> bool:
+    return np.allclose([scores.pq, scores.sq, scores.rq], expected, rtol=0, atol=1e-12, equal_nan=True)
+
+
+@given(st.lists(examples(), min_size=1, max_size=5))
+def test_scores_equal_the_per_pixel_version(drawn: list[Example]) -> None:
+    result = score(drawn).result()
+    assert agrees(result.all, naive_scores(drawn, CATEGORIES, None))
+    assert agrees(result.things, naive_scores(drawn, CATEGORIES, True))
+    assert agrees(result.stuff, naive_scores(drawn, CATEGORIES, False))
+
+
+@given(st.lists(examples(), min_size=2, max_size=5), st.randoms(use_true_random=False))
+def test_merged_shards_and_any_order_equal_one_pass(drawn: list[Example], random) -> None:
+    whole = score(drawn).result()
+    order = list(range(len(drawn)))
+    random.shuffle(order)
+    shards = [PanopticQuality(CATEGORIES), PanopticQuality(CATEGORIES)]
+    for i in order:
+        e = drawn[i]
+        shards[random.randrange(2)].update(i, e.truth, e.truth_segments, e.prediction, e.predicted_segments)
+    shards[1].merge(PanopticQuality.from_state(json.loads(json.dumps(shards[0].state()))))
+    assert repr(shards[1].result()) == repr(whole)
+
+
+@given(examples())
+def test_a_perfect_prediction_scores_one(example: Example) -> None:
+    perfect = [s for s in example.truth_segments if not s.is_crowd]
+    prediction = np.where(np.isin(example.truth, [s.id for s in perfect]), example.truth, 0)
+    result = score([Example(example.truth, example.truth_segments, prediction, perfect)]).result()
+    if perfect:
+        assert (result.all.pq, result.all.sq, result.all.rq) == (1, 1, 1)
+    else:
+        assert math.isnan(result.all.pq)
+
+
+def strip(*runs: tuple[int, int]) -> np.ndarray:
+    """One row of pixels: (id, length), ..."""
+    return np.repeat([i for i, _ in runs], [n for _, n in runs])[None]
+
+
+def test_iou_is_hand_computed_and_one_half_is_no_match() -> None:
+    truth, prediction = strip((5, 6), (9, 4)), strip((8, 8), (3, 2))
+    segments = [Segment(id=5, category_id=1), Segment(id=9, category_id=2)]
+    predicted = [Segment(id=8, category_id=1), Segment(id=3, category_id=2)]
+    counts = count_matches(truth, segments, prediction, predicted)
+    assert (counts[1].iou, counts[1].true_positives) == (6 / 8, 1)
+    assert (counts[2].true_positives, counts[2].false_positives, counts[2].false_negatives) == (
+        0,
+        1,
+        1,
+    )  # 2 / 4
+
+
+def test_void_pixels_leave_the_union() -> None:
+    counts = count_matches(
+        strip((0, 4), (5, 6)),
+        [Segment(id=5, category_id=1)],
+        strip((8, 9), (0, 1)),
+        [Segment(id=8, category_id=1)],
+    )
+    assert counts[1].iou == 5 / 6  # 6 + 9 - 5 - 4 void
+
+
+@pytest.mark.parametrize(("void", "ignored"), [(6, True), (5, False)])
+def test_a_segment_over_half_on_void_is_no_false_positive(void: int, ignored: bool) -> None:
+    truth, prediction = strip((0, void), (5, 30)), strip((8, 10), (0, void + 20))
+    counts = count_matches(truth, [Segment(id=5, category_id=1)], prediction, [Segment(id=8, category_id=1)])
+    assert counts[1].false_positives == (not ignored)
+    assert counts[1].false_negatives == 1
+
+
+@pytest.mark.parametrize(("category", "false_positives"), [(1, 0), (2, 1)])
+def test_a_crowd_hides_false_positives_of_its_own_category_only(category: int, false_positives: int) -> None:
+    crowd = Segment(id=5, category_id=1, is_crowd=True)
+    counts = count_matches(strip((5, 10)), [crowd], strip((8, 10)), [Segment(id=8, category_id=category)])
+    assert sum(c.false_positives for c in counts.values()) == false_positives
+    assert sum(c.true_positives + c.false_negatives for c in counts.values()) == 0
+
+
+def test_void_and_crowd_add_up() -> None:
+    crowd = [Segment(id=5, category_id=1, is_crowd=True), Segment(id=6, category_id=2)]
+    truth, prediction = strip((0, 3), (5, 3), (6, 4)), strip((8, 10))
+    assert 1 not in count_matches(truth, crowd, prediction, [Segment(id=8, category_id=1)])
+
+
+def test_an_image_without_prediction_counts_as_missed_and_is_listed() -> None:
+    quality = PanopticQuality(CATEGORIES)
+    quality.update("a", strip((5, 6)), [Segment(id=5, category_id=1)], None)
+    quality.update(
+        "b", strip((5, 6)), [Segment(id=5, category_id=1)], strip((5, 6)), [Segment(id=5, category_id=1)]
+    )
+    result = quality.result()
+    assert result.without_prediction == ("a",)
+    assert (result.images, result.all.rq) == (2, 1 / 1.5)
+    assert math.isnan(result.stuff.pq)
+
+
+def test_bad_input_says_what_to_do() -> None:
+    one, segments = strip((5, 6)), [Segment(id=5, category_id=1)]
+    quality = PanopticQuality(CATEGORIES)
+    with pytest.raises(ValueError, match=r"image 3: the prediction is 1 x 7, the truth 1 x 6 .* resize"):
+        quality.update(3, one, segments, strip((5, 7)), segments)
+    with pytest.raises(ValueError, match=r"image 3: segment 5 of the prediction has the unknown category 4"):
+        quality.update(3, one, segments, one, [Segment(id=5, category_id=4)])
+    with pytest.raises(
+        ValueError, match=r"prediction map has the segment ids 6, which its list of 1 segments lacks"
+    ):
+        quality.update(3, one, segments, strip((5, 3), (6, 3)), segments)
+    with pytest.raises(ValueError, match=r"the prediction lists segment 6, which has no pixel"):
+        quality.update(3, one, segments, one, [*segments, Segment(id=6, category_id=1)])
+    with pytest.raises(ValueError, match=r"the truth lists the segment ids 5 more than once"):
+        quality.update(3, one, segments * 2, one, segments)
+    with pytest.raises(ValueError, match=r"ids are positive, 0 is void"):
+        quality.update(3, one, segments, one, [Segment(id=0, category_id=1)])
+    with pytest.raises(ValueError, match=r"ids outside 0..16777215"):
+        quality.update(3, one, segments, strip((-1, 6)), segments)
+    with pytest.raises(ValueError, match="no image was added"):
+        quality.result()
+    quality.update(3, one, segments, one, segments)
+    with pytest.raises(ValueError, match="image 3 was added before"):
+        quality.update(3, one, segments, one, segments)
+    with pytest.raises(ValueError, match="both shards hold the images 3"):
+        quality.merge(PanopticQuality.from_state(quality.state()))
+    with pytest.raises(ValueError, match="different categories"):
+        quality.merge(PanopticQuality({1: True}))
+    with pytest.raises(ValueError, match="no categories"):
+        PanopticQuality({})
+
+
+def damaged_coco100(step: int = 1) -> tuple[list[Example], dict[int, bool]]:
+    """Every image's truth, damaged in one of five ways by its position; one crowd more, one image without."""
+    annotation = json.loads((COCO100 / "annotations" / "panoptic_train2017.json").read_text(encoding="utf-8"))
+    categories = {c["id"]: bool(c["isthing"]) for c in annotation["categories"]}
+    order = sorted(categories)
+    damaged: list[Example] = []
+    images = sorted(annotation["annotations"], key=lambda a: a["image_id"])
+    for index, image in list(enumerate(images))[::step]:
+        colours = np.asarray(Image.open(COCO100 / "panoptic_train2017" / image["file_name"]), np.int64)
+        truth = colours @ np.array([1, 256, 65536])
+        segments = [
+            Segment(
+                id=s["id"], category_id=s["category_id"], is_crowd=bool(s["iscrowd"]) or (index, n) == (14, 0)
+            )
+            for n, s in enumerate(image["segments_info"])
+        ]
+        predicted = [Segment(id=s.id, category_id=s.category_id) for s in segments]
+        prediction: np.ndarray | None = truth.copy()
+        if index % 5 == 0:  # shifted
+            prediction = np.zeros_like(truth)
+            prediction[11:, 17:] = truth[:-11, :-17]
+        elif index % 5 == 1 and len(predicted) > 1:  # two segments merged
+            prediction[truth == predicted[1].id] = predicted[0].id
+        elif index % 5 == 2:  # the last segment relabelled
+            last = predicted[-1]
+            other = order[(order.index(last.category_id) + 1) % len(order)]
+            predicted[-1] = Segment(id=last.id, category_id=other)
+        elif index % 5 == 3:  # every second segment dropped
+            prediction[np.isin(truth, [s.id for s in predicted[::2]])] = 0
+        predicted = present(prediction, predicted)
+        if index == 9:
+            prediction, predicted = None, []
+        damaged.append(Example(truth, segments, prediction, predicted))
+    return damaged, categories
+
+
+needs_coco100 = pytest.mark.skipif(not COCO100.is_dir(), reason=f"needs the 100 COCO images at {COCO100}")
+
+
+def test_the_golden_file_is_there() -> None:
+    assert GOLDEN.is_file()
+
+
+@needs_coco100
+def test_damaged_real_truth_scores_the_golden_figures() -> None:
+    examples, categories = damaged_coco100()
+    result = score(examples, categories).result()
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    for part in ("all", "things", "stuff"):
+        scores: PanopticScores = getattr(result, part)
+        assert [scores.pq, scores.sq, scores.rq] == pytest.approx(golden[part], abs=1e-12)
+    assert [result.all.categories, result.things.categories, result.stuff.categories] == golden["categories"]
+    assert result.without_prediction == (9,)
+
+
+@needs_coco100
+def test_real_truth_against_itself_scores_one() -> None:
+    examples, categories = damaged_coco100(step=10)
+    quality = PanopticQuality(categories)
+    for i, e in enumerate(examples):
+        kept = [s for s in e.truth_segments if not s.is_crowd]
+        prediction = np.where(np.isin(e.truth, [s.id for s in kept]), e.truth, 0)
+        quality.update(i, e.truth, e.truth_segments, prediction, kept)
+    assert quality.result().all.pq == 1
