@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xdecoder.data.dataset import Dataset, Presence, Skip, refuse_duplicates
 from xdecoder.data.decoding import FileImage, read_json
 from xdecoder.data.records import CaptionSample
-from xdecoder.data.request import Request
+from xdecoder.data.request import Request, read_image_list
+
+TRAINING_SPLITS = ("train", "restval", "val")
+"""Karpathy's splits that the published models were trained on."""
 
 
 def karpathy_rows(path: Path, split: str) -> list[dict[str, Any]]:
@@ -36,9 +40,17 @@ def coco_image(request: Request, image_id: int, folder_2014: str) -> Path:
 
 
 def open_coco_karpathy(request: Request) -> Dataset[CaptionSample]:
-    """COCO's captions in Karpathy's split: `coco/annotations/dataset_coco.json`."""
+    """COCO's captions in Karpathy's split: `coco/annotations/dataset_coco.json`.
+
+    "train-leakfree" is all that may be trained on, by the list that `prepare.write_leakfree` writes.
+    """
     path = request.path("coco/annotations/dataset_coco.json")
-    rows = karpathy_rows(path, request.word)
+    if request.split == "train-leakfree":
+        listed = read_image_list(request.path("coco/annotations/karpathy_leakfree.txt"))
+        request = replace(request, only=listed if request.only is None else listed & request.only)
+        rows = [row for split in TRAINING_SPLITS for row in karpathy_rows(path, split)]
+    else:
+        rows = karpathy_rows(path, request.word)
     return _samples(
         request,
         path,

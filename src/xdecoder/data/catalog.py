@@ -177,6 +177,7 @@ DATASETS: dict[str, DatasetInfo] = {
             "val": Split(word="val", images=5000),
             "train": Split(word="train", images=82783),
             "restval": Split(word="restval", images=30504),
+            "train-leakfree": Split(word="train"),
         },
         size="19 GB",
         source="https://cs.stanford.edu/people/karpathy/deepimagesent/",

@@ -13,7 +13,6 @@ from xdecoder.data.dataset import Dataset, Presence, Skip, group_by, refuse_dupl
 from xdecoder.data.decoding import CocoPanoptic, FileImage, read_json
 from xdecoder.data.records import (
     CaptionSample,
-    ImageId,
     InstanceSample,
     ListedRegions,
     Polygons,
@@ -21,7 +20,7 @@ from xdecoder.data.records import (
     RunLengths,
     Segment,
 )
-from xdecoder.data.request import Request, built_in_for
+from xdecoder.data.request import Request, built_in_for, read_image_list
 from xdecoder.data.views import PanopticEntry, from_panoptic
 from xdecoder.vocabularies import Vocabulary
 
@@ -379,17 +378,3 @@ def open_seginw(request: Request) -> Dataset[Any]:
         image_path=lambda row: folder / row["file_name"],
         categories=categories_of_file,
     )
-
-
-def read_image_list(path: Path) -> frozenset[ImageId]:
-    """The image ids of a text file with one id a line; "#" starts a comment.
-
-    Raises:
-        FileNotFoundError: there is no such file; `xdecoder datasets prepare leakfree` writes COCO's.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such list of images; `xdecoder datasets prepare leakfree` writes it"
-        )
-    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
-    return frozenset(int(line) if line.isdecimal() else line for line in lines if line)

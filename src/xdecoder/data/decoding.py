@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from jaxtyping import Int16, Int64, UInt8
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -62,7 +63,11 @@ class FileImage(ImageSource):
         """The path."""
         return self.path
 
-    def load(self) -> NDArray[np.uint8]:
+    def encoded(self) -> bytes:
+        """The file's bytes."""
+        return Path(self.path).read_bytes()
+
+    def load(self) -> UInt8[np.ndarray, "H W 3"]:
         """Decode to `[H, W, 3]` RGB as stored: no EXIF rotation, since masks ignore it too."""
         if not Path(self.path).is_file():
             raise FileNotFoundError(f"{self.path}: no such image; the image archive is incomplete")
@@ -82,12 +87,16 @@ class EncodedImage(ImageSource):
         """Where the bytes came from."""
         return self.label
 
-    def load(self) -> NDArray[np.uint8]:
+    def encoded(self) -> bytes:
+        """The bytes."""
+        return self.data
+
+    def load(self) -> UInt8[np.ndarray, "H W 3"]:
         """Decode to `[H, W, 3]` RGB."""
         return _decode(io.BytesIO(self.data), self.label)
 
 
-def _decode(file: str | io.BytesIO, name: str) -> NDArray[np.uint8]:
+def _decode(file: str | io.BytesIO, name: str) -> UInt8[np.ndarray, "H W 3"]:
     try:
         with Image.open(file) as image:
             return np.asarray(image.convert("RGB"))
@@ -114,7 +123,7 @@ class LabelCoding:
     void: tuple[int, ...] = (255,)
     others_void: bool = False
 
-    def decode(self, stored: NDArray[Any], name: str) -> NDArray[np.int16]:
+    def decode(self, stored: NDArray[Any], name: str) -> Int16[np.ndarray, "H W"]:
         """Stored values `[H, W]` to category indexes.
 
         Raises:
@@ -143,7 +152,7 @@ class LabelFile(LabelSource):
     path: str
     coding: LabelCoding
 
-    def load(self) -> NDArray[np.int16]:
+    def load(self) -> Int16[np.ndarray, "H W"]:
         """Decode to `[H, W]` category indexes."""
         return self.coding.decode(read_raster(self.path), self.path)
 
@@ -185,7 +194,7 @@ def _with_area(segment: Segment, area: int) -> Segment:
 
 
 def panoptic_from_keys(
-    keys: NDArray[np.int64],
+    keys: Int64[np.ndarray, "H W"],
     meaning: dict[int, tuple[int, bool, bool]],
 ) -> PanopticMap:
     """A panoptic map from any per-pixel key.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Int16, Int32, UInt8
 from pycocotools import mask as coco_mask
 
 VOID = -1
@@ -36,12 +36,12 @@ class RunLengths:
     counts: bytes
 
     @classmethod
-    def encode(cls, mask: NDArray[np.bool_]) -> RunLengths:
+    def encode(cls, mask: Bool[np.ndarray, "H W"]) -> RunLengths:
         """Compress a `[H, W]` mask."""
         packed: Any = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
         return cls(height=mask.shape[0], width=mask.shape[1], counts=packed["counts"])
 
-    def decode(self) -> NDArray[np.bool_]:
+    def decode(self) -> Bool[np.ndarray, "H W"]:
         """The `[H, W]` mask."""
         packed: Any = self.to_coco()
         return coco_mask.decode(packed).astype(bool)
@@ -93,7 +93,7 @@ class Region:
         packed: Any = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))
         return RunLengths(height=height, width=width, counts=packed["counts"])
 
-    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+    def mask(self, height: int, width: int) -> Bool[np.ndarray, "H W"]:
         """The `[H, W]` mask for an image of this size."""
         return self.run_lengths(height, width).decode()
 
@@ -121,11 +121,11 @@ class PanopticMap:
         covered: ids that the file lists but that own no pixel (another segment was painted over them).
     """
 
-    ids: NDArray[np.int32]
+    ids: Int32[np.ndarray, "H W"]
     segments: tuple[Segment, ...]
     covered: tuple[int, ...] = ()
 
-    def labels(self) -> NDArray[np.int16]:
+    def labels(self) -> Int16[np.ndarray, "H W"]:
         """The `[H, W]` map of category indexes, `VOID` elsewhere; crowds count as their category."""
         found, inverse = np.unique(self.ids, return_inverse=True)
         category_of = {s.id: s.category for s in self.segments}
@@ -140,13 +140,17 @@ class ImageSource(ABC):
     """Where an image lies."""
 
     @abstractmethod
-    def load(self) -> NDArray[np.uint8]:
+    def load(self) -> UInt8[np.ndarray, "H W 3"]:
         """Decode to `[H, W, 3]` RGB.
 
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: it cannot be read as an image.
         """
+
+    @abstractmethod
+    def encoded(self) -> bytes:
+        """The image file's bytes, undecoded."""
 
     @property
     @abstractmethod
@@ -158,7 +162,7 @@ class LabelSource(ABC):
     """Where a semantic label map lies."""
 
     @abstractmethod
-    def load(self) -> NDArray[np.int16]:
+    def load(self) -> Int16[np.ndarray, "H W"]:
         """Decode to `[H, W]` category indexes."""
 
 
@@ -197,7 +201,7 @@ class PanopticLabels(LabelSource):
 
     panoptic: PanopticSource
 
-    def load(self) -> NDArray[np.int16]:
+    def load(self) -> Int16[np.ndarray, "H W"]:
         """Each pixel's category."""
         return self.panoptic.load().labels()
 
@@ -232,7 +236,7 @@ class PanopticThings(RegionSource):
         return tuple(regions)
 
 
-def _box(mask: NDArray[np.bool_]) -> Box:
+def _box(mask: Bool[np.ndarray, "H W"]) -> Box:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     x, y = int(columns[0]), int(rows[0])
     return (x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1)
@@ -249,7 +253,7 @@ class Sample:
     source: ImageSource
     size: tuple[int, int] | None = None
 
-    def image(self) -> NDArray[np.uint8]:
+    def image(self) -> UInt8[np.ndarray, "H W 3"]:
         """Decode the image, `[H, W, 3]` RGB.
 
         Raises:
@@ -266,6 +270,14 @@ class Sample:
         return pixels
 
 
+def _require_same_size(image: np.ndarray, annotation: np.ndarray, name: str) -> None:
+    if image.shape[:2] != annotation.shape:
+        raise ValueError(
+            f"{name}: the image is {image.shape[1]}x{image.shape[0]}, its annotation "
+            f"{annotation.shape[1]}x{annotation.shape[0]}; they must be made from the same image"
+        )
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class SemanticSample(Sample):
@@ -273,9 +285,19 @@ class SemanticSample(Sample):
 
     label_source: LabelSource
 
-    def labels(self) -> NDArray[np.int16]:
-        """The `[H, W]` map of category indexes; `VOID` is -1."""
+    def labels(self) -> Int16[np.ndarray, "H W"]:
+        """The map of category indexes; `VOID` is -1."""
         return self.label_source.load()
+
+    def read(self) -> tuple[UInt8[np.ndarray, "H W 3"], Int16[np.ndarray, "H W"]]:
+        """Image and labels.
+
+        Raises:
+            ValueError: they differ in size.
+        """
+        image, labels = self.image(), self.labels()
+        _require_same_size(image, labels, self.source.name)
+        return image, labels
 
 
 @final
@@ -288,6 +310,16 @@ class PanopticSample(Sample):
     def panoptic(self) -> PanopticMap:
         """Ids and segments."""
         return self.panoptic_source.load()
+
+    def read(self) -> tuple[UInt8[np.ndarray, "H W 3"], PanopticMap]:
+        """Image and panoptic map.
+
+        Raises:
+            ValueError: they differ in size.
+        """
+        image, panoptic = self.image(), self.panoptic()
+        _require_same_size(image, panoptic.ids, self.source.name)
+        return image, panoptic
 
 
 @final

@@ -65,3 +65,17 @@ def built_in_for(name: str, task: Task) -> Vocabulary:
     """A built-in vocabulary as a task uses it: instances have its things alone."""
     vocabulary = built_in(name)
     return things_of(vocabulary) if task == "instance" else vocabulary
+
+
+def read_image_list(path: Path) -> frozenset[ImageId]:
+    """The image ids of a text file with one id a line; "#" starts a comment.
+
+    Raises:
+        FileNotFoundError: there is no such file; `xdecoder datasets prepare leakfree` writes COCO's.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such list of images; `xdecoder datasets prepare leakfree` writes it"
+        )
+    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
+    return frozenset(int(line) if line.isdecimal() else line for line in lines if line)

@@ -1,0 +1,160 @@
+"""`xdecoder datasets`: list, check and prepare data sets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, cast
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, help="List, check and prepare data sets.")
+prepare_app = typer.Typer(no_args_is_help=True, help="Leak-free training lists, and training shards.")
+app.add_typer(prepare_app, name="prepare")
+
+INCOMPLETE = 1
+USAGE = 2
+
+Root = Annotated[Path, typer.Option("--root", help="The folder that holds coco/, cityscapes/ and so on.")]
+
+
+@app.command("list")
+def list_datasets(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
+) -> None:
+    """Name the data sets: what they are, their size, source, licence and layout."""
+    from xdecoder.data.catalog import DATASETS
+
+    if as_json:
+        typer.echo(json.dumps([_row(name, info) for name, info in DATASETS.items()], indent=2))
+        return
+    table = Table("name", "what", "tasks", "splits", "size", "licence", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for name, info in DATASETS.items():
+        splits = ", ".join(f"{s} {info.splits[s].images or ''}".strip() for s in info.splits)
+        table.add_row(name, info.title, ", ".join(info.tasks), splits, info.size, info.licence)
+    Console().print(table)
+    typer.echo("Layout: xdecoder datasets check NAME --root DIR. Source, vocabulary: --json.")
+
+
+@app.command("check")
+def check(
+    name: Annotated[str, typer.Argument(help="A data set of `xdecoder datasets list`.")],
+    root: Root,
+    task: Annotated[str | None, typer.Option(help="One task; otherwise all.")] = None,
+    split: Annotated[str | None, typer.Option(help="One split; otherwise the first.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples to decode for each task.")] = 16,
+    picture: Annotated[
+        Path | None, typer.Option(help="Where to draw four samples; NAME-check.png unless told.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report, for programs.")] = False,
+) -> None:
+    """Say what of a data set is there, open samples of it and draw four.
+
+    Exit codes: 0 all is there and opens; 1 something is missing or wrong; 2 no such data set, task or split.
+    """
+    from xdecoder.data.check import check_dataset, expected_tree
+
+    console = Console(stderr=True)
+    sheet = picture or Path(f"{name}-check.png")
+    try:
+        with console.status(f"checking {name}") as status:
+            report = check_dataset(
+                name,
+                root,
+                task=cast("Any", task),
+                split=split,
+                opened=samples,
+                picture=sheet,
+                on_progress=status.update,
+            )
+    except ValueError as error:
+        _fail(str(error), USAGE)
+    if as_json:
+        typer.echo(json.dumps({**asdict(report), "ok": report.ok}, indent=2))
+    else:
+        typer.echo(expected_tree(report))
+        for entry in report.tasks:
+            of = f" of {entry.expected}" if entry.expected else ""
+            typer.echo(f"{entry.task} ({entry.split}): {entry.samples}{of} images, {entry.opened} opened")
+            for skip in entry.skipped[:5]:
+                typer.echo(f"    left out {skip.item}: {skip.reason}")
+            if len(entry.skipped) > 5:
+                typer.echo(f"    ... {len(entry.skipped)} left out in all")
+            for problem in entry.problems:
+                typer.echo(f"    problem: {problem}")
+        if any(entry.opened for entry in report.tasks):
+            typer.echo(f"four samples: {sheet}")
+        typer.echo("complete" if report.ok else "incomplete: '+' is there, '-' is missing")
+    if not report.ok:
+        raise typer.Exit(INCOMPLETE)
+
+
+@prepare_app.command("leakfree")
+def leakfree(root: Root) -> None:
+    """Write COCO's training lists without RefCOCOg-UMD val and Karpathy's test images."""
+    from xdecoder.data.prepare import write_leakfree
+
+    try:
+        lists = write_leakfree(root)
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error), INCOMPLETE)
+    for written in lists:
+        without = ", ".join(f"{count} of {reason}" for reason, count in written.taken_out.items())
+        typer.echo(f"{written.path}: {written.kept} images, without {without}")
+
+
+@prepare_app.command("shards")
+def shards(
+    name: Annotated[str, typer.Argument(help="A data set with captions.")],
+    root: Root,
+    out: Annotated[Path, typer.Option(help="The folder for the shards.")],
+    split: Annotated[str | None, typer.Option(help="The split; otherwise the first.")] = None,
+    per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
+) -> None:
+    """Write a caption data set as WebDataset tar shards; run again to go on where it stopped."""
+    from rich.progress import Progress
+
+    from xdecoder.data.opening import open_dataset
+    from xdecoder.data.prepare import write_shards
+
+    try:
+        data = open_dataset(name, root, task="caption", split=split, missing="skip")
+        with Progress(console=Console(stderr=True)) as progress:
+            bar = progress.add_task(f"{name} {data.split}", total=len(data))
+            result = write_shards(
+                data,
+                out,
+                per_shard=per_shard,
+                on_progress=lambda done: progress.update(bar, completed=done),
+            )
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error), INCOMPLETE)
+    typer.echo(f"{out}: {result.shards} shards ({result.written} new), {result.samples} images")
+    left_out = (*data.skipped, *result.skipped)
+    for skip in left_out[:5]:
+        typer.echo(f"left out {skip.item}: {skip.reason}")
+    if left_out:
+        typer.echo(f"{len(left_out)} left out in all")
+
+
+def _row(name: str, info: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": info.title,
+        "splits": {split: asdict(value) for split, value in info.splits.items()},
+        "files": dict(info.files),
+        "size": info.size,
+        "source": info.source,
+        "licence": info.licence,
+        "vocabulary": info.vocabulary,
+    }
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    Console(stderr=True).print(f"[red]error:[/red] {escape(message)}", soft_wrap=True)
+    raise typer.Exit(code)

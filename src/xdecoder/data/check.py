@@ -1,0 +1,210 @@
+"""`check`: what of a data set is on disk, what is missing, and whether samples open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from PIL import Image
+
+from xdecoder.data.dataset import Dataset, Skip
+from xdecoder.data.opening import dataset_info, open_dataset, request
+from xdecoder.data.pictures import draw_sheet
+from xdecoder.data.records import (
+    InstanceSample,
+    PanopticSample,
+    ReferringSample,
+    Sample,
+    SemanticSample,
+    Task,
+)
+from xdecoder.vocabularies import Vocabulary
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One path that a data set needs: the pattern with its alternatives, and what was found of them."""
+
+    wanted: str
+    found: str | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TaskCheck:
+    """What came of opening one task of one split.
+
+    Attributes:
+        samples: how many there are; 0 if it did not open.
+        expected: how many the table says; 0 for no expectation.
+        opened: how many samples were decoded without a problem.
+        skipped: what the reader left out.
+        problems: what is wrong, one sentence each.
+    """
+
+    task: Task
+    split: str
+    samples: int
+    expected: int
+    opened: int
+    skipped: tuple[Skip, ...]
+    problems: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What `check_dataset` found."""
+
+    name: str
+    root: str
+    entries: tuple[Entry, ...]
+    tasks: tuple[TaskCheck, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every path is there and every task opened without a problem or a skip."""
+        return all(e.found for e in self.entries) and all(
+            not t.problems and not t.skipped for t in self.tasks
+        )
+
+
+def check_dataset(
+    name: str,
+    root: Path | str,
+    *,
+    task: Task | None = None,
+    split: str | None = None,
+    opened: int = 16,
+    picture: Path | None = None,
+    on_progress: Callable[[str], None] = lambda _text: None,
+) -> Report:
+    """Look for a data set's files, open it, decode samples spread over it and draw four.
+
+    Args:
+        name: a row of the table.
+        root: the folder that holds the data set's folders.
+        task: one task; otherwise all.
+        split: one split; otherwise the row's first.
+        opened: samples to decode for each task.
+        picture: where to draw four samples of the first task that opens.
+        on_progress: told what is being done.
+
+    Raises:
+        ValueError: there is no such data set, task or split.
+    """
+    info = dataset_info(name)
+    asked = request(name, root, task=task, split=split)
+    tasks = (task,) if task else info.tasks
+    patterns = dict.fromkeys(p for t in tasks for p in info.files[t])
+    entries = tuple(_entry(asked.root, p.format(split=asked.split, word=asked.word)) for p in patterns)
+    checks: list[TaskCheck] = []
+    drawn = False
+    for each in tasks:
+        on_progress(f"{name} {asked.split}: {each}")
+        try:
+            data = open_dataset(name, root, task=each, split=asked.split, missing="skip")
+        except (ValueError, FileNotFoundError) as error:
+            checks.append(_check(each, asked.split, info.splits[asked.split].images, problem=str(error)))
+            continue
+        good, problems = _decode(data, opened)
+        expected = info.splits[asked.split].images
+        if expected and len(data) != expected:
+            problems.append(f"{len(data)} images, the table says {expected}")
+        if picture and not drawn and len(good) > 0:
+            _save(draw_sheet(_spread(good, 4), data.vocabulary), picture)
+            drawn = True
+        checks.append(
+            TaskCheck(
+                task=each,
+                split=asked.split,
+                samples=len(data),
+                expected=expected,
+                opened=len(good),
+                skipped=data.skipped,
+                problems=tuple(problems),
+            )
+        )
+    return Report(name=name, root=str(asked.root), entries=entries, tasks=tuple(checks))
+
+
+def expected_tree(report: Report) -> str:
+    """The layout as an indented tree, each entry marked as there ("+") or missing ("-")."""
+    lines = [report.root]
+    shown: set[tuple[str, ...]] = set()
+    for entry in sorted(report.entries, key=lambda e: e.found or e.wanted):
+        first, *others = entry.wanted.split("|")
+        path = Path(entry.found or first)
+        for depth, part in enumerate(path.parts[:-1]):
+            if path.parts[: depth + 1] not in shown:
+                shown.add(path.parts[: depth + 1])
+                lines.append(f"{'    ' * (depth + 1)}{part}/")
+        indent = "    " * len(path.parts)
+        choice = f"   or {', '.join(others)}" if others and not entry.found else ""
+        mark = "+" if entry.found else "-"
+        lines.append(f"{mark}{indent[1:]}{path.name}{'' if path.suffix else '/'}{choice}")
+    return "\n".join(lines)
+
+
+def _entry(root: Path, wanted: str) -> Entry:
+    return Entry(wanted=wanted, found=next((p for p in wanted.split("|") if (root / p).exists()), None))
+
+
+def _check(task: Task, split: str, expected: int, *, problem: str) -> TaskCheck:
+    return TaskCheck(
+        task=task, split=split, samples=0, expected=expected, opened=0, skipped=(), problems=(problem,)
+    )
+
+
+def _decode(data: Dataset[Any], opened: int) -> tuple[list[Sample], list[str]]:
+    good: list[Sample] = []
+    problems: list[str] = []
+    for sample in _spread(data, opened):
+        try:
+            decode_sample(sample, data.vocabulary)
+            good.append(sample)
+        except (ValueError, FileNotFoundError) as error:
+            problems.append(str(error))
+    return good, problems
+
+
+def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> None:
+    """Decode all that a sample names.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is unreadable, sizes differ, or a category is outside the vocabulary.
+    """
+    height, width = sample.image().shape[:2]
+    categories: set[int] = set()
+    match sample:
+        case SemanticSample():
+            categories = {int(i) for i in set(sample.read()[1].ravel().tolist()) if i >= 0}
+        case PanopticSample():
+            categories = {s.category for s in sample.read()[1].segments}
+        case InstanceSample():
+            regions = sample.regions()
+            for region in regions:
+                region.run_lengths(height, width)
+            categories = {r.category for r in regions}
+        case ReferringSample():
+            for referent in sample.referents:
+                referent.region.run_lengths(height, width)
+        case _:
+            pass
+    if vocabulary and any(not 0 <= c < len(vocabulary) for c in categories):
+        raise ValueError(f"{sample.source.name}: categories {categories} outside {len(vocabulary)} classes")
+
+
+def _spread(items: Any, count: int) -> list[Any]:
+    """At most `count` items, evenly spread."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def _save(sheet: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
