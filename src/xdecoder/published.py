@@ -144,6 +144,7 @@ def config_from_checkpoint(shapes: Shapes, yaml: Mapping[str, Any] | None = None
             pixel_std=facts.triple("INPUT.PIXEL_STD", ModelConfig.pixel_std),
         )
     except ValueError as error:
+        facts.check()  # the likelier cause
         if yaml is None and "heads" in str(error):
             raise ValueError(
                 f"{error}. Tensors do not show the number of heads, and the published 8 does not fit: "
@@ -208,10 +209,9 @@ class _Facts:
     def agree(self, value: object, source: str, *settings: str, offset: int = 0) -> None:
         for setting in settings:
             told = self.setting(setting, None)
-            if isinstance(told, int) and not isinstance(told, bool):
-                told -= offset
-            if told is not None and told != value:
-                self.disagreements.append(f"{setting} says {told}, the checkpoint {value} ({source})")
+            found = value + offset if isinstance(value, int) else value
+            if told is not None and told != found:
+                self.disagreements.append(f"{setting} says {told}, the checkpoint {found} ({source})")
 
     def setting(self, path: str, default: Any) -> Any:
         """The YAML's value at a dotted path."""

@@ -38,8 +38,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     try:
         data = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        if "Weights only load failed" not in str(error):
-            raise ValueError(f"{path} is no checkpoint of PyTorch, or is damaged ({error})") from error
+        if "Unsupported operand" in str(error):
+            raise ValueError(
+                f"{path} is no checkpoint of PyTorch, or is damaged: download it again"
+            ) from error
         raise ValueError(
             f"{path} holds more than tensors, and reading the rest could run code of whoever made it, so it "
             f"was refused ({_refusal(error)}). Ask for a file with the state dict alone. If you trust this "

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import safetensors
 import safetensors.torch
@@ -44,14 +44,6 @@ _DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-
-
-class HasState(Protocol):
-    """What `save` needs of a model."""
-
-    config: ModelConfig
-
-    def state_dict(self) -> dict[str, Tensor]: ...
 
 
 # --- load -------------------------------------------------------------------------------------------------
@@ -186,7 +178,7 @@ def _read_weights(path: Path, device: torch.device | str) -> dict[str, Tensor]:
 # --- save -------------------------------------------------------------------------------------------------
 
 
-def save(folder: str | Path, model: HasState, tokenizer: Tokenizer) -> None:
+def save(folder: str | Path, model: XDecoder, tokenizer: Tokenizer) -> None:
     """Write a model folder.
 
     The files are complete or absent: all are written beside their places and then renamed. Where that fails
@@ -194,7 +186,7 @@ def save(folder: str | Path, model: HasState, tokenizer: Tokenizer) -> None:
 
     Args:
         folder: made if need be; its three files are replaced.
-        model: an `XDecoder`, or anything with its `config` and `state_dict()`.
+        model: its sizes and parameters are written.
         tokenizer: the model's tokenizer.
 
     Raises:
