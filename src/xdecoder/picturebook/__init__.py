@@ -1,0 +1,70 @@
+"""The picture-book world: drawn scenes that know their segments, captions, phrases, questions and answers."""
+
+from xdecoder.picturebook.captions import STYLES, Style, caption, captions
+from xdecoder.picturebook.nouns import WORDS, Noun
+from xdecoder.picturebook.questions import QUESTION_KINDS, Question, QuestionKind, ask, questions
+from xdecoder.picturebook.referring import Phrase, PhraseSpec, parse_phrase, phrases, resolve
+from xdecoder.picturebook.relations import Relation, relations
+from xdecoder.picturebook.scene import Box, Occlusion, Scene, Segment, draw_patch, draw_scene
+from xdecoder.picturebook.statements import Statement, holds_true, is_true, statements
+from xdecoder.picturebook.vocabulary import (
+    ANSWERS,
+    COLOURS,
+    HELD_OUT_PAIRS,
+    SETTINGS,
+    STUFF_CATEGORIES,
+    SYNONYMS,
+    THING_CATEGORIES,
+    TIMES,
+    Setting,
+    Size,
+    Split,
+    Time,
+    names,
+    plural,
+)
+
+__all__ = [
+    "ANSWERS",
+    "COLOURS",
+    "HELD_OUT_PAIRS",
+    "QUESTION_KINDS",
+    "SETTINGS",
+    "STUFF_CATEGORIES",
+    "STYLES",
+    "SYNONYMS",
+    "THING_CATEGORIES",
+    "TIMES",
+    "WORDS",
+    "Box",
+    "Noun",
+    "Occlusion",
+    "Phrase",
+    "PhraseSpec",
+    "Question",
+    "QuestionKind",
+    "Relation",
+    "Scene",
+    "Segment",
+    "Setting",
+    "Size",
+    "Split",
+    "Statement",
+    "Style",
+    "Time",
+    "ask",
+    "caption",
+    "captions",
+    "draw_patch",
+    "draw_scene",
+    "holds_true",
+    "is_true",
+    "names",
+    "parse_phrase",
+    "phrases",
+    "plural",
+    "questions",
+    "relations",
+    "resolve",
+    "statements",
+]

@@ -1,0 +1,242 @@
+"""Questions about a scene, each with one answer out of ANSWERS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+
+from xdecoder.picturebook.nouns import Noun, article, write_noun, write_place
+from xdecoder.picturebook.referring import PhraseSpec, describe, write_phrase, write_relation
+from xdecoder.picturebook.relations import PREDICATES, Place, holds, is_at
+from xdecoder.picturebook.scene import Scene, Segment
+from xdecoder.picturebook.vocabulary import COLOURS, STUFF_CATEGORIES, THING_CATEGORIES
+
+QuestionKind = Literal[
+    "color", "count", "exists", "where", "relation", "holds", "ground", "size", "category", "time"
+]
+QUESTION_KINDS: Final[tuple[QuestionKind, ...]] = get_args(QuestionKind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A question, its answer (counts are digits, as in VQAv2) and its kind."""
+
+    text: str
+    answer: str
+    kind: QuestionKind
+
+
+def questions(scene: Scene, rng: np.random.Generator, *, count: int = 4) -> tuple[Question, ...]:
+    """Up to `count` different questions, of kinds drawn at random; "yes" and "no" come equally often.
+
+    A question is asked only where its answer is beyond doubt: nothing too close to call, and every "the car"
+    means one car.
+    """
+    found: dict[str, Question] = {}
+    for _ in range(6 * count):
+        if len(found) == count:
+            break
+        kind = _ODDS[int(rng.integers(len(_ODDS)))]
+        question = ask(scene, rng, kind=kind)
+        if question is not None:
+            found.setdefault(question.text, question)
+    return tuple(found.values())
+
+
+def ask(scene: Scene, rng: np.random.Generator, *, kind: QuestionKind) -> Question | None:
+    """One question of a kind; None where the scene gives no unambiguous one."""
+    asked = _ASKERS[kind](scene, rng)
+    if asked is None:
+        return None
+    text, answer = asked
+    return Question(text=text + "?", answer=answer, kind=kind)
+
+
+_ODDS: Final[tuple[QuestionKind, ...]] = (
+    *("color",) * 4,
+    *("count",) * 3,
+    *("exists",) * 3,
+    *("where",) * 2,
+    *("relation",) * 2,
+    *("holds",) * 2,
+    *("ground",) * 2,
+    *("category",) * 2,
+    "size",
+    "time",
+)
+
+_Asked = tuple[str, str] | None
+
+
+def _pick(items: tuple[Segment, ...] | list[Segment], rng: np.random.Generator) -> Segment:
+    return items[int(rng.integers(len(items)))]
+
+
+def _phrase(
+    scene: Scene, thing: Segment, rng: np.random.Generator, *, keep: Callable[[PhraseSpec], bool]
+) -> str | None:
+    """A phrase that singles the thing out and gives nothing away; the plainest half of the time."""
+    specs = [spec for spec in describe(scene, thing) if keep(spec)]
+    if not specs:
+        return None
+    plain = float(rng.random()) < 0.5
+    return write_phrase(specs[0] if plain else specs[int(rng.integers(len(specs)))], rng)
+
+
+def _color(scene: Scene, rng: np.random.Generator) -> _Asked:
+    thing = _pick(scene.things, rng)
+    phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.colour is None)
+    return None if phrase is None or thing.colour is None else (f"what color is {phrase}", thing.colour)
+
+
+def _count(scene: Scene, rng: np.random.Generator) -> _Asked:
+    thing, chance = _pick(scene.things, rng), float(rng.random())
+    nouns = (
+        Noun(category=thing.category),
+        Noun(category=thing.category),
+        Noun(category=thing.category, colour=thing.colour),
+        Noun(colour=thing.colour),
+        Noun(on=thing.on),
+        Noun(category=thing.category, on=thing.on),
+        Noun(),
+    )
+    noun = nouns[int(rng.integers(len(nouns)))]
+    if chance < 0.12:
+        noun = _absent(scene, rng)
+    place = f" {write_place(noun.on, rng)}" if noun.on is not None else ""
+    text = f"how many {write_noun(noun, many=True, rng=rng)} are there{place}"
+    return text, str(len(noun.among(scene)))
+
+
+def _absent(scene: Scene, rng: np.random.Generator) -> Noun:
+    """A noun nothing matches, close to what is there: a category of another colour, or another category."""
+    thing = _pick(scene.things, rng)
+    for _ in range(32):
+        colour = COLOURS[int(rng.integers(len(COLOURS)))]
+        category = THING_CATEGORIES[int(rng.integers(len(THING_CATEGORIES)))]
+        choices = (
+            Noun(category=category),
+            Noun(category=thing.category, colour=colour),
+            Noun(category=category, colour=thing.colour),
+        )
+        noun = choices[int(rng.integers(3))]
+        if not noun.among(scene):
+            return noun
+    raise AssertionError("eight things cannot fill 330 pairs")
+
+
+def _exists(scene: Scene, rng: np.random.Generator) -> _Asked:
+    yes = float(rng.random()) < 0.5
+    if float(rng.random()) < 0.15:
+        stuff = [name for name in STUFF_CATEGORIES if scene.has_stuff(name) == yes]
+        name = stuff[int(rng.integers(len(stuff)))]
+        noun = f"a {name}" if name in ("road", "rug", "fence", "wall", "floor", "mountain") else name
+        return f"is there {noun}", "yes" if yes else "no"
+    if yes:
+        thing = _pick(scene.things, rng)
+        # The same three forms as the absent ones take, in the same shares.
+        colour = thing.colour if int(rng.integers(3)) else None
+        noun = Noun(category=thing.category, colour=colour)
+    else:
+        noun = _absent(scene, rng)
+    return f"is there {article(write_noun(noun, rng=rng))}", "yes" if yes else "no"
+
+
+def _where(scene: Scene, rng: np.random.Generator) -> _Asked:
+    thing = _pick(scene.things, rng)
+    places: tuple[Place, ...] = ("left", "middle", "right")
+    at = [place for place in places if is_at(thing, place)]
+    phrase = _phrase(
+        scene,
+        thing,
+        rng,
+        keep=lambda spec: spec.place is None and spec.extreme is None and spec.relation is None,
+    )
+    return None if phrase is None or len(at) != 1 else (f"where is {phrase}", at[0])
+
+
+def _relation(scene: Scene, rng: np.random.Generator) -> _Asked:
+    """ "what is left of the tree": only where one thing is, and every other clearly is not."""
+    thing = _pick(scene.things, rng)
+    predicates = list(PREDICATES)
+    rng.shuffle(predicates)
+    phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.relation is None and spec.extreme is None)
+    for predicate in predicates:
+        verdicts = [
+            (other, holds(scene, other, predicate, thing)) for other in scene.things if other is not thing
+        ]
+        there = [other for other, verdict in verdicts if verdict]
+        if len(there) == 1 and phrase is not None and all(verdict is not None for _, verdict in verdicts):
+            return f"what is {write_relation(predicate, rng)} {phrase}", there[0].category
+    return None
+
+
+def _holds(scene: Scene, rng: np.random.Generator) -> _Asked:
+    if len(scene.things) < 2:
+        return None
+    first, second = (scene.things[k] for k in rng.permutation(len(scene.things))[:2].tolist())
+    wanted = float(rng.random()) < 0.5
+    clear = [name for name in PREDICATES if holds(scene, first, name, second) is wanted]
+    if not wanted:  # "no" only about a direction, which has its opposite, or everything would be "not behind"
+        clear = [name for name in clear if name not in ("in front of", "behind")]
+    specs = [_plainest(scene, thing) for thing in (first, second)]
+    if not clear or specs[0] is None or specs[1] is None:
+        return None
+    predicate = clear[int(rng.integers(len(clear)))]
+    subject, other = write_phrase(specs[0], rng), write_phrase(specs[1], rng)
+    return f"is {subject} {write_relation(predicate, rng)} {other}", "yes" if wanted else "no"
+
+
+def _plainest(scene: Scene, thing: Segment) -> PhraseSpec | None:
+    found = describe(scene, thing)
+    bare = [spec for spec in found if spec.relation is None and spec.extreme is None and spec.place is None]
+    return bare[0] if bare else None
+
+
+def _ground(scene: Scene, rng: np.random.Generator) -> _Asked:
+    thing = _pick(scene.things, rng)
+    if thing.on is None:
+        return None
+    phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.on is None and spec.relation is None)
+    return (
+        None
+        if phrase is None
+        else (f"what is {phrase} {'in' if thing.on in ('sky', 'water') else 'on'}", thing.on)
+    )
+
+
+def _size(scene: Scene, rng: np.random.Generator) -> _Asked:
+    things = [thing for thing in scene.things if thing.size in ("small", "large")]
+    if not things:
+        return None
+    thing = _pick(things, rng)
+    phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.size is None)
+    return None if phrase is None or thing.size is None else (f"is {phrase} small or large", thing.size)
+
+
+def _category(scene: Scene, rng: np.random.Generator) -> _Asked:
+    """ "what is the red thing": where its colour, place or ground singles it out."""
+    thing = _pick(scene.things, rng)
+    phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.category is None)
+    return None if phrase is None else (f"what is {phrase}", thing.category)
+
+
+def _time(scene: Scene, rng: np.random.Generator) -> _Asked:
+    return None if scene.time is None else ("what time is it", scene.time)
+
+
+_ASKERS: Final[dict[QuestionKind, Callable[[Scene, np.random.Generator], _Asked]]] = {
+    "color": _color,
+    "count": _count,
+    "exists": _exists,
+    "where": _where,
+    "relation": _relation,
+    "holds": _holds,
+    "ground": _ground,
+    "size": _size,
+    "category": _category,
+    "time": _time,
+}
