@@ -1,0 +1,179 @@
+"""Instance segmentation: objects, which may overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from xdecoder.images import ImageSource
+from xdecoder.structures.masks import (
+    Box,
+    box_from_xywh,
+    box_to_xywh,
+    decode_rle,
+    encode_rle,
+    mask_box,
+)
+from xdecoder.structures.result import (
+    CategoryIds,
+    Part,
+    SegmentationResult,
+    check_kind,
+    dataset_id,
+    read_matching,
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Instance:
+    """One object.
+
+    Attributes:
+        label: its class name, in raw form.
+        category: place of the class in the vocabulary.
+        score: class probability × mean mask probability inside the mask.
+        mask: where it is.
+        box: around its mask.
+    """
+
+    label: str
+    category: int
+    score: float
+    mask: Bool[np.ndarray, "H W"]
+    box: Box
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class InstanceSegmentation(SegmentationResult):
+    """Objects of a picture.
+
+    Attributes:
+        instances: the objects.
+        vocabulary: the classes asked for, in raw form.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+    """
+
+    kind: ClassVar[str] = "instance"
+    instances: tuple[Instance, ...]
+    vocabulary: tuple[str, ...]
+    height: int
+    width: int
+
+    @classmethod
+    def from_masks(
+        cls,
+        *,
+        image: UInt8[np.ndarray, "H W 3"] | None,
+        masks: Bool[np.ndarray, "N H W"],
+        categories: Sequence[int],
+        scores: Sequence[float],
+        vocabulary: Sequence[str],
+    ) -> InstanceSegmentation:
+        """The record of masks with their classes and scores: labels and boxes are looked up.
+
+        Args:
+            image: the picture.
+            masks: the objects.
+            categories: class of each.
+            scores: score of each.
+            vocabulary: the classes.
+        """
+        instances = tuple(
+            Instance(
+                label=vocabulary[category],
+                category=int(category),
+                score=float(score),
+                mask=mask,
+                box=mask_box(mask),
+            )
+            for mask, category, score in zip(masks, categories, scores, strict=True)
+        )
+        return cls(
+            image=image,
+            instances=instances,
+            vocabulary=tuple(vocabulary),
+            height=masks.shape[1],
+            width=masks.shape[2],
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.width
+
+    def parts(self) -> Iterator[Part]:
+        """The objects one by one."""
+        for i in self.instances:
+            yield Part(label=i.label, category=i.category, score=i.score, mask=i.mask, box=i.box)
+
+    def to_coco(
+        self, *, image_id: int | str, category_ids: CategoryIds | None = None
+    ) -> list[dict[str, Any]]:
+        """One COCO result for each object, as its evaluation of instances reads them.
+
+        Args:
+            image_id: the image's id in the data set.
+            category_ids: the data set's id of each category; the categories themselves where None.
+
+        Raises:
+            ValueError: a category has no id.
+        """
+        return [
+            {
+                "image_id": image_id,
+                "category_id": dataset_id(i.category, category_ids, i.label),
+                "score": i.score,
+                "bbox": box_to_xywh(i.box),
+                "segmentation": encode_rle(i.mask),
+            }
+            for i in self.instances
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the picture, ready for JSON."""
+        instances = [
+            {
+                "label": i.label,
+                "category_id": i.category,
+                "score": i.score,
+                "area": int(np.count_nonzero(i.mask)),
+                "bbox": box_to_xywh(i.box),
+                "segmentation": encode_rle(i.mask),
+            }
+            for i in self.instances
+        ]
+        return {
+            "kind": self.kind,
+            "height": self.height,
+            "width": self.width,
+            "vocabulary": list(self.vocabulary),
+            "instances": instances,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> InstanceSegmentation:
+        """The inverse of `to_dict`; see `SegmentationResult.from_dict`."""
+        check_kind(data, cls.kind, ("height", "width", "vocabulary", "instances"))
+        instances = tuple(
+            Instance(
+                label=i["label"],
+                category=i["category_id"],
+                score=float(i["score"]),
+                mask=decode_rle(i["segmentation"]),
+                box=box_from_xywh(i["bbox"]),
+            )
+            for i in data["instances"]
+        )
+        return cls(
+            image=read_matching(image, data["height"], data["width"]),
+            instances=instances,
+            vocabulary=tuple(data["vocabulary"]),
+            height=data["height"],
+            width=data["width"],
+        )

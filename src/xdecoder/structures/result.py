@@ -1,0 +1,249 @@
+"""What the segmentation results have in common: saving, loading, drawing, exporting, printing."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, cast
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from xdecoder.drawing import Region, draw_regions
+from xdecoder.images import ImageSource, read_image
+from xdecoder.structures.masks import Box
+from xdecoder.vocabularies import clean_name
+
+CategoryIds = Mapping[int, int] | Sequence[int]
+"""The ids that a data set gives to the categories of the vocabulary."""
+
+_R = TypeVar("_R", bound="SegmentationResult")
+_ROWS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One named region of a result, whatever its kind."""
+
+    label: str
+    category: int
+    score: float | None
+    mask: Bool[np.ndarray, "H W"]
+    box: Box
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SegmentationResult(ABC):
+    """A picture divided into named regions.
+
+    Attributes:
+        image: the picture, RGB. None after loading without it: `draw` then paints on grey.
+    """
+
+    kind: ClassVar[str]
+    image: UInt8[np.ndarray, "H W 3"] | None
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[Part]:
+        """The regions one by one, as `draw`, `to_supervision` and printing take them."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the picture, ready for JSON: masks as run-length codes, boxes as COCO's `bbox`."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> SegmentationResult:
+        """The inverse of `to_dict`; the picture is given anew, or left out.
+
+        Raises:
+            ValueError: the data are of another kind of result, incomplete or malformed, or the image is of
+                another size.
+        """
+
+    def draw(self, *, opacity: float = 0.45, labels: bool = True) -> Image.Image:
+        """The picture with its regions painted over it, see `xdecoder.drawing.draw_regions`.
+
+        Args:
+            opacity: of the paint, 0 (outlines only) to 1.
+            labels: write each region's name and score.
+        """
+        height, width = self.size
+        canvas = np.full((height, width, 3), 128, np.uint8) if self.image is None else self.image
+        regions = (
+            Region(mask=part.mask, label=part.label, text=_text_of(part) if labels else "")
+            for part in self.parts()
+        )
+        return draw_regions(canvas, regions, opacity=opacity)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the drawn picture (.png) or the data (.json) to a file, whole or not at all.
+
+        Raises:
+            ValueError: the path ends in neither.
+            FileNotFoundError: its folder does not exist.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".png":
+            write_whole(path, _png(self.draw()))
+        elif path.suffix.lower() == ".json":
+            write_whole(path, json.dumps(self.to_dict()).encode())
+        else:
+            raise ValueError(f"{path}: expected a name ending in .png (drawn picture) or .json (data)")
+
+    @classmethod
+    def load(cls: type[_R], path: str | os.PathLike[str], *, image: ImageSource | None = None) -> _R:
+        """A result saved as .json.
+
+        Args:
+            path: the file.
+            image: the picture it belongs to, to draw on.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no saved result of this kind, or the image is of another size.
+        """
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            return cast("_R", cls.from_dict(json.loads(text), image=image))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: a malformed {cls.kind} result ({error!r}); save it again") from error
+
+    def to_supervision(self) -> Any:
+        """The regions as `supervision.Detections`: masks, boxes, scores, categories, `class_name`.
+
+        Regions without a score (of semantic segmentation) have 1.
+
+        Raises:
+            ImportError: the package supervision is not installed.
+        """
+        try:
+            supervision = importlib.import_module("supervision")
+        except ImportError as error:
+            raise ImportError('supervision is not installed; pip install "xdecoder[supervision]"') from error
+        parts = list(self.parts())
+        masks = [part.mask for part in parts]
+        return supervision.Detections(
+            xyxy=np.array([part.box for part in parts], np.float32).reshape(-1, 4),
+            mask=np.stack(masks) if masks else np.zeros((0, *self.size), np.bool_),
+            confidence=np.array([1 if p.score is None else p.score for p in parts], np.float32),
+            class_id=np.array([part.category for part in parts], np.int64),
+            data={"class_name": np.array([part.label for part in parts], np.str_)},
+        )
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        count = sum(1 for _ in self.parts())
+        return f"<{type(self).__name__} of {width} x {height} pixels: {count} regions>"
+
+    def __str__(self) -> str:
+        height, width = self.size
+        rows = [
+            (clean_name(p.label), "" if p.score is None else f"{p.score:.2f}", np.count_nonzero(p.mask))
+            for p in self.parts()
+        ]
+        wide = max((len(label) for label, _, _ in rows), default=0)
+        lines = [
+            f"  {label:<{wide}}  {score:>4}  {100 * area / (height * width):5.1f} %".rstrip()
+            for label, score, area in rows[:_ROWS]
+        ]
+        if len(rows) > _ROWS:
+            lines.append(f"  ... and {len(rows) - _ROWS} more")
+        head = f"{type(self).__name__} of {width} x {height} pixels: {len(rows)} regions"
+        return "\n".join([head, *lines])
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.draw())
+
+
+def dataset_id(category: int, category_ids: CategoryIds | None, label: str) -> int:
+    """The id that a data set gives to a category; the category itself where None.
+
+    Raises:
+        ValueError: the data set has no id for it.
+    """
+    if category_ids is None:
+        return category
+    try:
+        return int(category_ids[category])
+    except (KeyError, IndexError) as error:
+        raise ValueError(
+            f"category_ids has no id for category {category} ({label!r}); give one for every class "
+            "of the vocabulary"
+        ) from error
+
+
+def check_kind(data: Mapping[str, Any], kind: str, fields: Sequence[str]) -> None:
+    """Refuse what is no saved result of this kind, or lacks a field.
+
+    Raises:
+        ValueError: saying which.
+    """
+    found = data.get("kind") if isinstance(data, Mapping) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    if found != kind:
+        raise ValueError(f"expected a saved result of kind {kind!r}, got {found!r}")
+    missing = [field for field in fields if field not in data]
+    if missing:
+        raise ValueError(f"the saved result lacks {', '.join(missing)}; save it again")
+
+
+def read_matching(image: ImageSource | None, height: int, width: int) -> UInt8[np.ndarray, "H W 3"] | None:
+    """The picture of a saved result, if it is given.
+
+    Raises:
+        ValueError: it is of another size.
+    """
+    if image is None:
+        return None
+    pixels = read_image(image)
+    if pixels.shape[:2] != (height, width):
+        raise ValueError(
+            f"the image is {pixels.shape[1]} x {pixels.shape[0]} pixels, the result {width} x {height}; give "
+            "the image that the result belongs to"
+        )
+    return pixels
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that, whatever happens, it is there whole or as it was before.
+
+    Raises:
+        FileNotFoundError: its folder does not exist.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to; make it first")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _text_of(part: Part) -> str:
+    name = clean_name(part.label)
+    return name if part.score is None else f"{name} {part.score:.2f}"
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()

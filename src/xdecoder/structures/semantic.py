@@ -1,0 +1,108 @@
+"""Semantic segmentation: every pixel has a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from jaxtyping import Bool, Int32
+
+from xdecoder.images import ImageSource
+from xdecoder.structures.masks import box_to_xywh, decode_rle, encode_rle, mask_box
+from xdecoder.structures.result import (
+    CategoryIds,
+    Part,
+    SegmentationResult,
+    check_kind,
+    dataset_id,
+    read_matching,
+)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SemanticSegmentation(SegmentationResult):
+    """A class for every pixel.
+
+    Attributes:
+        categories: class of each pixel, its place in the vocabulary; -1 for none.
+        vocabulary: the classes asked for, in raw form.
+    """
+
+    kind: ClassVar[str] = "semantic"
+    categories: Int32[np.ndarray, "H W"]
+    vocabulary: tuple[str, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.categories.shape[0], self.categories.shape[1]
+
+    def mask(self, category: int) -> Bool[np.ndarray, "H W"]:
+        """Where a class is."""
+        return self.categories == category
+
+    def parts(self) -> Iterator[Part]:
+        """The classes that are there, one by one; they have no score."""
+        for category in np.unique(self.categories).tolist():
+            if category >= 0:
+                mask = self.mask(category)
+                label = self.vocabulary[category]
+                yield Part(label=label, category=category, score=None, mask=mask, box=mask_box(mask))
+
+    def to_coco(
+        self, *, image_id: int | str, category_ids: CategoryIds | None = None
+    ) -> list[dict[str, Any]]:
+        """One COCO result for each class that is there, with `segmentation` as run-length code.
+
+        Args:
+            image_id: the image's id in the data set.
+            category_ids: the data set's id of each category; the categories themselves where None.
+
+        Raises:
+            ValueError: a category has no id.
+        """
+        return [
+            {
+                "image_id": image_id,
+                "category_id": dataset_id(part.category, category_ids, part.label),
+                "segmentation": encode_rle(part.mask),
+            }
+            for part in self.parts()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the picture, ready for JSON."""
+        height, width = self.size
+        regions = [
+            {
+                "label": part.label,
+                "category_id": part.category,
+                "area": int(np.count_nonzero(part.mask)),
+                "bbox": box_to_xywh(part.box),
+                "segmentation": encode_rle(part.mask),
+            }
+            for part in self.parts()
+        ]
+        return {
+            "kind": self.kind,
+            "height": height,
+            "width": width,
+            "vocabulary": list(self.vocabulary),
+            "regions": regions,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> SemanticSegmentation:
+        """The inverse of `to_dict`; see `SegmentationResult.from_dict`."""
+        check_kind(data, cls.kind, ("height", "width", "vocabulary", "regions"))
+        categories = np.full((data["height"], data["width"]), -1, np.int32)
+        for region in data["regions"]:
+            categories[decode_rle(region["segmentation"])] = region["category_id"]
+        return cls(
+            image=read_matching(image, data["height"], data["width"]),
+            categories=categories,
+            vocabulary=tuple(data["vocabulary"]),
+        )
