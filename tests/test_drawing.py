@@ -132,6 +132,13 @@ def test_the_name_of_a_small_region_lies_beside_it(tags: dict[str, Box]):
     assert abs(tags["bird"][3] - box[1]) <= 2
 
 
+def test_the_name_of_a_thin_ring_lies_across_it(tags: dict[str, Box]):
+    ring = rectangle(300, 400, (50, 50, 350, 250)) & ~rectangle(300, 400, (54, 54, 346, 246))
+    draw_regions(grey(300, 400), [Region(mask=ring, label="rug", text="rug")])
+    left, top, right, bottom = tags["rug"]
+    assert ring[top:bottom, left:right].any()
+
+
 def test_the_name_of_a_speck_is_left_out(tags: dict[str, Box]):
     draw_regions(
         grey(300, 400), [Region(mask=rectangle(300, 400, (9, 9, 11, 11)), label="bird", text="bird")]

@@ -260,13 +260,12 @@ def _places(patch: _Patch, size: tuple[int, int], picture: tuple[int, int]) -> I
         rect = _clamp(x - width // 2, y - height // 2, size, picture)
         (inside if fits else across).append(rect)
     yield from inside
-    if inside:
+    narrow_but_long = patch.mask.width * patch.mask.height > 9 * width * height  # its box tells little of it
+    if inside or narrow_but_long:
         yield from across
         return
-    middle_x, middle_y = (
-        patch.left + (patch.mask.width - width) // 2,
-        patch.top + (patch.mask.height - height) // 2,
-    )
+    middle_x = patch.left + (patch.mask.width - width) // 2
+    middle_y = patch.top + (patch.mask.height - height) // 2
     right, bottom = patch.left + patch.mask.width, patch.top + patch.mask.height
     yield _clamp(middle_x, patch.top - height - 1, size, picture)
     yield _clamp(middle_x, bottom + 1, size, picture)
