@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from goldens import Golden, assert_close
-from test_goldens_networks import encode
 from torch import Tensor
 
+from goldens import Golden, assert_close
+from test_goldens_networks import encode
 from xdecoder.model import XDecoder, normalize
 from xdecoder.tasks.captioning import Reader, caption_greedily, region_at_levels
 from xdecoder.tasks.geometry import Geometry
@@ -40,7 +40,8 @@ def geometry(image: Tensor, output: list[int]) -> Geometry:
 def logits(model: XDecoder, golden: Golden, *images: Tensor) -> list[SegmentationLogits]:
     features = encode(model, *images)
     latents = model.decoder.decode_latents(features.memory)
-    return segmentation_logits(model, features, latents, golden["vocab/text_embeddings"])
+    vocabulary = golden["vocab/text_embeddings"]
+    return [segmentation_logits(model, features, latents, vocabulary, i) for i in range(len(images))]
 
 
 def assert_same_pixels(actual: Tensor, expected: Tensor) -> None:
@@ -175,14 +176,14 @@ def test_captions(group: str, golden: Golden, model: XDecoder, clip_tokenizer: T
     if group == "f2":
         regions = region_at_levels(~golden["f2/in/captioning_mask"][0], sizes, features.memory)
     expected = golden[f"{group}/captioning_token"]
-    reader = Reader(model, features, latents, steps=10, regions=regions)
+    reader = Reader(model, features.memory, latents, steps=10, regions=regions)
     for step, top_ids in enumerate(golden[f"{group}/step_top5_ids"]):
         scores = reader.step(expected[:, step]).gather(1, top_ids)
         stored = golden[f"{group}/step_top5_logits"][step]
         assert_close(scores - scores[:, :1] + stored[:, :1], stored)
     if golden.name != "A":
         return  # only A stores the whole token table
-    captions = caption_greedily(model, features, latents, steps=10, regions=regions)
+    captions = caption_greedily(model, features.memory, latents, steps=10, regions=regions)
     assert [c.ids for c in captions] == [tuple(ids[1:11]) for ids in expected.tolist()]
     texts = [clip_tokenizer.decode_caption(c.ids) for c in captions]
     assert texts == golden.meta["outputs"][group]["captioning_text"]

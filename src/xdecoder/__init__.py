@@ -1,1 +1,66 @@
-"""X-Decoder: segmentation with words, referring, captioning, retrieval and answers from one model."""
+"""X-Decoder: segmentation with words, referring, captioning, retrieval and answers from one model.
+
+>>> import xdecoder
+>>> model = xdecoder.load("picturebook")
+>>> model.segment("photo.jpg", ["dog", "grass"]).save("result.png")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xdecoder.config import ModelConfig
+    from xdecoder.model import XDecoder
+    from xdecoder.predictor import EncodedImage, Predictor, load
+    from xdecoder.structures import (
+        Caption,
+        Grounding,
+        InstanceSegmentation,
+        PanopticSegmentation,
+        SemanticSegmentation,
+    )
+    from xdecoder.tasks.retrieval import ImageEmbeddings
+    from xdecoder.vocabularies import Vocabulary, parse_vocabulary
+
+__all__ = [
+    "Caption",
+    "EncodedImage",
+    "Grounding",
+    "ImageEmbeddings",
+    "InstanceSegmentation",
+    "ModelConfig",
+    "PanopticSegmentation",
+    "Predictor",
+    "SemanticSegmentation",
+    "Vocabulary",
+    "XDecoder",
+    "load",
+    "parse_vocabulary",
+]
+
+_HOMES = {
+    "Caption": "structures",
+    "EncodedImage": "predictor",
+    "Grounding": "structures",
+    "ImageEmbeddings": "tasks.retrieval",
+    "InstanceSegmentation": "structures",
+    "ModelConfig": "config",
+    "PanopticSegmentation": "structures",
+    "Predictor": "predictor",
+    "SemanticSegmentation": "structures",
+    "Vocabulary": "vocabularies",
+    "XDecoder": "model",
+    "load": "predictor",
+    "parse_vocabulary": "vocabularies",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing the package costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -85,8 +85,8 @@ class XDecoder(nn.Module):
         )
 
     def class_logits(
-        self, embeddings: Float[Tensor, "B Q P"], texts: Float[Tensor, "K P"]
-    ) -> Float[Tensor, "B Q K"]:
+        self, embeddings: Float[Tensor, "*batch Q P"], texts: Float[Tensor, "K P"]
+    ) -> Float[Tensor, "*batch Q K"]:
         """Scaled cosine of semantic embeddings and text embeddings."""
         return self.logit_scale.exp() * normalize(embeddings.float()) @ normalize(texts.float()).T
 

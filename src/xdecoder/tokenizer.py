@@ -146,6 +146,10 @@ class Tokenizer:
         width = length or max((len(row) for row in rows), default=0)
         return [row + [self.end_id] * (width - len(row)) for row in rows]
 
+    def count(self, text: str) -> int:
+        """Pieces of a text, start and end left out, before any cut."""
+        return len(self.backend.encode(_valid(text), add_special_tokens=False).ids)
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids up to the first end token, with the published program's clean-up.
 

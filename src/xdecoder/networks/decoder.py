@@ -6,6 +6,7 @@ P joint embedding width, M mask width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -38,16 +39,12 @@ class Memory:
     mask_features: tuple[Float[Tensor, "B M _"], ...]
     sizes: tuple[tuple[int, int], ...]
 
-    def image(self, index: int) -> Memory:
-        """One image of the batch, as a batch of its own."""
-
-        def one(levels: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(x[index : index + 1] for x in levels)
-
+    def images(self, indices: Sequence[int]) -> Memory:
+        """Some images of the batch."""
         return Memory(
-            sources=one(self.sources),
-            placed=one(self.placed),
-            mask_features=one(self.mask_features),
+            sources=_pick(self.sources, indices),
+            placed=_pick(self.placed, indices),
+            mask_features=_pick(self.mask_features, indices),
             sizes=self.sizes,
         )
 
@@ -57,12 +54,12 @@ class Heads:
     """One set of predictions.
 
     Attributes:
-        embeddings: semantic embedding of each query, (B, Q, P).
-        masks: mask embedding of each query, (B, Q, M); mask logits are its products with the mask features.
+        embeddings: semantic embedding of each query, (..., Q, P).
+        masks: mask embedding of each query, (..., Q, M); mask logits are its products with the mask features.
     """
 
-    embeddings: Float[Tensor, "B Q P"]
-    masks: Float[Tensor, "B Q M"]
+    embeddings: Float[Tensor, "*batch Q P"]
+    masks: Float[Tensor, "*batch Q M"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +76,14 @@ class LatentStates:
     states: tuple[Float[Tensor, "B Q D"], ...]
     keys: tuple[Float[Tensor, "B heads Q head"], ...] = ()
     values: tuple[Float[Tensor, "B heads Q head"], ...] = ()
+
+    def images(self, indices: Sequence[int]) -> LatentStates:
+        """Those of some images of the batch."""
+        return LatentStates(
+            states=_pick(self.states, indices),
+            keys=_pick(self.keys, indices),
+            values=_pick(self.values, indices),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,7 +346,7 @@ class Decoder(nn.Module):
 
     # The heads
 
-    def heads(self, states: Float[Tensor, "B Q D"]) -> Heads:
+    def heads(self, states: Float[Tensor, "*batch Q D"]) -> Heads:
         """Semantic and mask embeddings of normed queries."""
         return Heads(embeddings=states @ self.class_projection, masks=self._mask_embeddings(states))
 
@@ -359,7 +364,7 @@ class Decoder(nn.Module):
         attention = layer.cross_attention
         return attention.keys(memory.placed[level]), attention.values(memory.sources[level])
 
-    def _mask_embeddings(self, states: Tensor) -> Float[Tensor, "B Q M"]:
+    def _mask_embeddings(self, states: Tensor) -> Float[Tensor, "*batch Q M"]:
         first, second, last = self.mask_mlp
         return last(F.relu(second(F.relu(first(states)))))
 
@@ -377,6 +382,16 @@ class Decoder(nn.Module):
         objects, whole = states[:, :-1], states[:, -1:]
         cosine = _normalize(whole) @ _normalize(objects).transpose(1, 2)
         return torch.cat((objects, cosine.softmax(-1) @ objects), dim=1)
+
+
+def _pick(tensors: tuple[Tensor, ...], indices: Sequence[int]) -> tuple[Tensor, ...]:
+    """Some rows of each tensor; without a copy where they are all rows, or one."""
+    rows = list(indices)
+    if tensors and rows == list(range(tensors[0].shape[0])):
+        return tensors
+    if len(rows) == 1:
+        return tuple(x[rows[0] : rows[0] + 1] for x in tensors)
+    return tuple(x[rows] for x in tensors)
 
 
 def _normalize(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from xdecoder.model import ImageFeatures, XDecoder
+from xdecoder.model import XDecoder
 from xdecoder.networks.attention import KeyValueCache
 from xdecoder.networks.decoder import LatentStates, Memory, Reading
 from xdecoder.networks.queries import Kind
@@ -34,7 +34,7 @@ class Reader:
 
     Args:
         model: the model.
-        features: the images.
+        memory: the images.
         latents: their latent queries, decoded with `keep=True`.
         steps: tokens at the most.
         regions: per level, the cells that may be looked at.
@@ -43,16 +43,14 @@ class Reader:
     def __init__(
         self,
         model: XDecoder,
-        features: ImageFeatures,
+        memory: Memory,
         latents: LatentStates,
         *,
         steps: int,
         regions: tuple[Tensor, ...] | None,
     ) -> None:
         self._model = model
-        self._reading: Reading = model.decoder.open_reading(
-            features.memory, latents, capacity=steps, regions=regions
-        )
+        self._reading: Reading = model.decoder.open_reading(memory, latents, capacity=steps, regions=regions)
         self._texts = KeyValueCache(model.config.text.layers, steps)
 
     def step(self, ids: Tensor) -> Float[Tensor, "B V"]:
@@ -78,14 +76,14 @@ class Reader:
 
 def caption_greedily(
     model: XDecoder,
-    features: ImageFeatures,
+    memory: Memory,
     latents: LatentStates,
     *,
     steps: int,
     regions: tuple[Bool[Tensor, "B _ _"], ...] | None = None,
 ) -> list[CaptionOutput]:
     """The most likely token at each step, as published, until every text has ended."""
-    reader = Reader(model, features, latents, steps=steps, regions=regions)
+    reader = Reader(model, memory, latents, steps=steps, regions=regions)
     end = model.config.text.end_id
     B = latents.states[0].shape[0]
     ids = torch.full((B,), model.config.text.start_id, device=latents.states[0].device)
@@ -108,7 +106,7 @@ def caption_greedily(
 
 def caption_by_beam(
     model: XDecoder,
-    features: ImageFeatures,
+    memory: Memory,
     latents: LatentStates,
     *,
     steps: int,
@@ -119,13 +117,13 @@ def caption_by_beam(
 
     Args:
         model: the model.
-        features: the images.
+        memory: the images.
         latents: their latent queries, decoded with `keep=True`.
         steps: tokens at the most.
         beams: texts kept at each step for each image.
         regions: per level, the cells that may be looked at.
     """
-    reader = Reader(model, features, latents, steps=steps, regions=regions)
+    reader = Reader(model, memory, latents, steps=steps, regions=regions)
     end = model.config.text.end_id
     B = latents.states[0].shape[0]
     device = latents.states[0].device

@@ -57,7 +57,7 @@ def refer(
         together: all phrases in one pass, where they see one another, as the published numbers were made;
             else each by itself.
     """
-    memory = features.memory.image(index)
+    memory = features.memory.images([index])
     if together:
         tokens = phrases.tokens[valid][None]
         states = model.decoder.decode_phrases(

@@ -24,6 +24,11 @@ class ImageEmbeddings:
     decoder: Float[Tensor, "N P"]
     backbone: Float[Tensor, "N P"]
 
+    def row(self, index: int) -> ImageEmbeddings:
+        """One image's embeddings, (1, P) each."""
+        rows = slice(index, index + 1)
+        return ImageEmbeddings(decoder=self.decoder[rows], backbone=self.backbone[rows])
+
     @property
     def joint(self) -> Float[Tensor, "N 2P"]:
         """Both in one unit vector, whose product with `joint_texts` is the mean of the two cosines."""

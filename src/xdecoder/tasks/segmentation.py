@@ -73,22 +73,24 @@ class SegmentationLogits:
 
 
 def segmentation_logits(
-    model: XDecoder, features: ImageFeatures, latents: LatentStates, vocabulary: Float[Tensor, "K1 P"]
-) -> list[SegmentationLogits]:
-    """Predictions for each image.
+    model: XDecoder,
+    features: ImageFeatures,
+    latents: LatentStates,
+    vocabulary: Float[Tensor, "K1 P"],
+    index: int,
+) -> SegmentationLogits:
+    """Predictions for one image.
 
     Args:
         model: the model.
         features: the images.
         latents: their decoded latent queries.
         vocabulary: text embeddings of the classes, the background last.
+        index: the image meant.
     """
-    heads = model.decoder.heads(latents.states[-1])
-    classes = model.class_logits(heads.embeddings, vocabulary).float().softmax(-1)
-    return [
-        SegmentationLogits(classes=classes[i], mask_embeddings=heads.masks[i], features=features, index=i)
-        for i in range(classes.shape[0])
-    ]
+    heads = model.decoder.heads(latents.states[-1][index])
+    classes = model.class_logits(heads.embeddings, vocabulary).softmax(-1)
+    return SegmentationLogits(classes=classes, mask_embeddings=heads.masks, features=features, index=index)
 
 
 def semantic_tiles(

@@ -1,0 +1,578 @@
+"""Images and words in, results out: the door that most users come in by."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypeVar, cast, overload
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from xdecoder import weights
+from xdecoder.config import ModelConfig
+from xdecoder.hub import cache_folder
+from xdecoder.images import ImageSource, read_image
+from xdecoder.model import ImageFeatures, XDecoder, normalize
+from xdecoder.networks.decoder import LatentStates
+from xdecoder.structures import (
+    Box,
+    Caption,
+    Grounding,
+    InstanceSegmentation,
+    PanopticSegmentation,
+    SemanticSegmentation,
+)
+from xdecoder.tasks import captioning, retrieval, segmentation
+from xdecoder.tasks.geometry import Geometry, normalize_image
+from xdecoder.tasks.referring import refer
+from xdecoder.tasks.retrieval import ImageEmbeddings
+from xdecoder.tasks.vocabulary import NameCache, embed_texts, encode_phrases
+from xdecoder.tokenizer import Tokenizer
+from xdecoder.vocabularies import Vocabulary, VocabularySpec, clean_name, parse_vocabulary, prompts
+
+Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentation
+SegmentationTask = Literal["panoptic", "instance", "semantic"]
+Region = Bool[np.ndarray, "H W"] | Box | str
+"""A part of an image: a mask of its size, a box (left, top, right, bottom) in pixels, or a phrase."""
+
+_R = TypeVar("_R")
+
+
+class EncodedBatch:
+    """Images of one padded size, encoded together.
+
+    Args:
+        model: the model.
+        pixels: normalised, padded images, (B, 3, H, W).
+    """
+
+    def __init__(self, model: XDecoder, pixels: Float[Tensor, "B 3 H W"]) -> None:
+        self._model = model
+        self.features: ImageFeatures = model.encode_images(pixels)
+
+    @cached_property
+    def latents(self) -> LatentStates:
+        """The latent queries, decoded when first asked for."""
+        return self._model.decoder.decode_latents(self.features.memory, keep=True)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedImage:
+    """An image that was encoded once and can be given to every verb in its stead.
+
+    Attributes:
+        image: the picture, (H, W, 3).
+        geometry: the sizes it went through.
+        batch: what it was encoded with.
+        index: its place there.
+    """
+
+    image: UInt8[np.ndarray, "H W 3"]
+    geometry: Geometry
+    batch: EncodedBatch
+    index: int
+
+
+AnyImage = ImageSource | EncodedImage
+
+
+class Predictor:
+    """A model, its tokenizer and every task.
+
+    Every verb takes one image or a list of them, and gives one result or a list. Images are a path, a file's
+    bytes, a PIL image, an array, a tensor (see `xdecoder.images.read_image`) or what `encode` returned.
+    Lists are worked through in batches of images of one padded size, so that no image's result depends on
+    the others.
+
+    Args:
+        model: the network.
+        tokenizer: its tokenizer.
+        cache: folder in which embeddings of class names are kept; None keeps them in memory alone.
+        batch_size: images encoded together at the most.
+    """
+
+    def __init__(
+        self,
+        model: XDecoder,
+        tokenizer: Tokenizer,
+        *,
+        cache: Path | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        self.model = model.eval()
+        self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self._names = NameCache(model, tokenizer, cache)
+
+    @property
+    def config(self) -> ModelConfig:
+        """What the model is made of; `config.inference` holds the defaults of the verbs."""
+        return self.model.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.logit_scale.device
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write a model folder: config.json, model.safetensors, tokenizer.json."""
+        weights.save(Path(folder), self.model, self.tokenizer)
+
+    # Encoding
+
+    @overload
+    def encode(self, image: ImageSource, *, short_side: int | None = None) -> EncodedImage: ...
+    @overload
+    def encode(
+        self, image: Sequence[ImageSource], *, short_side: int | None = None
+    ) -> list[EncodedImage]: ...
+
+    @torch.inference_mode()
+    def encode(
+        self, image: ImageSource | Sequence[ImageSource], *, short_side: int | None = None
+    ) -> EncodedImage | list[EncodedImage]:
+        """Encode images once, for several verbs.
+
+        Args:
+            image: one image or a list.
+            short_side: pixels that the shorter side is resized to; by default the model's own. The longer
+                side stays within the model's limit.
+        """
+        if _is_many(image):
+            images = cast("Sequence[ImageSource]", image)
+            return [item for batch in self._batches(images, short_side) for item in batch]
+        return self._encode([cast("ImageSource", image)], short_side)[0]
+
+    def _encode(self, sources: Sequence[ImageSource], short_side: int | None) -> list[EncodedImage]:
+        settings = self.config.inference
+        short = short_side or settings.short_side
+        long = max(settings.long_side, round(settings.long_side / settings.short_side * short))
+        images = [read_image(source) for source in sources]
+        geometries = [Geometry.of(i.shape[:2], short_side=short, long_side=long) for i in images]
+        of_size: dict[tuple[int, int], list[int]] = {}
+        for position, geometry in enumerate(geometries):
+            of_size.setdefault(geometry.padded, []).append(position)
+        encoded: dict[int, EncodedImage] = {}
+        for positions in of_size.values():
+            pixels = torch.stack([self._pixels(images[p], geometries[p]) for p in positions])
+            batch = EncodedBatch(self.model, pixels.contiguous(memory_format=torch.channels_last))
+            for index, p in enumerate(positions):
+                encoded[p] = EncodedImage(image=images[p], geometry=geometries[p], batch=batch, index=index)
+        return [encoded[p] for p in range(len(images))]
+
+    def _pixels(self, image: UInt8[np.ndarray, "H W 3"], geometry: Geometry) -> Float[Tensor, "3 H2 W2"]:
+        height, width = geometry.resized
+        resized = Image.fromarray(image)
+        if resized.size != (width, height):
+            resized = resized.resize((width, height), Image.Resampling.BICUBIC)
+        tensor = torch.from_numpy(np.array(resized)).to(self.device).permute(2, 0, 1)
+        pixels = normalize_image(tensor, self.config.pixel_mean, self.config.pixel_std)
+        return pixels.to(self.model.logit_scale.dtype)
+
+    def _batches(
+        self, images: Sequence[AnyImage], short_side: int | None = None
+    ) -> Iterator[list[EncodedImage]]:
+        """Images, encoded where they are not yet, a few at a time."""
+        for start in range(0, len(images), self.batch_size):
+            group = images[start : start + self.batch_size]
+            new = iter(self._encode([i for i in group if not isinstance(i, EncodedImage)], short_side))
+            yield [i if isinstance(i, EncodedImage) else next(new) for i in group]
+
+    def _for_each(
+        self, image: AnyImage | Sequence[AnyImage], result: Callable[[EncodedImage], _R]
+    ) -> _R | list[_R]:
+        if not _is_many(image):
+            return result(next(self._batches([cast("AnyImage", image)]))[0])
+        images = cast("Sequence[AnyImage]", image)
+        return [result(item) for batch in self._batches(images) for item in batch]
+
+    # Verbs
+
+    @overload
+    def segment(
+        self,
+        image: AnyImage,
+        vocabulary: VocabularySpec | None = ...,
+        *,
+        task: Literal["panoptic"] = ...,
+        things: str | Sequence[str] | None = ...,
+        stuff: str | Sequence[str] | None = ...,
+        object_threshold: float | None = ...,
+        overlap_threshold: float | None = ...,
+    ) -> PanopticSegmentation: ...
+    @overload
+    def segment(
+        self,
+        image: AnyImage,
+        vocabulary: VocabularySpec | None = ...,
+        *,
+        task: Literal["instance"],
+        things: str | Sequence[str] | None = ...,
+        stuff: str | Sequence[str] | None = ...,
+        score_threshold: float = ...,
+    ) -> InstanceSegmentation: ...
+    @overload
+    def segment(
+        self,
+        image: AnyImage,
+        vocabulary: VocabularySpec | None = ...,
+        *,
+        task: Literal["semantic"],
+        things: str | Sequence[str] | None = ...,
+        stuff: str | Sequence[str] | None = ...,
+    ) -> SemanticSegmentation: ...
+    @overload
+    def segment(
+        self,
+        image: AnyImage | Sequence[AnyImage],
+        vocabulary: VocabularySpec | None = ...,
+        *,
+        task: SegmentationTask = ...,
+        things: str | Sequence[str] | None = ...,
+        stuff: str | Sequence[str] | None = ...,
+        object_threshold: float | None = ...,
+        overlap_threshold: float | None = ...,
+        score_threshold: float = ...,
+    ) -> Segmentation | list[Segmentation]: ...
+
+    @torch.inference_mode()
+    def segment(
+        self,
+        image: AnyImage | Sequence[AnyImage],
+        vocabulary: VocabularySpec | None = "coco",
+        *,
+        task: SegmentationTask = "panoptic",
+        things: str | Sequence[str] | None = None,
+        stuff: str | Sequence[str] | None = None,
+        object_threshold: float | None = None,
+        overlap_threshold: float | None = None,
+        score_threshold: float = 0.0,
+    ) -> Segmentation | list[Segmentation]:
+        """Divide images into the classes of a vocabulary.
+
+        Args:
+            image: one image or a list.
+            vocabulary: names, a built-in list's name, a file (see `xdecoder.vocabularies.parse_vocabulary`).
+            task: "panoptic" (every pixel once; things apart, stuff merged), "instance" (things alone, with
+                scores, may overlap) or "semantic" (a class for every pixel).
+            things: classes that are things, whatever the built-in lists say.
+            stuff: classes that are stuff, likewise.
+            object_threshold: panoptic: class probability over which a query counts.
+            overlap_threshold: panoptic: share of its own mask that a segment must have won.
+            score_threshold: instance: scores below are left out.
+
+        Raises:
+            ValueError: a bad image or vocabulary, or an unknown task.
+        """
+        words = parse_vocabulary(vocabulary, things=things, stuff=stuff)
+        embeddings = self.embed_vocabulary(words)
+        settings = self.config.inference
+
+        def panoptic(item: EncodedImage) -> PanopticSegmentation:
+            output = segmentation.panoptic(
+                self._logits(item, embeddings),
+                item.geometry,
+                things=words.things,
+                object_threshold=_or(object_threshold, settings.object_threshold),
+                overlap_threshold=_or(overlap_threshold, settings.overlap_threshold),
+            )
+            return PanopticSegmentation.from_ids(
+                image=item.image,
+                ids=output.ids.cpu().numpy(),
+                categories=output.categories,
+                scores=output.scores,
+                vocabulary=words,
+            )
+
+        def instance(item: EncodedImage) -> InstanceSegmentation:
+            output = segmentation.instances(
+                self._logits(item, embeddings),
+                item.geometry,
+                detections=settings.detections,
+                things=words.things,
+            )
+            kept = output.scores >= score_threshold
+            return InstanceSegmentation.from_masks(
+                image=item.image,
+                masks=output.masks[kept].cpu().numpy(),
+                categories=output.categories[kept].tolist(),
+                scores=output.scores[kept].tolist(),
+                vocabulary=words.classes,
+            )
+
+        def semantic(item: EncodedImage) -> SemanticSegmentation:
+            labels = segmentation.semantic(
+                self._logits(item, embeddings),
+                item.geometry,
+                resize_probabilities=settings.resize_probabilities,
+            )
+            return SemanticSegmentation(
+                image=item.image, categories=labels.cpu().numpy(), vocabulary=words.classes
+            )
+
+        results: dict[str, Callable[[EncodedImage], Segmentation]] = {
+            "panoptic": panoptic,
+            "instance": instance,
+            "semantic": semantic,
+        }
+        if task not in results:
+            raise ValueError(f"task must be one of {', '.join(results)}; got {task!r}")
+        return self._for_each(image, results[task])
+
+    @overload
+    def refer(self, image: AnyImage, phrases: Sequence[str], *, together: bool = ...) -> Grounding: ...
+    @overload
+    def refer(
+        self, image: Sequence[AnyImage], phrases: Sequence[str], *, together: bool = ...
+    ) -> list[Grounding]: ...
+
+    @torch.inference_mode()
+    def refer(
+        self, image: AnyImage | Sequence[AnyImage], phrases: Sequence[str], *, together: bool = True
+    ) -> Grounding | list[Grounding]:
+        """Find what phrases mean, and its mask ("the left dog"): referring segmentation.
+
+        Args:
+            image: one image or a list.
+            phrases: one or more phrases; each gets one mask.
+            together: phrases share one pass and see one another, as the published numbers were made; False
+                grounds each by itself, so that its mask does not depend on the others.
+
+        Raises:
+            ValueError: a bad image, no phrases or an empty one.
+        """
+        if isinstance(phrases, str):
+            phrases = [phrases]
+        self._check_texts(phrases, "phrase")
+        texts, valid = encode_phrases(self.model, self.tokenizer, phrases)
+
+        def ground(item: EncodedImage) -> Grounding:
+            output = refer(self.model, item.batch.features, item.index, texts, valid, together=together)
+            scale = self.model.logit_scale.exp().clamp(max=100)
+            cosine = output.similarity.gather(1, output.chosen[:, None])[:, 0] / scale
+            return Grounding.from_masks(
+                image=item.image,
+                phrases=phrases,
+                masks=output.covered(item.geometry).cpu().numpy(),
+                scores=cosine.float().tolist(),
+            )
+
+        return self._for_each(image, ground)
+
+    @overload
+    def caption(
+        self, image: AnyImage, *, region: Region | None = ..., beams: int = ..., steps: int | None = ...
+    ) -> Caption: ...
+    @overload
+    def caption(
+        self,
+        image: Sequence[AnyImage],
+        *,
+        region: Region | None = ...,
+        beams: int = ...,
+        steps: int | None = ...,
+    ) -> list[Caption]: ...
+
+    @torch.inference_mode()
+    def caption(
+        self,
+        image: AnyImage | Sequence[AnyImage],
+        *,
+        region: Region | None = None,
+        beams: int = 1,
+        steps: int | None = None,
+    ) -> Caption | list[Caption]:
+        """Describe images in a sentence.
+
+        Args:
+            image: one image or a list.
+            region: describe this part alone ("referring captioning"): a mask of the image's size, a box
+                (left, top, right, bottom) in pixels, or a phrase, which is grounded first.
+            beams: 1 takes the likeliest word at each step, as published; more search that many sentences.
+            steps: tokens at the most; by default the model's own.
+
+        Raises:
+            ValueError: a bad image, region, `beams` or `steps`.
+        """
+        most = self.config.text.context_length - 1
+        length = steps if steps is not None else min(self.config.inference.caption_steps, most)
+        if not 1 <= length <= most:
+            raise ValueError(f"steps must be between 1 and {most}, got {length}")
+        if beams < 1:
+            raise ValueError(f"beams must be at least 1, got {beams}")
+        many = _is_many(image)
+        images = cast("Sequence[AnyImage]", image) if many else [cast("AnyImage", image)]
+        captions: list[Caption] = []
+        for items in self._batches(images):
+            captions += self._caption(items, region, beams, length)
+        return captions if many else captions[0]
+
+    def _caption(
+        self, items: list[EncodedImage], region: Region | None, beams: int, steps: int
+    ) -> list[Caption]:
+        outputs: dict[int, captioning.CaptionOutput] = {}
+        for batch in {id(item.batch): item.batch for item in items}.values():
+            members = [p for p, item in enumerate(items) if item.batch is batch]
+            rows = [items[p].index for p in members]
+            regions = None
+            if region is not None:
+                levels = [
+                    captioning.region_at_levels(
+                        self._mask(items[p], region), items[p].geometry, batch.features.memory
+                    )
+                    for p in members
+                ]
+                regions = tuple(torch.cat(level) for level in zip(*levels, strict=True))
+            memory, latents = batch.features.memory.images(rows), batch.latents.images(rows)
+            if beams == 1:
+                texts = captioning.caption_greedily(self.model, memory, latents, steps=steps, regions=regions)
+            else:
+                texts = captioning.caption_by_beam(
+                    self.model, memory, latents, steps=steps, beams=beams, regions=regions
+                )
+            outputs.update(zip(members, texts, strict=True))
+        return [
+            Caption(
+                text=self.tokenizer.decode_caption(output.ids),
+                score=output.log_probability / max(1, len(output.ids)),
+                token_ids=output.ids,
+            )
+            for output in (outputs[p] for p in range(len(items)))
+        ]
+
+    @torch.inference_mode()
+    def embed_images(self, images: AnyImage | Sequence[AnyImage]) -> ImageEmbeddings:
+        """Embed images in the space that they share with texts.
+
+        Args:
+            images: one image or a list.
+
+        Returns:
+            Unit vectors, one row an image: `similarity(texts)` scores them against `embed_texts`.
+        """
+        many = cast("Sequence[AnyImage]", images) if _is_many(images) else [cast("AnyImage", images)]
+        if not many:
+            raise ValueError("no images to embed; give at least one")
+        rows: list[ImageEmbeddings] = []
+        for items in self._batches(many):
+            of_batch: dict[int, ImageEmbeddings] = {}
+            for item in items:
+                key = id(item.batch)
+                if key not in of_batch:
+                    of_batch[key] = retrieval.embed_images(
+                        self.model, item.batch.features, item.batch.latents
+                    )
+                rows.append(of_batch[key].row(item.index))
+        return ImageEmbeddings(
+            decoder=torch.cat([row.decoder for row in rows]),
+            backbone=torch.cat([row.backbone for row in rows]),
+        )
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: str | Sequence[str]) -> Float[Tensor, "N P"]:
+        """Embed texts as unit vectors, one row a text."""
+        texts = [texts] if isinstance(texts, str) else texts
+        self._check_texts(texts, "text")
+        return normalize(embed_texts(self.model, self.tokenizer, texts).float())
+
+    @torch.inference_mode()
+    def embed_vocabulary(
+        self, vocabulary: Vocabulary, progress: Callable[[int, int], None] | None = None
+    ) -> Float[Tensor, "K1 P"]:
+        """Text embeddings of the classes, the background last.
+
+        They are kept, so that a vocabulary costs once.
+
+        Args:
+            vocabulary: the classes.
+            progress: called with the classes done and the classes to do, if any are new.
+        """
+        names = (*vocabulary.classes, "background")
+        ensemble = self.config.inference.prompt_ensemble
+        texts = [prompts(name) if ensemble else (clean_name(name),) for name in names]
+        return self._names.embed(texts, progress)
+
+    def _logits(self, item: EncodedImage, vocabulary: Tensor) -> segmentation.SegmentationLogits:
+        batch = item.batch
+        return segmentation.segmentation_logits(
+            self.model, batch.features, batch.latents, vocabulary, item.index
+        )
+
+    def _mask(self, item: EncodedImage, region: Region) -> Bool[Tensor, "H W"]:
+        height, width = item.image.shape[:2]
+        if isinstance(region, str):
+            mask = self.refer(item, [region]).masks[0]
+            if not mask.any():
+                raise ValueError(
+                    f"nothing in the image was found for the region {region!r}; say it otherwise"
+                )
+            return torch.from_numpy(mask).to(self.device)
+        if isinstance(region, np.ndarray):
+            return torch.from_numpy(region).to(self.device)
+        left, top, right, bottom = region
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise ValueError(
+                "the region's box must be (left, top, right, bottom) within the image of "
+                f"{width} x {height} pixels, got {tuple(region)}"
+            )
+        mask = torch.zeros(height, width, dtype=torch.bool, device=self.device)
+        mask[int(top) : -int(-bottom // 1), int(left) : -int(-right // 1)] = True
+        return mask
+
+    def _check_texts(self, texts: Sequence[str], what: str) -> None:
+        if not texts:
+            raise ValueError(f"no {what}s given; give at least one")
+        most = self.tokenizer.context_length - 2
+        for text in texts:
+            if not text.strip():
+                raise ValueError(f"an empty {what} means nothing; leave it out or write some words")
+            if self.tokenizer.count(text) > most:
+                warnings.warn(
+                    f"the {what} is longer than {most} tokens and was cut, as the model reads no more: "
+                    f"{text[:60]!r}...",
+                    stacklevel=3,
+                )
+
+
+def load(
+    source: str | os.PathLike[str] = "picturebook",
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    batch_size: int = 8,
+) -> Predictor:
+    """Load a model.
+
+    Args:
+        source: "picturebook" (the small model that comes with the package), the name of a published model
+            (`xdecoder weights list`), a model folder, or a Hugging Face repository that holds one.
+        device: where it runs.
+        dtype: of the parameters; by default as stored, but float32 for what is stored in float16 on a CPU.
+        batch_size: images encoded together at the most.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: a file of the model folder is damaged or does not fit the others.
+    """
+    name = source if isinstance(source, str) else Path(source)
+    model, tokenizer = weights.load(name, device=device, dtype=dtype)
+    if dtype is None and torch.device(device).type == "cpu" and model.logit_scale.dtype == torch.float16:
+        model = model.float()
+    return Predictor(model, tokenizer, cache=cache_folder() / "names", batch_size=batch_size)
+
+
+def _is_many(image: object) -> bool:
+    return isinstance(image, Sequence) and not isinstance(image, (str, bytes))
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
