@@ -198,7 +198,7 @@ def _print_info(found: FolderInfo) -> None:
 def _score_lines(model: hub.PublishedModel) -> Iterator[str]:
     by_data: dict[str, list[str]] = {}
     for score in model.scores:
-        by_data.setdefault(score.data, []).append(f"{score.metric} {score.value:g}")
+        by_data.setdefault(score.data, []).append(f"{score.metric} {score.value:.1f}")
     for data, scores in by_data.items():
         yield f"{data}: {', '.join(scores)}"
 
