@@ -125,7 +125,7 @@ PUBLISHED: dict[str, PublishedModel] = {
             name="xdecoder_focalt_last_novg",
             backbone="Focal-T",
             queries=101,
-            good_for="image and language tasks (captions, retrieval); by its name trained without Visual Genome",
+            good_for="captions and retrieval; by its name, trained without Visual Genome",
             parameters=164.5,
         ),
         PublishedModel(
