@@ -77,7 +77,7 @@ _COCO_PANOPTIC = (
     "coco/panoptic_{word}|coco/annotations/panoptic_{word}",
     "coco/{word}",
 )
-_COCO_2014 = "coco/{word}|coco/train2017"
+_COCO_2014 = "coco/{word}|coco/train2017|coco/test2015"
 _VOC_TERMS = "Flickr terms of use"
 _VOC_SPLITS = {"val": Split(word="val", images=1449), "train": Split(word="train", images=1464)}
 

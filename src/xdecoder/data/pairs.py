@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final, overload
@@ -57,8 +58,9 @@ class PairShards:
                 sample = self._sample(row)
                 if sample is not None:
                     yield sample
-        except (OSError, EOFError, ValueError) as error:
-            raise ValueError(f"a shard of {self.urls[0]} cannot be read: {error}; fetch it again") from error
+        except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+            where = self.urls[0] if len(self.urls) == 1 else f"{self.urls[0]} and so on"
+            raise ValueError(f"a shard of {where} cannot be read: {error}; fetch it again") from error
 
     def _sample(self, row: dict[str, Any]) -> CaptionSample | None:
         key = f"{row['__url__']}#{row['__key__']}"
