@@ -311,3 +311,9 @@ def test_real_truth_against_itself_scores_one() -> None:
         prediction = np.where(np.isin(e.truth, [s.id for s in kept]), e.truth, 0)
         quality.update(i, e.truth, e.truth_segments, prediction, kept)
     assert quality.result().all.pq == 1
+
+
+def test_many_segments_fit() -> None:
+    ids = np.arange(1, 301).reshape(15, 20)
+    segments = [Segment(id=i, category_id=1) for i in range(1, 301)]
+    assert count_matches(ids, segments, ids, segments)[1].true_positives == 300

@@ -137,9 +137,8 @@ def count_matches(
     # overlap[t, p]: shared pixels; row and column 0 are void, n + 1 is the n-th segment.
     columns = len(predicted_segments) + 1
     rows = len(truth_segments) + 1
-    overlap = np.bincount(
-        (truth_index * columns + predicted_index).ravel(), minlength=rows * columns
-    ).reshape(rows, columns)
+    pair = np.multiply(truth_index, columns, dtype=np.int64) + predicted_index
+    overlap = np.bincount(pair.ravel(), minlength=rows * columns).reshape(rows, columns)
     truth_area, predicted_area = overlap.sum(1), overlap.sum(0)
     for segment, area in zip(predicted_segments, predicted_area[1:], strict=True):
         if area == 0:
@@ -314,8 +313,8 @@ def _index_map(
     largest = int(ids.max(initial=0))
     if int(ids.min(initial=0)) < 0 or largest >= 2**24:
         raise ValueError(f"the {name} has ids outside 0..{2**24 - 1}, the ids a panoptic PNG can hold")
-    # A table over all ids costs next to nothing: pages of zeros that are never read are never made.
-    table = np.zeros(largest + 1, np.int32)
+    # A table over all ids is cheap as long as it is narrow: only the pages of zeros that are read get made.
+    table = np.zeros(largest + 1, np.min_scalar_type(len(listed)))
     present = [(i, n) for n, i in enumerate(listed, 1) if i <= largest]
     if present:
         at, index = zip(*present, strict=True)
