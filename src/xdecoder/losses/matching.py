@@ -7,11 +7,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from xdecoder.losses.points import PointSampler, sample_features, sample_maps
 from xdecoder.losses.terms import pairwise_dice, pairwise_mask_bce, unit
+
+try:
+    from scipy.optimize import linear_sum_assignment
+except ImportError as error:
+    raise ImportError("training needs scipy: pip install 'xdecoder[train]'") from error
 
 _FORBIDDEN = 1e6
 """The cost of what is not finite."""

@@ -1,0 +1,248 @@
+"""Every term against the same thing written with loops, in float64."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from xdecoder.losses import terms
+from xdecoder.losses.points import (
+    PointSampler,
+    RandomPoints,
+    SeededPoints,
+    sample_features,
+    sample_maps,
+    uncertain_points,
+)
+
+SCALE = torch.tensor(3.5, dtype=torch.float64)
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    return (a @ b / ((a.norm() + 1e-7) * (b.norm() + 1e-7))).item()
+
+
+def log_share(scores: list[float], index: int) -> float:
+    return scores[index] - math.log(sum(math.exp(score) for score in scores))
+
+
+def naive_bce(logits: Tensor, mask: Tensor) -> float:
+    total = 0.0
+    for x, t in zip(logits.tolist(), mask.tolist(), strict=True):
+        p = 1 / (1 + math.exp(-x))
+        total -= t * math.log(p) + (1 - t) * math.log(1 - p)
+    return total / len(logits)
+
+
+def naive_dice(logits: Tensor, mask: Tensor) -> float:
+    shares = [1 / (1 + math.exp(-x)) for x in logits.tolist()]
+    overlap = sum(p * t for p, t in zip(shares, mask.tolist(), strict=True))
+    return 1 - (2 * overlap + 1) / (sum(shares) + mask.sum().item() + 1)
+
+
+def test_mask_terms() -> None:
+    logits, masks = draw(3, 7), torch.rand(3, 7, dtype=torch.float64)
+    pairs = list(zip(logits, masks, strict=True))
+    assert terms.mask_bce(logits, masks, 5.0).item() == pytest.approx(sum(naive_bce(*p) for p in pairs) / 5)
+    assert terms.dice(logits, masks, 5.0).item() == pytest.approx(sum(naive_dice(*p) for p in pairs) / 5)
+
+
+def test_pairwise_mask_terms() -> None:
+    logits, masks = draw(5, 7), torch.rand(3, 7, dtype=torch.float64)
+    bce, dice = terms.pairwise_mask_bce(logits, masks), terms.pairwise_dice(logits, masks)
+    assert bce.shape == dice.shape == (5, 3)
+    for q in range(5):
+        for n in range(3):
+            assert bce[q, n].item() == pytest.approx(naive_bce(logits[q], masks[n]))
+            assert dice[q, n].item() == pytest.approx(naive_dice(logits[q], masks[n]))
+
+
+def test_class_cross_entropy_weighs_the_background() -> None:
+    logits, classes = draw(2, 5, 4), torch.tensor([[0, 3, 3, 1, 3], [3, 2, 3, 3, 0]])
+    total = weight_sum = 0.0
+    for b in range(2):
+        for q in range(5):
+            weight = 0.25 if classes[b, q] == 3 else 1.0
+            total -= weight * log_share(logits[b, q].tolist(), int(classes[b, q]))
+            weight_sum += weight
+    actual = terms.class_cross_entropy(logits, classes, background_weight=0.25)
+    assert actual.item() == pytest.approx(total / weight_sum)
+
+
+def test_phrases_of_one_meaning_share_their_queries() -> None:
+    similarity, groups = draw(5, 3), torch.tensor([4, 9, 4])
+    chosen = torch.zeros(5, 3)
+    chosen[2, 0] = chosen[0, 1] = chosen[3, 2] = 1
+    expected = 0.0
+    for phrase, answers in enumerate(({2: 0.5, 3: 0.5}, {0: 1.0}, {2: 0.5, 3: 0.5})):
+        scores = similarity[:, phrase].tolist()
+        expected -= sum(share * log_share(scores, query) for query, share in answers.items()) / 3
+    assert terms.phrase_cross_entropy(similarity, chosen, groups).item() == pytest.approx(expected)
+
+
+def test_caption_cross_entropy_predicts_the_next_token() -> None:
+    features, table = draw(2, 7, 3), draw(11, 3)
+    token_ids = torch.randint(0, 11, (2, 7))
+    lengths = (4, 6)
+    valid = torch.arange(7) < torch.tensor(lengths)[:, None]
+    total, count = 0.0, 0
+    for b, length in enumerate(lengths):
+        for place in range(length - 1):
+            scores = (table @ features[b, place]).tolist()
+            total -= log_share(scores, int(token_ids[b, place + 1]))
+            count += 1
+    actual = terms.caption_cross_entropy(features, token_ids, valid, table)
+    assert actual.item() == pytest.approx(total / (count + 1))
+
+
+def test_contrastive_is_symmetric_over_images_and_texts() -> None:
+    images, texts = draw(3, 5), draw(3, 5)
+    scores = [[SCALE.item() * cosine(image, text) for text in texts] for image in images]
+    columns = [list(column) for column in zip(*scores, strict=True)]
+    expected = -sum(log_share(scores[i], i) + log_share(columns[i], i) for i in range(3)) / 6
+    assert terms.contrastive(images, texts, SCALE).item() == pytest.approx(expected)
+    distinct = terms.contrastive(images, texts, SCALE, torch.tensor([7, 2, 5]))
+    assert distinct.item() == pytest.approx(expected)
+
+
+def test_equal_captions_are_no_negatives() -> None:
+    images, texts = draw(3, 5), draw(3, 5)
+    texts[2] = texts[0]
+    scores = [[SCALE.item() * cosine(image, text) for text in texts] for image in images]
+    columns = [list(column) for column in zip(*scores, strict=True)]
+    answers = ([0, 2], [1], [0, 2])
+    expected = 0.0
+    for table in (scores, columns):
+        for i, right in enumerate(answers):
+            expected -= sum(log_share(table[i], j) for j in right) / len(right) / 6
+    actual = terms.contrastive(images, texts, SCALE, torch.tensor([1, 8, 1]))
+    assert actual.item() == pytest.approx(expected)
+
+
+def test_token_contrastive() -> None:
+    queries, tokens, lengths = draw(2, 3, 5), draw(2, 7, 5), (2, 4)
+    valid = torch.arange(7) < torch.tensor(lengths)[:, None]
+    owners = [(b, place) for b, length in enumerate(lengths) for place in range(length)]
+    scores = [
+        [SCALE.item() * sum(cosine(q, tokens[owner]) for q in image) / 3 for owner in owners]
+        for image in queries
+    ]
+    share = {(b, place): (place + 1) / sum(range(1, lengths[b] + 1)) for b, place in owners}
+    of_images = -sum(share[o] * log_share(scores[o[0]], i) for i, o in enumerate(owners)) / 2
+    of_tokens = -sum(
+        share[o] * log_share([scores[0][i], scores[1][i]], o[0]) for i, o in enumerate(owners)
+    ) / len(owners)
+    actual = terms.token_contrastive(queries, tokens, valid, SCALE)
+    assert actual.item() == pytest.approx(0.7 * of_images + 0.3 * of_tokens)
+
+
+def test_noun_alignment_counts_one_meaning_once() -> None:
+    queries, texts, meanings = draw(5, 3), draw(5, 3), [6, 2, 6, 1, 2]
+    kept = [0, 1, 3]
+    scores = [[SCALE.item() * cosine(q, texts[k]) for k in kept] for q in queries]
+    place = {6: 0, 2: 1, 1: 2}
+    over_texts = -sum(log_share(scores[n], place[meanings[n]]) for n in range(5)) / 5
+    over_queries = 0.0
+    for k in range(3):
+        column = [row[k] for row in scores]
+        right = [n for n in range(5) if place[meanings[n]] == k]
+        over_queries -= sum(log_share(column, n) for n in right) / len(right) / 3
+    actual = terms.noun_alignment(queries, texts, torch.tensor(meanings), SCALE)
+    assert actual.item() == pytest.approx(0.7 * over_texts + 0.3 * over_queries)
+
+
+def test_nothing_to_align_costs_nothing() -> None:
+    queries = draw(0, 3).requires_grad_(True)
+    loss = terms.noun_alignment(queries, draw(0, 3), torch.zeros(0, dtype=torch.int64), SCALE)
+    loss.backward()
+    assert loss.item() == 0
+
+
+def test_temperature_stops_at_100() -> None:
+    assert terms.temperature(torch.tensor(9.0)).item() == 100
+    assert terms.temperature(torch.tensor(2.0)).item() == pytest.approx(math.exp(2))
+
+
+def test_terms_of_bfloat16_are_float32() -> None:
+    logits, masks = draw(3, 7).bfloat16(), torch.ones(3, 7)
+    assert terms.mask_bce(logits, masks, 1.0).dtype == torch.float32
+    assert terms.contrastive(logits, logits, SCALE.bfloat16().float()).dtype == torch.float32
+
+
+# Points
+
+
+def naive_sample(image: Tensor, x: float, y: float) -> float:
+    H, W = image.shape
+    column, row = x * W - 0.5, y * H - 0.5
+    total = 0.0
+    for i in range(H):
+        for j in range(W):
+            total += max(0, 1 - abs(row - i)) * max(0, 1 - abs(column - j)) * float(image[i, j])
+    return total
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bool, torch.uint8])
+def test_sampling_is_bilinear_and_zero_outside(kind: torch.dtype) -> None:
+    maps = (torch.rand(3, 5, 7) > 0.5).to(kind) if kind != torch.float64 else draw(3, 5, 7)
+    points = torch.rand(3, 11, 2, dtype=torch.float64)
+    points[:, 0], points[:, 1] = 0.0, 1.0
+    actual = sample_maps(maps, points)
+    for n in range(3):
+        for p in range(11):
+            assert actual[n, p].item() == pytest.approx(naive_sample(maps[n], *points[n, p].tolist()))
+
+
+def test_sampling_commutes_with_the_product_of_embeddings_and_features() -> None:
+    embeddings, features, points = draw(3, 5), draw(1, 5, 7, 11), torch.rand(1, 13, 2, dtype=torch.float64)
+    masks = torch.einsum("qm,mhw->qhw", embeddings, features[0])
+    expected = sample_maps(masks, points.expand(3, -1, -1))
+    torch.testing.assert_close(embeddings @ sample_features(features, points)[0], expected)
+
+
+def test_points_are_the_least_certain_and_some_anywhere() -> None:
+    logits = draw(2, 5, 7)
+    calls: list[Tensor] = []
+
+    def sampler(rows: list[int], points: int) -> Tensor:
+        calls.append(torch.rand(len(rows), points, 2, dtype=torch.float64))
+        return calls[-1]
+
+    points = uncertain_points(logits, [0, 3], sampler, points=8, oversampling=3.0, important_share=0.75)
+    candidates, anywhere = calls
+    assert candidates.shape == (2, 24, 2)
+    assert torch.equal(points[:, 6:], anywhere)
+    certainty = sample_maps(logits, candidates).abs()
+    chosen = sample_maps(logits, points[:, :6]).abs()
+    torch.testing.assert_close(chosen, certainty.sort(dim=1).values[:, :6])
+
+
+def test_no_masks_have_no_points() -> None:
+    sampler = RandomPoints("cpu")
+    points = uncertain_points(
+        torch.zeros(0, 5, 7), [], sampler, points=8, oversampling=3.0, important_share=0.75
+    )
+    assert points.shape == (0, 8, 2)
+    assert sample_maps(torch.zeros(0, 5, 7), points).shape == (0, 8)
+
+
+def test_seeded_points_follow_the_image_not_the_batch() -> None:
+    together: PointSampler = SeededPoints("cpu", [11, 22])
+    alone: PointSampler = SeededPoints("cpu", [22])
+    for rows, own in (([0, 1], [0]), ([0, 0, 1, 1], [0, 0])):
+        both, single = together(rows, 7), alone(own, 7)
+        assert torch.equal(both[[i for i, image in enumerate(rows) if image == 1]], single)
+    assert together([], 7).shape == (0, 7, 2)
+
+
+def test_a_generator_repeats_its_points() -> None:
+    first, second = (RandomPoints("cpu", torch.Generator().manual_seed(3))([0, 1], 5) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.shape == (2, 5, 2)
+    assert first.min() >= 0
+    assert first.max() <= 1
