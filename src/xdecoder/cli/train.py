@@ -1,0 +1,44 @@
+"""`xdecoder train`: run a recipe, or go on with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="The recipe's name: `xdecoder train list` shows all.")],
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; a run found there goes on.")] = Path(
+        "runs/latest"
+    ),
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A run's or a model's folder whose weights to start from.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting: steps=200, run.save_every=50.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print sizes and estimates of memory and time, and stop.")
+    ] = False,
+    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
+) -> None:
+    """Train a model with a recipe.
+
+    Several processes: `torchrun --nproc-per-node N -m xdecoder train ...`.
+    """
+    from xdecoder.training.start import list_recipes, run_recipe
+
+    if recipe == "list":
+        typer.echo(list_recipes())
+        return
+    try:
+        run_recipe(recipe, out=out, start=start, settings=settings or [], dry_run=dry_run, device=device)
+    except (ValueError, FileNotFoundError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+if __name__ == "__main__":
+    typer.run(train)

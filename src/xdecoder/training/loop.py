@@ -1,0 +1,320 @@
+"""The training loop: batches in, losses down, checkpoints and numbers out."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from xdecoder.training import checkpoints
+from xdecoder.training.batches import Batch, Source, stream
+from xdecoder.training.distributed import World, mean_over_processes, wait_for_all
+from xdecoder.training.optimizer import (
+    Cosine,
+    MovingAverage,
+    OptimizerConfig,
+    Schedule,
+    build_optimizer,
+    set_rate,
+)
+from xdecoder.training.progress import JsonLines, Progress, TensorBoard, Writer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A stretch of a run with its own schedule.
+
+    Attributes:
+        name: what the terminal calls it.
+        steps: its length.
+        images: images a step, over all processes; what the speed is counted in.
+        schedule: of the learning rate, from the phase's first step to its last.
+        rate: the phase's factor of the learning rate.
+    """
+
+    name: str
+    steps: int
+    images: int
+    schedule: Schedule = field(default_factory=Cosine)
+    rate: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """How a run goes, whatever it trains.
+
+    Attributes:
+        folder: where checkpoints, numbers and samples go.
+        seed: of everything random.
+        workers: processes a process makes its batches in; 0 makes them in line.
+        log_every: steps between two lines of numbers.
+        save_every: steps between two checkpoints.
+        keep: checkpoints kept.
+        validate_every: steps between two validations; 0 for none but the last.
+        bfloat16: compute in bfloat16 where autocast thinks it safe.
+        tensorboard: write TensorBoard's files too.
+    """
+
+    folder: Path
+    seed: int = 0
+    workers: int = 0
+    log_every: int = 20
+    save_every: int = 200
+    keep: int = 2
+    validate_every: int = 500
+    bfloat16: bool = False
+    tensorboard: bool = False
+
+
+class Training(ABC):
+    """What is trained: the part of a recipe that the loop needs."""
+
+    @property
+    @abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """The stretches of the run, in order."""
+
+    @property
+    @abstractmethod
+    def optimizer(self) -> OptimizerConfig:
+        """How parameters move."""
+
+    @property
+    @abstractmethod
+    def source(self) -> Source[Batch]:
+        """Where batches come from."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The module whose forward takes a batch and gives the weighted terms of its loss."""
+
+    @abstractmethod
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        """Scores of the module, which is in evaluation mode; called in the first process alone."""
+
+    @abstractmethod
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """Write what inference needs."""
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss was not a number; the batch lies beside the run's numbers."""
+
+
+def train(training: Training, run: RunConfig, world: World) -> None:
+    """Run, or go on with, a training.
+
+    A run is resumed by starting it again with the same folder: it goes on from the newest complete checkpoint
+    as if it had never stopped.
+
+    Raises:
+        NonFiniteLossError: with the batch saved.
+    """
+    torch.manual_seed(run.seed)
+    module = training.build().to(world.device).train()
+    optimizer = build_optimizer(module, training.optimizer)
+    decay = training.optimizer.average
+    average = MovingAverage(module, decay) if decay else None
+    steps = sum(phase.steps for phase in training.phases)
+    saved = run.folder / "checkpoints"
+    newest = checkpoints.newest(saved)
+    first = 0
+    if newest is not None:
+        first = checkpoints.load(newest, world=world, model=module, optimizer=optimizer, average=average)
+    wrapped = _wrap(module, world)
+    batches = stream(
+        training.source,
+        first=first,
+        last=steps,
+        rank=world.rank,
+        world_size=world.size,
+        workers=run.workers,
+    )
+    with ExitStack() as stack:
+        log = stack.enter_context(_Log(run, training, world, first, steps))
+        began = time.monotonic()
+        for step, batch in enumerate(batches, start=first):
+            phase, factor = rate_at(training.phases, step)
+            set_rate(optimizer, factor)
+            waited = time.monotonic() - began
+            terms = _step(
+                wrapped, optimizer, batch.to(world.device), training.optimizer.clip, run, world, step
+            )
+            if average is not None:
+                average.update(module, step)
+            done = step + 1
+            log.take(done, phase, terms, rate=factor * training.optimizer.rate, waited=waited)
+            if done % run.save_every == 0 or done == steps:
+                _save(saved, done, run, world, module, optimizer, average, log)
+            if done == steps or (run.validate_every and done % run.validate_every == 0):
+                if world.is_first:
+                    with _averaged(module, average):
+                        log.score(done, training.validate(module, run.folder, done))
+                        training.export(module, run.folder / "model")
+                wait_for_all()
+            began = time.monotonic()
+
+
+def rate_at(phases: tuple[Phase, ...], step: int) -> tuple[Phase, float]:
+    """The phase that a step belongs to, and the learning rate's factor there."""
+    for phase in phases:
+        if step < phase.steps:
+            return phase, phase.rate * phase.schedule.factor(step, phase.steps)
+        step -= phase.steps
+    raise ValueError(f"the run ends {step} steps earlier")
+
+
+def _step(
+    module: nn.Module,
+    optimizer: Optimizer,
+    batch: Batch,
+    clip: float,
+    run: RunConfig,
+    world: World,
+    step: int,
+) -> dict[str, Tensor]:
+    torch.manual_seed((run.seed * 1_000_003 + step) * 4099 + world.rank)
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=run.bfloat16):
+        terms: dict[str, Tensor] = module(batch)
+    total = torch.stack(list(terms.values())).sum()
+    # One process's bad loss stops them all, so that none waits for another.
+    if not math.isfinite(float(mean_over_processes(total.detach()))):
+        values = {name: float(term) for name, term in terms.items()}
+        path = run.folder / f"bad_batch_step{step}_rank{world.rank}.pt"
+        torch.save({"step": step, "batch": batch, "terms": values}, path)
+        raise NonFiniteLossError(
+            f"the loss of step {step} is not finite: {values}; its batch is in {path}. Lower the learning "
+            "rate, or look at the batch with torch.load(path, weights_only=False)"
+        )
+    total.backward()
+    norm = nn.utils.clip_grad_norm_(module.parameters(), clip)
+    optimizer.step()
+    return {"total": total.detach(), **{k: v.detach() for k, v in terms.items()}, "gradient": norm}
+
+
+def _wrap(module: nn.Module, world: World) -> nn.Module:
+    if world.size == 1:
+        return module
+    devices = [world.device] if world.device.type == "cuda" else None
+    return DistributedDataParallel(
+        module, device_ids=devices, find_unused_parameters=True, gradient_as_bucket_view=True
+    )
+
+
+@contextmanager
+def _averaged(module: nn.Module, average: MovingAverage | None) -> Generator[None]:
+    """The module with its averaged weights, in evaluation mode, for as long as this lasts."""
+    kept = MovingAverage(module, 0.0)
+    if average is not None:
+        average.copy_to(module)
+    module.eval()
+    try:
+        yield
+    finally:
+        kept.copy_to(module)
+        module.train()
+
+
+def _save(
+    folder: Path,
+    done: int,
+    run: RunConfig,
+    world: World,
+    module: nn.Module,
+    optimizer: Optimizer,
+    average: MovingAverage | None,
+    log: _Log,
+) -> None:
+    """Save; a full disk costs the checkpoint, not the run."""
+    try:
+        checkpoints.save(
+            folder, done, world=world, model=module, optimizer=optimizer, average=average, keep=run.keep
+        )
+    except OSError as error:
+        log.say(f"{error}. The run goes on; make room in {folder}")
+
+
+class _Log:
+    """Sums numbers up between two lines of them."""
+
+    def __init__(self, run: RunConfig, training: Training, world: World, first: int, steps: int) -> None:
+        self.run = run
+        self.world = world
+        self.first = first
+        self.writers: list[Writer] = []
+        self.scores: list[Writer] = []
+        self.progress: Progress | None = None
+        if world.is_first:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            self.writers.append(JsonLines(run.folder / "metrics.jsonl", first))
+            self.scores.append(JsonLines(run.folder / "scores.jsonl", first))
+            if run.tensorboard:
+                board = TensorBoard(run.folder / "tensorboard", first)
+                self.writers.append(board)
+                self.scores.append(board)
+            self.progress = Progress(steps=steps, first=first)
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._images = 0
+        self._waited = 0.0
+        self._phase = ""
+
+    def __enter__(self) -> _Log:
+        if self.progress is not None:
+            self.progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.__exit__()
+
+    def take(
+        self, done: int, phase: Phase, terms: Mapping[str, Tensor], *, rate: float, waited: float
+    ) -> None:
+        """Take the numbers of a step; write those of the last few where it is time."""
+        if phase.name != self._phase:
+            self._sums, self._count, self._images, self._waited, self._phase = {}, 0, 0, 0.0, phase.name
+            if self.progress is not None:
+                self.progress.restart(done - 1)
+        for name, value in terms.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+        self._images += phase.images
+        self._waited += waited
+        if done % self.run.log_every:
+            return
+        names = list(self._sums)
+        means = mean_over_processes(torch.stack([self._sums[n].float() for n in names]) / self._count)
+        if self.progress is not None:
+            values = {f"loss/{n}": v for n, v in zip(names, means.tolist(), strict=True)}
+            values["gradient"] = values.pop("loss/gradient")
+            speed = self.progress.speed(done, self._images)
+            values |= {"rate": rate, **speed, "waited_share": self._waited / speed.pop("seconds")}
+            for writer in self.writers:
+                writer.write(done, values)
+            self.progress.show(done, phase.name, values)
+        self._sums, self._count, self._images, self._waited = {}, 0, 0, 0.0
+
+    def score(self, done: int, scores: Mapping[str, float]) -> None:
+        """Write the scores of a validation."""
+        for writer in self.scores:
+            writer.write(done, scores)
+        self.say(f"step {done}: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+
+    def say(self, message: str) -> None:
+        """Tell the user something, from whichever process."""
+        if self.progress is not None:
+            self.progress.say(message)
+        else:
+            print(f"[rank {self.world.rank}] {message}", file=sys.stderr)

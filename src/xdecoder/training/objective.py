@@ -1,0 +1,305 @@
+"""What the bundled model is trained on: every task's loss on one batch of small pictures (section 3.4).
+
+Pictures are small here, so masks are compared whole, at stride 4: a mask's points are its cells. Shapes: B
+images, Q object queries and the global one, N segments or phrases, K texts of the vocabulary with the
+background last, L tokens, D width, P joint width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from xdecoder.losses import terms
+from xdecoder.losses.gather import mean_over_world
+from xdecoder.losses.matching import assign
+from xdecoder.model import ImageFeatures, XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.decoder import LatentStates
+from xdecoder.networks.queries import Kind
+from xdecoder.networks.text_encoder import TextFeatures
+from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The weights of the terms.
+
+    Attributes:
+        classes: cross-entropy over the vocabulary.
+        masks: binary cross-entropy of masks.
+        dice: dice loss of masks.
+        background: weight of the background in the cross-entropy over the vocabulary.
+        phrase_masks: both mask terms of referring.
+        phrases: cross-entropy over the copies, per phrase.
+        captions: cross-entropy over the tokens.
+        answers: cross-entropy over the answers.
+        retrieval: contrastive, of the global token.
+        backbone: contrastive, of the pooled backbone.
+        dense: the auxiliary loss.
+    """
+
+    classes: float = 2.0
+    masks: float = 5.0
+    dice: float = 5.0
+    background: float = 0.1
+    phrase_masks: float = 3.0
+    phrases: float = 1.0
+    captions: float = 2.0
+    answers: float = 2.0
+    retrieval: float = 1.0
+    backbone: float = 0.5
+    dense: float = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """Which predictions are supervised, counted from the one before the first layer (0) to the last.
+
+    Attributes:
+        segments: of the latent queries.
+        phrases: of the copies.
+        texts: of captions and questions, whose states exist after a layer only: 0 is the first layer's.
+    """
+
+    segments: tuple[int, ...] = (0, 2, 4, 6)
+    phrases: tuple[int, ...] = (3, 6)
+    texts: tuple[int, ...] = (3, 5)
+
+
+class DenseHeads(nn.Module):
+    """The auxiliary loss: every cell of the maps at strides 16 and 8 names what it shows.
+
+    It teaches the maps to tell categories apart long before the queries find the objects; it is dropped after
+    training.
+
+    Args:
+        width: channels D of the decoder's memory.
+        embed_width: width P of the space shared with texts.
+    """
+
+    def __init__(self, width: int, embed_width: int) -> None:
+        super().__init__()
+        self.projections = nn.ModuleList(nn.Linear(width, embed_width) for _ in range(2))
+
+    def forward(
+        self,
+        maps: Sequence[Float[Tensor, "B _ D"]],
+        sizes: Sequence[tuple[int, int]],
+        masks: Sequence[Float[Tensor, "N H W"]],
+        classes: Sequence[Int[Tensor, " N"]],
+        texts: Float[Tensor, "K P"],
+        scale: Float[Tensor, ""],
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy over the vocabulary, every segment of a batch weighing the same."""
+        losses: list[Tensor] = []
+        for projection, cells, size in zip(self.projections, maps, sizes, strict=True):
+            logits = scale * terms.unit(projection(cells)) @ terms.unit(texts).T
+            for rows, image_masks, image_classes in zip(logits, masks, classes, strict=True):
+                shares = F.adaptive_avg_pool2d(image_masks, size).flatten(1)
+                share, segment = shares.max(0)
+                weights = share / share.new_zeros(len(shares)).index_add(0, segment, share)[segment].clamp(
+                    min=1e-6
+                )
+                named = F.cross_entropy(rows, image_classes[segment], reduction="none")
+                losses.append((weights * named).sum() / len(shares))
+        return torch.stack(losses).mean()
+
+
+class Objective(nn.Module):
+    """The model and what is trained beside it; its forward is the loss of a batch.
+
+    Args:
+        model: the model that is kept.
+        answer_head: the classifier of answers, kept beside it.
+        weights: the terms' weights.
+        layers: which predictions are supervised.
+    """
+
+    def __init__(self, model: XDecoder, answer_head: AnswerHead, *, weights: Weights, layers: Layers) -> None:
+        super().__init__()
+        self.model = model
+        self.answer_head = answer_head
+        self.dense = DenseHeads(model.config.decoder.width, model.config.embed_width)
+        self.weights = weights
+        self.layers = layers
+
+    def forward(self, batch: TextBatch | PatchBatch | SceneBatch) -> dict[str, Tensor]:
+        """The weighted terms of a batch, by name; their sum is the loss."""
+        match batch:
+            case TextBatch():
+                return self._texts(batch)
+            case PatchBatch():
+                return self._patches(batch)
+            case SceneBatch():
+                return self._scenes(batch)
+
+    def _texts(self, batch: TextBatch) -> dict[str, Tensor]:
+        """Texts start on a saddle, all alike; here their cosines learn to be the overlap of their words."""
+        embeddings = terms.unit(self.model.text_encoder(batch.token_ids).embeddings)
+        cosine = embeddings @ embeddings.T
+        return {"texts": 10 * (cosine - batch.overlaps).square().mean()}
+
+    def _patches(self, batch: PatchBatch) -> dict[str, Tensor]:
+        """Pictures of one thing against their names: what the large-scale initialisation is to big models."""
+        maps = self.model.backbone(batch.images)
+        images = maps[3].mean((2, 3)) @ self.model.backbone_projection
+        scale = terms.temperature(self.model.logit_scale)
+        texts = self.model.text_encoder(batch.token_ids).embeddings
+        logits = scale * terms.unit(images) @ terms.unit(texts).T
+        return {
+            name: F.cross_entropy(logits[:, rows], wanted)
+            for name, rows, wanted in zip(batch.names, batch.rows, batch.wanted, strict=True)
+        }
+
+    def _scenes(self, batch: SceneBatch) -> dict[str, Tensor]:
+        model, weights = self.model, self.weights
+        names = model.text_encoder(batch.names).embeddings
+        phrases, captions, questions = (
+            model.text_encoder(ids) for ids in (batch.phrases, batch.captions, batch.questions)
+        )
+        features = model.encode_images(batch.images)
+        latents = model.decoder.decode_latents(features.memory, keep=True)
+        scale = terms.temperature(model.logit_scale)
+        loss = self._segments(batch, features, latents, names)
+        loss["dense"] = weights.dense * self.dense(
+            features.memory.sources[1:], features.memory.sizes[1:], batch.masks, batch.classes, names, scale
+        )
+        loss |= self._phrases(batch, features, phrases)
+        loss["captions"] = weights.captions * self._captions(batch, features, latents, captions)
+        loss["answers"] = weights.answers * self._answers(batch, features, latents, questions)
+        whole = model.decoder.heads(latents.states[-1][:, -1:]).embeddings[:, 0]
+        own = captions.embeddings[:: batch.captions_each]
+        for name, images in (("retrieval", whole), ("backbone", features.backbone_embeddings)):
+            contrast = terms.contrastive(images, own, scale, batch.caption_groups)
+            loss[name] = getattr(weights, name) * contrast
+        return loss
+
+    def _segments(
+        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, names: Tensor
+    ) -> dict[str, Tensor]:
+        """Matched object queries get a class and a mask, the others and the global one the background."""
+        model, weights = self.model, self.weights
+        cells = [masks.flatten(1) for masks in batch.masks]
+        all_cells, all_classes = torch.cat(cells), torch.cat(batch.classes)
+        count = _count(all_classes, names)
+        sums = dict.fromkeys(("classes", "masks", "dice"), names.new_zeros(()))
+        for layer in self.layers.segments:
+            heads = model.decoder.heads(latents.states[layer])
+            logits = model.class_logits(heads.embeddings, names)
+            masks = features.mask_features.logits(heads.masks[:, :-1]).flatten(2)
+            with torch.no_grad():
+                shares = logits[:, :-1].softmax(-1)
+                affinity = [share[:, c] for share, c in zip(shares, batch.classes, strict=True)]
+                matches = assign(self._costs(affinity, masks, cells))
+            wanted = torch.full(logits.shape[:2], len(names) - 1, device=logits.device)
+            wanted[matches.images, matches.queries] = all_classes[matches.targets]
+            found, true = masks[matches.images, matches.queries], all_cells[matches.targets]
+            sums["classes"] = sums["classes"] + terms.class_cross_entropy(
+                logits, wanted, background_weight=weights.background
+            )
+            sums["masks"] = sums["masks"] + terms.mask_bce(found, true, count)
+            sums["dice"] = sums["dice"] + terms.dice(found, true, count)
+        return {name: getattr(weights, name) * value for name, value in sums.items()}
+
+    def _phrases(
+        self, batch: SceneBatch, features: ImageFeatures, phrases: TextFeatures
+    ) -> dict[str, Tensor]:
+        """Every phrase finds its copy, and the copy draws what the phrase means."""
+        model, weights = self.model, self.weights
+        tokens, valid = _concatenate(phrases.tokens, batch.phrase_lengths, batch.phrase_counts)
+        states = model.decoder.decode_phrases(features.memory, tokens, valid)
+        texts = terms.unit(phrases.embeddings)
+        images = torch.arange(len(batch.phrase_counts), device=tokens.device).repeat_interleave(
+            torch.tensor(batch.phrase_counts, device=tokens.device)
+        )
+        cells = [masks.flatten(1) for masks in batch.phrase_masks]
+        all_cells = torch.cat(cells)
+        scale = terms.temperature(model.logit_scale)
+        count = _count(images, tokens)
+        named, drawn = tokens.new_zeros(()), tokens.new_zeros(())
+        for layer in self.layers.phrases:
+            heads = model.decoder.heads(states[layer])
+            masks = features.mask_features.logits(heads.masks).flatten(2)
+            similarity = scale * torch.einsum("nqp,np->nq", terms.unit(heads.embeddings)[images], texts)
+            with torch.no_grad():
+                affinity = [rows.T for rows in similarity.softmax(1).split(batch.phrase_counts)]
+                matches = assign(self._costs(affinity, masks, cells))
+            found, true = masks[matches.images, matches.queries], all_cells[matches.targets]
+            chosen = F.cross_entropy(similarity[matches.targets], matches.queries, reduction="sum")
+            named = named + chosen / count
+            drawn = drawn + terms.mask_bce(found, true, count) + terms.dice(found, true, count)
+        return {"phrases": weights.phrases * named, "phrase_masks": weights.phrase_masks * drawn}
+
+    def _costs(
+        self,
+        affinity: Sequence[Float[Tensor, "Q _N"]],
+        masks: Float[Tensor, "B Q P"],
+        cells: Sequence[Float[Tensor, "_N P"]],
+    ) -> list[Float[Tensor, "Q _N"]]:
+        weights = self.weights
+        return [
+            -weights.classes * share
+            + weights.masks * terms.pairwise_mask_bce(found, true)
+            + weights.dice * terms.pairwise_dice(found, true)
+            for share, found, true in zip(affinity, masks, cells, strict=True)
+        ]
+
+    def _captions(
+        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, captions: TextFeatures
+    ) -> Float[Tensor, ""]:
+        """Each token predicts the next one; the text's features are given, not learned from this."""
+        decoder, table = self.model.decoder, self.model.text_encoder.token_embedding.weight
+        length = batch.captions.shape[1]
+        reading = decoder.open_reading(features.memory, latents, capacity=length)
+        reading = reading.pick(_repeat(len(batch.images), batch.captions_each, table.device))
+        states = decoder.read(reading, captions.tokens.detach(), kind=Kind.CAPTION)
+        loss = table.new_zeros(())
+        for layer in self.layers.texts:
+            loss = loss + terms.caption_cross_entropy(
+                states[layer] @ decoder.caption_projection, batch.captions, batch.caption_valid, table
+            )
+        return loss / len(self.layers.texts)
+
+    def _answers(
+        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, questions: TextFeatures
+    ) -> Float[Tensor, ""]:
+        """The classifier reads the last token of the question."""
+        decoder = self.model.decoder
+        length = batch.questions.shape[1]
+        reading = decoder.open_reading(features.memory, latents, capacity=length)
+        reading = reading.pick(batch.question_images)
+        states = decoder.read(reading, questions.tokens, kind=Kind.QUESTION)
+        losses = [
+            F.cross_entropy(self.answer_head(states[layer]), batch.answers) for layer in self.layers.texts
+        ]
+        return torch.stack(losses).mean()
+
+
+def _count(items: Tensor, like: Tensor) -> Tensor:
+    """The processes' mean number of items, to divide a sum by."""
+    return mean_over_world(like.new_tensor(float(len(items))), at_least=1)
+
+
+def _repeat(images: int, times: int, device: torch.device) -> Int[Tensor, " N"]:
+    """The rows of images repeated, each `times` times in a row."""
+    return torch.arange(images, device=device).repeat_interleave(times)
+
+
+def _concatenate(
+    tokens: Float[Tensor, "M L D"], lengths: Sequence[int], counts: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """All phrases of each image one after the other, padding dropped: (B, L', D) and what is valid."""
+    rows: list[Tensor] = []
+    start = 0
+    for count in counts:
+        rows.append(torch.cat([tokens[i, : lengths[i]] for i in range(start, start + count)]))
+        start += count
+    joined = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    ends = torch.tensor([len(row) for row in rows], device=tokens.device)
+    return joined, torch.arange(joined.shape[1], device=tokens.device) < ends[:, None]

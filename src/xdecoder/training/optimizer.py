@@ -1,0 +1,180 @@
+"""AdamW with a learning rate per part, schedules by step, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """A linear warm-up, then half a cosine down to a share of the peak.
+
+    Attributes:
+        warmup: steps of the warm-up.
+        floor: the last step's share of the peak.
+    """
+
+    warmup: int = 0
+    floor: float = 0.0
+
+    def factor(self, step: int, steps: int) -> float:
+        """The learning rate's factor at `step` of `steps`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, steps - self.warmup)
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drops:
+    """A linear warm-up, then a constant rate that drops at milestones (the published schedule).
+
+    Attributes:
+        milestones: shares of the run at which the rate drops.
+        gamma: the factor of every drop.
+        warmup: steps of the warm-up.
+    """
+
+    milestones: tuple[float, ...] = (8 / 9, 26 / 27)
+    gamma: float = 0.1
+    warmup: int = 10
+
+    def factor(self, step: int, steps: int) -> float:
+        """The learning rate's factor at `step` of `steps`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        return self.gamma ** sum(step >= share * steps for share in self.milestones)
+
+
+Schedule = Cosine | Drops
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How parameters move.
+
+    Attributes:
+        rate: learning rate at the schedule's peak.
+        factors: (prefix of a parameter's name, factor of its rate); the first prefix that fits decides.
+        betas: AdamW's decay of the two moments.
+        weight_decay: for every parameter but norms, biases and embeddings.
+        clip: the longest gradient, over all parameters.
+        average: decay of the moving average of the weights; 0 keeps none.
+    """
+
+    rate: float = 1e-4
+    factors: tuple[tuple[str, float], ...] = (("backbone.", 0.1), ("text_encoder.", 0.1))
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.05
+    clip: float = 5.0
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rate <= 0 or self.clip <= 0:
+            raise ValueError(f"rate and clip must be positive, got {self.rate} and {self.clip}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must lie in [0, 1), got {self.average}")
+
+    def factor(self, name: str) -> float:
+        """The factor of a parameter's learning rate."""
+        return next((factor for prefix, factor in self.factors if prefix in name), 1.0)
+
+
+def undecayed(model: nn.Module) -> set[str]:
+    """Names of the parameters that weight decay leaves alone: norms, biases, embeddings and scalars."""
+    names: set[str] = set()
+    for prefix, module in model.named_modules():
+        is_norm = "norm" in type(module).__name__.lower()
+        for name, parameter in module.named_parameters(recurse=False):
+            if is_norm or isinstance(module, nn.Embedding) or parameter.ndim < 2 or "embedding" in name:
+                names.add(f"{prefix}.{name}" if prefix else name)
+    return names
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters, a group for each pair of learning rate and weight decay."""
+    spared = undecayed(model)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (config.factor(name), 0.0 if name in spared else config.weight_decay)
+            groups.setdefault(key, []).append(parameter)
+    optimizer = torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.rate * factor,
+                "peak": config.rate * factor,
+                "weight_decay": decay,
+            }
+            for (factor, decay), parameters in groups.items()
+        ],
+        betas=config.betas,
+        foreach=True,
+    )
+    # All moments exist from the start, so that every checkpoint holds the same tensors.
+    for parameters in groups.values():
+        for parameter in parameters:
+            optimizer.state[parameter] = {
+                "step": torch.zeros(()),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+    return optimizer
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's learning rate to its peak times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+class MovingAverage:
+    """An exponential moving average of a model's parameters and buffers.
+
+    Buffers are averaged too: a batch norm's statistics belong to the weights they were measured with.
+
+    Args:
+        model: what is averaged; its current values are the start.
+        decay: share kept of the old average at every step. Early on it is smaller, so that the start is
+            forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.tensors = {name: tensor.detach().clone() for name, tensor in named_tensors(model)}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the model's values after `step` (counted from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, tensor in named_tensors(model):
+            average = self.tensors[name]
+            if average.is_floating_point():
+                average.lerp_(tensor, 1 - decay)
+            else:
+                average.copy_(tensor)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Put the average into a model of the same shape."""
+        for name, tensor in named_tensors(model):
+            tensor.copy_(self.tensors[name])
+
+
+def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers, by the names that they have in the unwrapped model."""
+    for name, parameter in model.named_parameters():
+        yield plain_name(name), parameter.detach()
+    for name, buffer in model.named_buffers():
+        yield plain_name(name), buffer
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name without what DistributedDataParallel and torch.compile put before it."""
+    return name.replace("_orig_mod.", "").removeprefix("module.")

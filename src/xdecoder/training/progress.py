@@ -1,0 +1,158 @@
+"""What a run shows while it goes: a line on the terminal, JSON lines on disk, TensorBoard if asked for."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+
+class Writer(Protocol):
+    """Takes numbers in as they come."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Write the numbers of one step."""
+
+
+class JsonLines:
+    """One JSON object a line; a run that resumes first drops the lines of steps that will be done again.
+
+    Args:
+        path: the file.
+        resume: steps already done.
+    """
+
+    def __init__(self, path: Path, resume: int) -> None:
+        self.path = path
+        if path.is_file():
+            kept = [line for line in path.read_text().splitlines() if _step_of(line) < resume]
+            path.write_text("".join(line + "\n" for line in kept))
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append a line; a full disk costs the line, not the run."""
+        line = json.dumps({"step": step, **{k: _plain(v) for k, v in values.items()}})
+        try:
+            with self.path.open("a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            print(f"{self.path}: a line was lost: {error}", file=sys.stderr)
+
+
+class TensorBoard:
+    """Numbers for TensorBoard.
+
+    Args:
+        folder: where its event files go.
+        resume: steps already done; what an earlier try wrote after them is hidden.
+
+    Raises:
+        ImportError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, resume: int) -> None:
+        try:
+            from torch.utils.tensorboard.writer import SummaryWriter
+        except ImportError as error:
+            raise ImportError("TensorBoard is not installed: pip install 'xdecoder[train]'") from error
+        self._writer = SummaryWriter(str(folder), purge_step=resume)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one point to every curve."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+
+class Progress:
+    """The terminal's view of a run: a live table where there is a terminal, plain lines elsewhere.
+
+    Args:
+        steps: steps of the run.
+        first: the first step of this stretch.
+    """
+
+    def __init__(self, *, steps: int, first: int) -> None:
+        self.steps = steps
+        self._console = Console()
+        self._live = Live(console=self._console, refresh_per_second=2) if sys.stdout.isatty() else None
+        self._mark = (first, time.monotonic())
+
+    def __enter__(self) -> Progress:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def restart(self, step: int) -> None:
+        """Begin to measure the speed anew."""
+        self._mark = (step, time.monotonic())
+
+    def speed(self, step: int, images: int) -> dict[str, float]:
+        """Seconds and images a second since the last call, seconds left, and memory."""
+        now = time.monotonic()
+        since, when = self._mark
+        self._mark = (step, now)
+        seconds = max(now - when, 1e-9)
+        return {
+            "seconds": seconds,
+            "images_per_second": images / seconds,
+            "seconds_left": seconds / max(1, step - since) * (self.steps - step),
+            "memory_gib": memory_gib(),
+        }
+
+    def show(self, step: int, phase: str, values: Mapping[str, float]) -> None:
+        """Show the numbers after `step` steps."""
+        left = timedelta(seconds=round(values.get("seconds_left", 0.0)))
+        head = (
+            f"{phase} {step}/{self.steps}  {values.get('images_per_second', 0.0):.1f} images/s  "
+            f"{left} left  {values.get('memory_gib', 0.0):.1f} GiB"
+        )
+        terms = {k: v for k, v in values.items() if k.startswith("loss")}
+        if self._live is None:
+            print(head, " ".join(f"{k.removeprefix('loss/')} {v:.3f}" for k, v in terms.items()), flush=True)
+            return
+        table = Table(title=head, title_justify="left")
+        table.add_column("term")
+        table.add_column("value", justify="right")
+        for name, value in terms.items():
+            table.add_row(name.removeprefix("loss/"), f"{value:.4f}")
+        self._live.update(table)
+
+    def say(self, message: str) -> None:
+        """Print a line above the live table."""
+        if self._live is None:
+            print(message, flush=True)
+        else:
+            self._live.console.print(message)
+
+
+def memory_gib() -> float:
+    """The most memory this process has held: of the GPU where there is one, else of the machine."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _step_of(line: str) -> int:
+    """The step of a line; that of a line cut short by a kill lies in the future."""
+    try:
+        record: dict[str, Any] = json.loads(line)
+        return int(record["step"])
+    except (ValueError, KeyError):
+        return 1 << 62
+
+
+def _plain(value: float) -> float:
+    return round(float(value), 6)

@@ -1,0 +1,158 @@
+"""The bundled model: every task on drawn scenes, learned from nothing on two processor cores.
+
+Command: `torchrun --nproc-per-node 2 -m xdecoder train picturebook --out RUN` (a GPU: without torchrun).
+Cost: about 5 hours on 2 cores; 8 M parameters, 1 GB of memory a process.
+Score to expect: see `docs/picturebook.md`.
+
+In order: texts alone (they start out all alike), single things against their names (in place of the published
+run's large-scale initialisation), then everything at once, small pictures first.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from torch import nn
+
+from xdecoder import weights
+from xdecoder.config import (
+    DecoderConfig,
+    HybridConfig,
+    InferenceConfig,
+    ModelConfig,
+    PixelDecoderConfig,
+    TextConfig,
+)
+from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.picturebook import ANSWERS
+from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.loop import Phase, Training
+from xdecoder.training.objective import Layers, Objective, Weights
+from xdecoder.training.optimizer import Cosine, OptimizerConfig
+from xdecoder.training.picturebook_scores import evaluate_picturebook
+from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer
+
+CONTEXT_LENGTH = 48
+QUESTION_LENGTH = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureBookRecipe(Training):
+    """The bundled model's run.
+
+    Attributes:
+        seed: of weights and scenes; another seed has other scenes.
+        text_steps: of texts alone.
+        patch_steps: of single things.
+        steps: of scenes, the run proper.
+        large_from: share of them after which pictures are 128 pixels wide instead of 96.
+        images: scenes a step, over all processes.
+        patches: single things a step, over all processes.
+        rate: learning rate at the peak.
+        average: decay of the moving average.
+        mixture: what a batch of scenes is made of.
+        weights: of the loss terms.
+        validation: held-out scenes of every validation.
+        start: a run's folder whose averaged weights to start from, instead of the first two phases.
+    """
+
+    seed: int = 0
+    text_steps: int = 400
+    patch_steps: int = 1500
+    steps: int = 20_000
+    large_from: float = 0.5
+    images: int = 16
+    patches: int = 64
+    rate: float = 1e-3
+    average: float = 0.998
+    mixture: Mixture = field(default_factory=Mixture)
+    weights: Weights = field(default_factory=Weights)
+    validation: int = 64
+    start: Path | None = None
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The world's words."""
+        return build_tokenizer(CONTEXT_LENGTH)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """The bundled model's sizes."""
+        return ModelConfig(
+            backbone=HybridConfig(widths=(40, 80, 192, 320), depths=(1, 2, 3, 2)),
+            pixel_decoder=PixelDecoderConfig(width=96, mask_width=96, layers=2, heads=4, feedforward=384),
+            text=TextConfig(
+                width=128,
+                layers=2,
+                heads=4,
+                context_length=CONTEXT_LENGTH,
+                vocabulary_size=self.tokenizer.vocabulary_size,
+            ),
+            decoder=DecoderConfig(width=128, queries=25, layers=6, heads=4, feedforward=384),
+            embed_width=128,
+            inference=InferenceConfig(
+                short_side=128, long_side=256, object_threshold=0.4, overlap_threshold=0.6, caption_steps=30
+            ),
+        )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        warm = (
+            Phase(name="texts", steps=self.text_steps, images=0, schedule=Cosine(warmup=20, floor=0.2)),
+            Phase(
+                name="patches",
+                steps=self.patch_steps,
+                images=self.patches,
+                schedule=Cosine(warmup=50, floor=0.3),
+            ),
+        )
+        scenes = Phase(name="scenes", steps=self.steps, images=self.images, schedule=Cosine(warmup=200))
+        return (*(p for p in warm if p.steps), scenes)
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        return OptimizerConfig(
+            rate=self.rate,
+            factors=(),
+            betas=(0.9, 0.98),
+            weight_decay=0.05,
+            clip=1.0,
+            average=self.average,
+        )
+
+    @cached_property
+    def source(self) -> PictureBook:
+        """Scenes and patches drawn from the seed."""
+        return PictureBook(
+            config=self.config,
+            tokenizer=self.tokenizer,
+            seed=self.seed,
+            text_steps=self.text_steps,
+            patch_steps=self.patch_steps,
+            patches=self.patches,
+            sizes=((round(self.large_from * self.steps), 96), (self.steps, 128)),
+            images=self.images,
+            question_length=QUESTION_LENGTH,
+            mixture=self.mixture,
+        )
+
+    def build(self) -> Objective:
+        model = XDecoder(self.config)
+        answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
+        return Objective(model, answer_head, weights=self.weights, layers=Layers())
+
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        assert isinstance(module, Objective)
+        return evaluate_picturebook(
+            module.model, self.tokenizer, module.answer_head, count=self.validation
+        ).to_dict()
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        assert isinstance(module, Objective)
+        weights.save(folder, copy.deepcopy(module.model).half(), self.tokenizer)
+        module.answer_head.save(folder)

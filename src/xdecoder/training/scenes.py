@@ -1,0 +1,289 @@
+"""Batches of the picture-book world, drawn as they are needed: step and process decide every one of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xdecoder.config import ModelConfig
+from xdecoder.picturebook import (
+    ANSWERS,
+    COLOURS,
+    HELD_OUT_PAIRS,
+    STUFF_CATEGORIES,
+    SYNONYMS,
+    THING_CATEGORIES,
+    WORDS,
+    Phrase,
+    Scene,
+    captions,
+    draw_patch,
+    draw_scene,
+    phrases,
+    questions,
+)
+from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
+from xdecoder.training.batches import Batch, PatchBatch, SceneBatch, Source, TextBatch
+from xdecoder.vocabularies import prompts, training_prompt
+
+BACKGROUND = "background"
+PATCH_SIZE = 64
+_STRIDE = 4
+_TEMPLATES = prompts("thing")
+_PAIRS: tuple[tuple[str, str], ...] = tuple(
+    (colour, category)
+    for category in THING_CATEGORIES
+    for colour in COLOURS
+    if (colour, category) not in HELD_OUT_PAIRS
+)
+
+
+def build_tokenizer(context_length: int) -> Tokenizer:
+    """The small vocabulary: the world's words and those of the prompt templates; all else is spelled."""
+    return build_word_tokenizer((*WORDS, BACKGROUND, *_TEMPLATES), context_length=context_length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """What a batch of scenes is made of.
+
+    Attributes:
+        pair_share: batches whose vocabulary is "colour category" instead of categories.
+        vocabulary_size: names of a pair vocabulary, the segments' own among them.
+        template_share: names that are put into a template.
+        synonym_share: names for which a synonym stands.
+        phrases: referring phrases an image, at the most.
+        captions: captions an image.
+        questions: questions an image.
+    """
+
+    pair_share: float = 0.3
+    vocabulary_size: int = 48
+    template_share: float = 0.5
+    synonym_share: float = 0.2
+    phrases: int = 4
+    captions: int = 2
+    questions: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureBook(Source[Batch]):
+    """The three kinds of batches of the bundled model's training, one after the other.
+
+    Attributes:
+        config: of the model: pixel statistics.
+        tokenizer: of the model.
+        seed: of the run; each has scenes of its own.
+        text_steps: steps of texts alone.
+        patch_steps: steps of single things.
+        patches: patches a step, over all processes.
+        sizes: (steps, side of the picture) of the scenes, in order; the last lasts.
+        images: scenes a step, over all processes.
+        question_length: tokens a question is padded to.
+        mixture: what a batch of scenes is made of.
+    """
+
+    config: ModelConfig
+    tokenizer: Tokenizer
+    seed: int
+    text_steps: int
+    patch_steps: int
+    patches: int
+    sizes: tuple[tuple[int, int], ...]
+    images: int
+    question_length: int
+    mixture: Mixture
+
+    def batch(self, step: int, rank: int, world_size: int) -> Batch:
+        """The batch of one process in one step."""
+        rng = np.random.default_rng((self.seed, step, rank))
+        if step < self.text_steps:
+            return self._texts(rng)
+        step -= self.text_steps
+        if step < self.patch_steps:
+            return self._patches(step, rank, world_size, rng)
+        step -= self.patch_steps
+        return self._scenes(step, rank, world_size, rng)
+
+    # Texts
+
+    def _texts(self, rng: np.random.Generator) -> TextBatch:
+        texts = [self._random_text(rng) for _ in range(128)]
+        ids = self._encode(texts)
+        unspoken = {self.tokenizer.start_id, self.tokenizer.end_id, *self._template_ids}
+        bags = np.zeros((len(texts), self.tokenizer.vocabulary_size), np.float32)
+        for row, text_ids in enumerate(ids.tolist()):
+            for token, count in Counter(text_ids).items():
+                if token not in unspoken:
+                    bags[row, token] = count
+        bags /= np.maximum(np.linalg.norm(bags, axis=1, keepdims=True), 1e-6)
+        return TextBatch(token_ids=ids, overlaps=torch.from_numpy(bags @ bags.T))
+
+    def _random_text(self, rng: np.random.Generator) -> str:
+        names = (*THING_CATEGORIES, *STUFF_CATEGORIES, *COLOURS, BACKGROUND)
+        kind = int(rng.integers(3))
+        if kind == 0:
+            return self._written(names[int(rng.integers(len(names)))], rng)
+        if kind == 1:
+            colour, category = _PAIRS[int(rng.integers(len(_PAIRS)))]
+            return self._written(f"{colour} {category}", rng)
+        words = [WORDS[i] for i in rng.integers(len(WORDS), size=int(rng.integers(2, 9)))]
+        return " ".join(words)
+
+    @cached_property
+    def _template_ids(self) -> set[int]:
+        """The tokens of the templates, which say nothing of what is to be seen."""
+        rows = self.tokenizer.encode_batch(_TEMPLATES)
+        named = self.tokenizer.encode_batch(list(WORDS))
+        return {i for row in rows for i in row} - {row[1] for row in named}
+
+    # Patches
+
+    def _patches(self, step: int, rank: int, world_size: int, rng: np.random.Generator) -> PatchBatch:
+        count = self.patches // world_size
+        first = self.seed * 100_000_000 + step * self.patches + rank * count
+        drawn = [draw_patch(first + i, PATCH_SIZE) for i in range(count)]
+        lists: dict[str, list[str]] = {
+            "categories": [c for _, c, _ in drawn],
+            "colours": [c for *_, c in drawn],
+            "pairs": [f"{colour} {category}" for _, category, colour in drawn],
+        }
+        everything = {"categories": list(THING_CATEGORIES), "colours": list(COLOURS)}
+        texts: list[str] = []
+        rows: list[Int[Tensor, " K"]] = []
+        wanted: list[Int[Tensor, " B"]] = []
+        for name, own in lists.items():
+            known = everything.get(name) or list(dict.fromkeys(own))
+            rows.append(torch.arange(len(texts), len(texts) + len(known)))
+            texts += [self._written(text, rng) for text in known]
+            wanted.append(torch.tensor([known.index(text) for text in own]))
+        return PatchBatch(
+            images=self._normalise([image for image, *_ in drawn]),
+            token_ids=self._encode(texts),
+            names=tuple(lists),
+            rows=tuple(rows),
+            wanted=tuple(wanted),
+        )
+
+    # Scenes
+
+    def size(self, step: int) -> int:
+        """The side of the pictures at a step of the scenes."""
+        for steps, side in self.sizes:
+            if step < steps:
+                return side
+            step -= steps
+        return self.sizes[-1][1]
+
+    def _scenes(self, step: int, rank: int, world_size: int, rng: np.random.Generator) -> SceneBatch:
+        count = self.images // world_size
+        first = self.seed * 100_000_000 + step * self.images + rank * count
+        scenes = [draw_scene(first + i, split="train", size=self.size(step)) for i in range(count)]
+        mixture = self.mixture
+        masks = [coverage(scene) for scene in scenes]
+        names, classes = self._vocabulary(scenes, rng)
+        chosen = [self._choose_phrases(scene, rng) for scene in scenes]
+        phrase_ids = [self.tokenizer.encode(p.text) for own in chosen for p in own]
+        texts = [captions(scene, rng, count=mixture.captions) for scene in scenes]
+        caption_ids = [self.tokenizer.encode(text) for own in texts for text in own]
+        asked = [questions(scene, rng, count=mixture.questions) for scene in scenes]
+        length = max(len(ids) for ids in caption_ids)
+        firsts = [" ".join(sorted(own[0].split())) for own in texts]
+        return SceneBatch(
+            images=self._normalise([scene.image for scene in scenes]),
+            names=names,
+            classes=classes,
+            masks=tuple(masks),
+            phrases=self._pad(phrase_ids),
+            phrase_lengths=tuple(len(ids) for ids in phrase_ids),
+            phrase_counts=tuple(len(own) for own in chosen),
+            phrase_masks=tuple(m[[p.segment - 1 for p in own]] for m, own in zip(masks, chosen, strict=True)),
+            captions=self._pad(caption_ids),
+            caption_valid=torch.arange(length) < torch.tensor([len(ids) for ids in caption_ids])[:, None],
+            captions_each=mixture.captions,
+            caption_groups=torch.tensor([_number(text) for text in firsts]),
+            questions=self._encode([q.text for own in asked for q in own], self.question_length),
+            question_images=torch.arange(count).repeat_interleave(torch.tensor([len(q) for q in asked])),
+            answers=torch.tensor([ANSWERS.index(q.answer) for own in asked for q in own]),
+        )
+
+    def _vocabulary(
+        self, scenes: Sequence[Scene], rng: np.random.Generator
+    ) -> tuple[Int[Tensor, "K L"], tuple[Int[Tensor, " N"], ...]]:
+        """The names of a batch and each segment's own."""
+        names = [*THING_CATEGORIES, *STUFF_CATEGORIES]
+        own = [[s.category for s in scene.segments] for scene in scenes]
+        if rng.random() < self.mixture.pair_share:
+            own = [
+                [f"{s.colour} {s.category}" if s.colour else s.category for s in scene.segments]
+                for scene in scenes
+            ]
+            names = list(dict.fromkeys(name for names in own for name in names))
+            others = [f"{_PAIRS[i][0]} {_PAIRS[i][1]}" for i in rng.permutation(len(_PAIRS))]
+            more = [name for name in (*others, *STUFF_CATEGORIES) if name not in names]
+            names += more[: max(0, self.mixture.vocabulary_size - len(names))]
+        place = {name: i for i, name in enumerate(names)}
+        classes = tuple(torch.tensor([place[name] for name in image]) for image in own)
+        return self._encode([self._written(name, rng) for name in (*names, BACKGROUND)]), classes
+
+    def _choose_phrases(self, scene: Scene, rng: np.random.Generator) -> list[Phrase]:
+        """Phrases of different segments, those of things first."""
+        found = phrases(scene, rng)
+        chosen: dict[int, Phrase] = {}
+        for i in rng.permutation(len(found)):
+            chosen.setdefault(found[i].segment, found[i])
+        things = [p for p in chosen.values() if scene.segment(p.segment).is_thing]
+        stuff = [p for p in chosen.values() if not scene.segment(p.segment).is_thing]
+        return (things[: self.mixture.phrases - 1] + stuff)[: self.mixture.phrases]
+
+    def _written(self, name: str, rng: np.random.Generator) -> str:
+        """A name, perhaps by a synonym, perhaps within a template."""
+        if rng.random() < self.mixture.synonym_share:
+            name = " ".join(
+                word if word not in SYNONYMS else SYNONYMS[word][int(rng.integers(len(SYNONYMS[word])))]
+                for word in name.split()
+            )
+        if rng.random() < self.mixture.template_share:
+            return training_prompt(name, int(rng.integers(len(_TEMPLATES))))
+        return f"{name}."
+
+    def _encode(self, texts: Sequence[str], length: int | None = None) -> Int[Tensor, "M L"]:
+        return torch.tensor(self.tokenizer.encode_batch(texts, length))
+
+    def _pad(self, rows: Sequence[Sequence[int]]) -> Int[Tensor, "M L"]:
+        length = max(len(row) for row in rows)
+        return torch.tensor([[*row, *[self.tokenizer.end_id] * (length - len(row))] for row in rows])
+
+    def _normalise(self, images: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "B 3 H W"]:
+        return normalise(images, self.config)
+
+
+def normalise(images: Sequence[NDArray[np.uint8]], config: ModelConfig) -> Float[Tensor, "B 3 H W"]:
+    """Pictures of one size as the model takes them; their sides are multiples of 32."""
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(x)[:, None, None] for x in (config.pixel_mean, config.pixel_std))
+    return (pixels - mean) / std
+
+
+def coverage(scene: Scene) -> Float[Tensor, "N H4 W4"]:
+    """How much of each cell at stride 4 each segment covers."""
+    side = scene.size // _STRIDE
+    numbers = np.arange(1, len(scene.segments) + 1, dtype=np.int32)[:, None, None]
+    masks = (scene.ids == numbers).reshape(len(numbers), side, _STRIDE, side, _STRIDE)
+    return torch.from_numpy(masks.mean((2, 4), dtype=np.float32))
+
+
+def _number(text: str) -> int:
+    """The same number for the same text, in every process."""
+    value = 0
+    for byte in text.encode():
+        value = (value * 1_000_003 + byte) % (1 << 61)
+    return value
