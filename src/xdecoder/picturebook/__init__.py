@@ -1,11 +1,14 @@
 """The picture-book world: drawn scenes that know their segments, captions, phrases, questions and answers."""
 
 from xdecoder.picturebook.captions import STYLES, Style, caption, captions
-from xdecoder.picturebook.nouns import WORDS, Noun
+from xdecoder.picturebook.composition import draw_patch, draw_scene
+from xdecoder.picturebook.export import Exported, export
+from xdecoder.picturebook.nouns import WORDS, Noun, words_rng
 from xdecoder.picturebook.questions import QUESTION_KINDS, Question, QuestionKind, ask, questions
 from xdecoder.picturebook.referring import Phrase, PhraseSpec, parse_phrase, phrases, resolve
 from xdecoder.picturebook.relations import Relation, relations
-from xdecoder.picturebook.scene import Box, Occlusion, Scene, Segment, draw_patch, draw_scene
+from xdecoder.picturebook.scene import Box, Occlusion, Scene, Segment
+from xdecoder.picturebook.sheet import contact_sheet
 from xdecoder.picturebook.statements import Statement, holds_true, is_true, statements
 from xdecoder.picturebook.vocabulary import (
     ANSWERS,
@@ -37,6 +40,7 @@ __all__ = [
     "TIMES",
     "WORDS",
     "Box",
+    "Exported",
     "Noun",
     "Occlusion",
     "Phrase",
@@ -55,8 +59,10 @@ __all__ = [
     "ask",
     "caption",
     "captions",
+    "contact_sheet",
     "draw_patch",
     "draw_scene",
+    "export",
     "holds_true",
     "is_true",
     "names",
@@ -67,4 +73,5 @@ __all__ = [
     "relations",
     "resolve",
     "statements",
+    "words_rng",
 ]

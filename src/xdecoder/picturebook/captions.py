@@ -18,7 +18,7 @@ STYLES: Final[tuple[Style, ...]] = get_args(Style)
 
 
 def captions(scene: Scene, rng: np.random.Generator, *, count: int = 5) -> tuple[str, ...]:
-    """`count` captions, the styles taking turns from a random start (a scene of one thing has no relation)."""
+    """`count` captions, the styles taking turns from a random start (one thing alone has no relation)."""
     start = int(rng.integers(len(STYLES)))
     return tuple(caption(scene, rng, style=STYLES[(start + k) % len(STYLES)]) for k in range(count))
 
@@ -77,7 +77,7 @@ def _listed(scene: Scene, rng: np.random.Generator) -> tuple[str, bool]:
 
 
 def _surroundings(scene: Scene, rng: np.random.Generator, *, time_share: float = 0.6) -> str:
-    """ "by the sea at night"."""
+    """Write "by the sea at night"."""
     words = [SETTING_WORDS[scene.setting]]
     if scene.time is not None and float(rng.random()) < time_share:
         words.append(TIME_WORDS[scene.time])

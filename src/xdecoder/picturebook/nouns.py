@@ -86,14 +86,14 @@ def article(phrase: str) -> str:
 
 
 def write_count(noun: Noun, count: int, rng: np.random.Generator | None = None) -> str:
-    """ "a red car" for one, "two red cars" for two."""
+    """Write "a red car" for one, "two red cars" for two."""
     if count == 1:
         return article(write_noun(noun, rng=rng))
     return f"{NUMBER_WORDS[count]} {write_noun(noun, many=True, rng=rng)}"
 
 
 def write_place(stuff: str, rng: np.random.Generator | None = None) -> str:
-    """ "on the grass", "in the sky", "in the water"."""
+    """Write "on the grass", "in the sky", "in the water"."""
     return f"{'in' if stuff in ('sky', 'water') else 'on'} the {word(stuff, rng)}"
 
 
@@ -202,3 +202,9 @@ WORDS: Final[tuple[str, ...]] = tuple(
     )
 )
 """Every word (and mark) the texts of this world use: the small tokenizer is built from it."""
+
+
+def words_rng(scene: Scene) -> np.random.Generator:
+    """The random numbers for a scene's words: they follow from its split and seed."""
+    key = (1000 + int(scene.split == "val"), scene.seed)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))

@@ -1,4 +1,4 @@
-"""The eleven colours: where each lies in hue, saturation and value, so far apart that no jitter crosses over."""
+"""The eleven colours: where each lies in hue, saturation and value, too far apart for jitter to cross."""
 
 from __future__ import annotations
 

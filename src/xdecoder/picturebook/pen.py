@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from xdecoder.picturebook.opencv import cv2
 from xdecoder.picturebook.palette import INK, STEEL, Rgb, darker, is_dark, lighter
 
 Points = Sequence[tuple[float, float]]

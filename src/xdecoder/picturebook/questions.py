@@ -10,7 +10,7 @@ import numpy as np
 
 from xdecoder.picturebook.nouns import Noun, article, write_noun, write_place
 from xdecoder.picturebook.referring import PhraseSpec, describe, write_phrase, write_relation
-from xdecoder.picturebook.relations import PREDICATES, Place, holds, is_at
+from xdecoder.picturebook.relations import PREDICATES, Place, Predicate, holds, is_at
 from xdecoder.picturebook.scene import Scene, Segment
 from xdecoder.picturebook.vocabulary import COLOURS, STUFF_CATEGORIES, THING_CATEGORIES
 
@@ -55,18 +55,19 @@ def ask(scene: Scene, rng: np.random.Generator, *, kind: QuestionKind) -> Questi
     return Question(text=text + "?", answer=answer, kind=kind)
 
 
-_ODDS: Final[tuple[QuestionKind, ...]] = (
-    *("color",) * 4,
-    *("count",) * 3,
-    *("exists",) * 3,
-    *("where",) * 2,
-    *("relation",) * 2,
-    *("holds",) * 2,
-    *("ground",) * 2,
-    *("category",) * 2,
-    "size",
-    "time",
-)
+_SHARES: Final[dict[QuestionKind, int]] = {
+    "color": 4,
+    "count": 3,
+    "exists": 3,
+    "where": 2,
+    "relation": 3,
+    "holds": 2,
+    "ground": 2,
+    "category": 2,
+    "size": 1,
+    "time": 1,
+}
+_ODDS: Final[tuple[QuestionKind, ...]] = tuple(kind for kind, share in _SHARES.items() for _ in range(share))
 
 _Asked = tuple[str, str] | None
 
@@ -103,7 +104,9 @@ def _count(scene: Scene, rng: np.random.Generator) -> _Asked:
         Noun(category=thing.category, on=thing.on),
         Noun(),
     )
-    noun = nouns[int(rng.integers(len(nouns)))]
+    noun, other = (nouns[k] for k in rng.integers(len(nouns), size=2).tolist())
+    if chance > 0.5 and len(other.among(scene)) > len(noun.among(scene)):
+        noun = other  # or the answer would mostly be 1
     if chance < 0.12:
         noun = _absent(scene, rng)
     place = f" {write_place(noun.on, rng)}" if noun.on is not None else ""
@@ -159,7 +162,7 @@ def _where(scene: Scene, rng: np.random.Generator) -> _Asked:
 
 
 def _relation(scene: Scene, rng: np.random.Generator) -> _Asked:
-    """ "what is left of the tree": only where one thing is, and every other clearly is not."""
+    """Ask "what is left of the tree": only where one thing is, and every other clearly is not."""
     thing = _pick(scene.things, rng)
     predicates = list(PREDICATES)
     rng.shuffle(predicates)
@@ -179,9 +182,9 @@ def _holds(scene: Scene, rng: np.random.Generator) -> _Asked:
         return None
     first, second = (scene.things[k] for k in rng.permutation(len(scene.things))[:2].tolist())
     wanted = float(rng.random()) < 0.5
-    clear = [name for name in PREDICATES if holds(scene, first, name, second) is wanted]
+    clear: list[Predicate] = [name for name in PREDICATES if holds(scene, first, name, second) is wanted]
     if not wanted:  # "no" only about a direction, which has its opposite, or everything would be "not behind"
-        clear = [name for name in clear if name not in ("in front of", "behind")]
+        clear = [name for name in clear if name != "in front of" and name != "behind"]
     specs = [_plainest(scene, thing) for thing in (first, second)]
     if not clear or specs[0] is None or specs[1] is None:
         return None
@@ -208,17 +211,22 @@ def _ground(scene: Scene, rng: np.random.Generator) -> _Asked:
     )
 
 
+def _asks_size(spec: PhraseSpec) -> bool:
+    """Sizes are relative to the kind, so the kind is named."""
+    return spec.noun.size is None and spec.noun.category is not None
+
+
 def _size(scene: Scene, rng: np.random.Generator) -> _Asked:
     things = [thing for thing in scene.things if thing.size in ("small", "large")]
     if not things:
         return None
     thing = _pick(things, rng)
-    phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.size is None)
+    phrase = _phrase(scene, thing, rng, keep=_asks_size)
     return None if phrase is None or thing.size is None else (f"is {phrase} small or large", thing.size)
 
 
 def _category(scene: Scene, rng: np.random.Generator) -> _Asked:
-    """ "what is the red thing": where its colour, place or ground singles it out."""
+    """Ask "what is the red thing": where its colour, place or ground singles it out."""
     thing = _pick(scene.things, rng)
     phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.category is None)
     return None if phrase is None else (f"what is {phrase}", thing.category)

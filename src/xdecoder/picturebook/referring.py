@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -35,7 +35,7 @@ class PhraseSpec:
         stuff: set for a stuff region, everything else then being empty.
     """
 
-    noun: Noun = Noun()
+    noun: Noun = field(default_factory=Noun)
     extreme: Extreme | None = None
     place: Place | None = None
     relation: tuple[Predicate, Noun] | None = None
@@ -58,7 +58,7 @@ class Phrase:
 
 
 def resolve(spec: PhraseSpec | str, scene: Scene) -> int | None:
-    """The id of the one segment a phrase means; None where there is none, several, or it is too close to call.
+    """The id of the one segment a phrase means; None for none, several, or too close to call.
 
     Args:
         spec: a meaning, or a text that `parse_phrase` can read.
@@ -153,12 +153,12 @@ def parse_phrase(text: str) -> PhraseSpec | None:
     stuff = reader.take_name(STUFF_CATEGORIES)
     if stuff is not None:
         return PhraseSpec(stuff=stuff) if reader.done else None
-    first = next((name for name in EXTREMES if reader.take(name)), None)
+    first: Extreme | None = next((name for name in EXTREMES if reader.take(name)), None)
     noun = reader.take_noun(many=False)
     if noun is None:
         return None
     on = reader.take_place()
-    place = next((name for name in PLACES if reader.take(_PLACE_WORDS[name])), None)
+    place: Place | None = next((name for name in PLACES if reader.take(_PLACE_WORDS[name])), None)
     relation = None
     predicate = take_relation(reader)
     if predicate is not None:
@@ -187,37 +187,61 @@ def nouns_of(thing: Segment) -> tuple[Noun, ...]:
 
 
 def describe(scene: Scene, thing: Segment) -> tuple[PhraseSpec, ...]:
-    """Every meaning (of those written here) that singles out one thing of a scene."""
+    """Every meaning (of those written here) that singles out one thing of a scene, as `resolve` would find."""
     nouns = nouns_of(thing)
-    specs = [PhraseSpec(noun=noun) for noun in nouns]
-    specs += [
-        PhraseSpec(noun=Noun(category=noun.category, colour=noun.colour, size=noun.size, on=thing.on))
-        for noun in nouns
-    ]
+    members = {noun: noun.among(scene) for noun in nouns}
+    found = [PhraseSpec(noun=noun) for noun in nouns if len(members[noun]) == 1]
     for noun in nouns:
-        if len(noun.among(scene)) < 2:
-            continue  # a place or a relation would add nothing
-        specs += [PhraseSpec(noun=noun, extreme=which) for which in EXTREMES]
-        specs += [PhraseSpec(noun=noun, place=place) for place in PLACES]
-    anchors = [
-        (other, noun)
-        for other in scene.things
-        if other is not thing
-        for noun in nouns_of(other)
-        if noun.category is not None and len(noun.among(scene)) == 1
-    ]
-    for other, anchor in anchors:
+        on = replace(noun, on=thing.on)
+        if thing.on is not None and len(on.among(scene)) == 1:
+            found.append(PhraseSpec(noun=on))
+    rivals = {noun: things for noun, things in members.items() if len(things) > 1}
+    for noun, things in rivals.items():  # without rivals a place would add nothing
+        found += [
+            PhraseSpec(noun=noun, extreme=which) for which in EXTREMES if extreme(things, which) is thing
+        ]
+    for place in PLACES:
+        chosen = _chosen(rivals, thing, {other.id: is_at(other, place) for other in scene.things})
+        found += [PhraseSpec(noun=noun, place=place) for noun in chosen]
+    for other in scene.things:
+        if other is thing:
+            continue
+        anchors = [
+            noun for noun in nouns_of(other) if noun.category is not None and len(noun.among(scene)) == 1
+        ]
+        if not anchors:
+            continue
         for predicate in PREDICATES:
             if holds(scene, thing, predicate, other):
-                specs += [PhraseSpec(noun=noun, relation=(predicate, anchor)) for noun in nouns]
-    return tuple(spec for spec in specs if resolve(spec, scene) == thing.id)
+                verdicts = {
+                    one.id: one is not other and holds(scene, one, predicate, other) for one in scene.things
+                }
+                chosen = _chosen(members, thing, verdicts)
+                found += [
+                    PhraseSpec(noun=noun, relation=(predicate, anchor))
+                    for noun in chosen
+                    for anchor in anchors
+                ]
+    return tuple(found)
+
+
+def _chosen(
+    members: dict[Noun, tuple[Segment, ...]], thing: Segment, verdicts: dict[int, bool | None]
+) -> list[Noun]:
+    """The nouns of which, by these verdicts, `thing` is clearly the only one left."""
+    return [
+        noun
+        for noun, things in members.items()
+        if all(verdicts[other.id] is (other is thing) for other in things)
+    ]
 
 
 def phrases(scene: Scene, rng: np.random.Generator, *, per_thing: int = 2) -> tuple[Phrase, ...]:
-    """Referring phrases of a scene: up to `per_thing` for every thing it can single out, one for every stuff.
+    """Referring phrases of a scene: up to `per_thing` for every thing, one for every stuff.
 
-    Among a thing's phrases kinds (bare, extreme, place, ground, relation) are drawn alike, so that those which
-    the category alone cannot solve are common.
+    A thing that nothing written here singles out has none. Among a thing's phrases the kinds (attributes,
+    extreme, place, ground, relation) are drawn alike, so that those which the category alone cannot solve
+    are common.
     """
     found: list[Phrase] = []
     for thing in scene.things:

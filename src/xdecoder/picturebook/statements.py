@@ -172,7 +172,9 @@ def _scene_form(reader: Reader) -> list[Statement] | None:
     found: list[Statement] = []
     if kind == "outdoor" or kind == "indoor":
         found.append(Indoors(yes=kind == "indoor"))
-    found += [Lit(time=time) for time in TIMES if time == kind]
+    for time in TIMES:
+        if time == kind:
+            found.append(Lit(time=time))
     found += _setting(reader)
     listed = _list(reader) if reader.take("with") else None
     return None if listed is None else found + listed
@@ -206,13 +208,17 @@ def _surroundings(reader: Reader) -> list[Statement]:
 
 
 def _setting(reader: Reader) -> list[Statement]:
-    found = next((name for name in SETTINGS if reader.take(SETTING_WORDS[name])), None)
-    return [] if found is None else [Plays(setting=found)]
+    for setting in SETTINGS:
+        if reader.take(SETTING_WORDS[setting]):
+            return [Plays(setting=setting)]
+    return []
 
 
 def _time(reader: Reader) -> list[Statement]:
-    found = next((name for name in TIMES if reader.take(TIME_WORDS[name])), None)
-    return [] if found is None else [Lit(time=found)]
+    for time in TIMES:
+        if reader.take(TIME_WORDS[time]):
+            return [Lit(time=time)]
+    return []
 
 
 def _list(reader: Reader) -> list[Statement] | None:

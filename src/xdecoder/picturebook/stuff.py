@@ -6,48 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from xdecoder.picturebook.opencv import cv2
 from xdecoder.picturebook.palette import Rgb, darker, lighter, mix
+from xdecoder.picturebook.shades import SHADES, SKIES, TINTS
 from xdecoder.picturebook.vocabulary import STUFF_CATEGORIES, Setting, Time
 
 Image = NDArray[np.uint8]
 Outline = list[tuple[float, float]]
-
-LIGHT: Final[dict[Time, float]] = {"day": 1.0, "sunset": 0.97, "night": 0.9}
-"""Brightness of the things' colours; the backgrounds have their own shades for each time."""
-
-_TINTS: Final[dict[Time, tuple[Rgb, float]]] = {
-    "day": ((255, 255, 255), 0.0),
-    "sunset": ((214, 108, 84), 0.26),
-    "night": ((22, 30, 80), 0.52),
-}
-_SHADES: Final[dict[str, tuple[tuple[Rgb, Rgb], ...]]] = {
-    "mountain": (((128, 140, 158), (96, 108, 124)), ((142, 128, 118), (110, 98, 92)), ((120, 150, 140), (86, 116, 108))),
-    "grass": (((150, 196, 104), (104, 164, 72)), ((168, 204, 112), (122, 172, 78)), ((132, 186, 112), (88, 150, 84))),
-    "sand": (((238, 218, 168), (224, 196, 140)), ((240, 224, 186), (228, 204, 158))),
-    "water": (((120, 186, 214), (58, 132, 178)), ((110, 196, 202), (50, 146, 164)), ((96, 160, 206), (44, 106, 164))),
-    "road": (((120, 120, 126), (98, 98, 106)), ((136, 132, 132), (112, 110, 112))),
-    "snow": (((232, 240, 248), (246, 250, 253)), ((222, 232, 246), (240, 245, 252))),
-    "wall": (
-        ((236, 222, 196), (226, 210, 182)), ((198, 216, 222), (184, 204, 212)), ((226, 204, 206), (216, 190, 194)),
-        ((206, 218, 194), (194, 208, 180)), ((222, 216, 232), (208, 202, 220)),
-    ),
-    "floor": (
-        ((186, 142, 100), (168, 122, 82)), ((156, 118, 88), (134, 98, 70)), ((204, 170, 128), (188, 152, 110)),
-    ),
-    "rug": (((176, 92, 88), (156, 76, 74)), ((88, 116, 156), (72, 98, 138)), ((112, 140, 104), (94, 122, 88)), ((176, 140, 176), (156, 118, 156))),
-    "fence": (((222, 206, 180), (206, 188, 160)), ((172, 132, 96), (150, 112, 80)), ((240, 238, 232), (226, 224, 218))),
-}  # fmt: skip
-"""Far and near shade of each stuff, in a few variants."""
-
-_SKIES: Final[dict[Time, tuple[tuple[Rgb, Rgb], ...]]] = {
-    "day": (((104, 172, 232), (200, 230, 246)), ((128, 190, 238), (222, 238, 246)), ((150, 186, 214), (216, 228, 234))),
-    "sunset": (((112, 96, 160), (250, 176, 108)), ((214, 112, 110), (252, 208, 128)), ((88, 84, 148), (244, 140, 120))),
-    "night": (((10, 14, 42), (38, 50, 98)), ((18, 14, 48), (56, 48, 96)), ((8, 20, 40), (28, 62, 92))),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +46,12 @@ class _Painter:
     """Paints layers over one another, in coordinates from 0 to 1."""
 
     def __init__(self, *, time: Time | None, rng: np.random.Generator, size: int) -> None:
-        self.time = time
+        self.time: Time | None = time
         self.size = size
         self.rng = rng
         self.image: Image = np.zeros((size, size, 3), np.uint8)
         self.labels: NDArray[np.uint8] = np.zeros((size, size), np.uint8)
-        self._pixel = max(1, round(size / 140))
+        self.pixel = max(1, round(size / 140))
 
     def between(self, low: float, high: float) -> float:
         return low + (high - low) * float(self.rng.random())
@@ -97,13 +65,13 @@ class _Painter:
     def tint(self, rgb: Rgb) -> Rgb:
         if self.time is None:
             return rgb
-        colour, share = _TINTS[self.time]
+        colour, share = TINTS[self.time]
         return mix(rgb, colour, share)
 
     def layer(self, stuff: str, outline: Outline, *, shades: tuple[Rgb, Rgb] | None = None) -> None:
         """Cover the inside of `outline` with `stuff`."""
         if shades is None:
-            variants = _SHADES[stuff]
+            variants = SHADES[stuff]
             far, near = variants[self.pick(len(variants))]
             shades = self.tint(far), self.tint(near)
         points = np.rint(np.array(outline) * (self.size * 16)).astype(np.int32) - 8
@@ -137,7 +105,7 @@ class _Painter:
         """Draw the same small stroke (in pixels of a 140-pixel picture) at random places."""
         shape = np.rint(np.array(steps) * (self.size / 140)).astype(np.int32)
         spots = self.scatter(count, texture.shape[0])
-        cv2.polylines(texture, list(spots[:, None, :] + shape), False, rgb, self._pixel, cv2.LINE_AA)
+        cv2.polylines(texture, list(spots[:, None, :] + shape), False, rgb, self.pixel, cv2.LINE_AA)
 
     def ridge(self, height: float, roughness: float, spans: int) -> Outline:
         """The area under a broken line that wanders about `height`."""
@@ -160,10 +128,6 @@ class _Painter:
 
 
 _WHOLE: Final[Outline] = [(-0.02, -0.02), (1.02, -0.02), (1.02, 1.02), (-0.02, 1.02)]
-
-
-def _plain(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) -> None:
-    """No texture of its own."""
 
 
 def _mountain(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) -> None:
@@ -202,7 +166,7 @@ def _wall(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) 
     step = max(6, round(size * painter.between(0.07, 0.12)))
     if pattern == 0:
         for x in range(step // 2, size, 2 * step):
-            texture[:, x : x + step] = cv2.add(texture[:, x : x + step], (9.0, 9.0, 9.0))
+            texture[:, x : x + step] += 9  # no wall is lighter than 240
     elif pattern == 1:
         for row, y in enumerate(range(step // 2, rows, step)):
             for x in range(step // 2 + (row % 2) * step // 2, size, step):
@@ -210,9 +174,9 @@ def _wall(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) 
     elif pattern == 2:
         shade = darker(shades[0], 0.07)
         for row, y in enumerate(range(0, rows, step)):
-            cv2.line(texture, (0, y), (size, y), shade, painter._pixel)
+            cv2.line(texture, (0, y), (size, y), shade, painter.pixel)
             for x in range((row % 2) * step, size, 2 * step):
-                cv2.line(texture, (x, y), (x, y + step), shade, painter._pixel)
+                cv2.line(texture, (x, y), (x, y + step), shade, painter.pixel)
 
 
 def _floor(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) -> None:
@@ -221,9 +185,9 @@ def _floor(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int)
     boards = max(3, round(rows / size * 16))
     for k in range(boards):
         y = round(rows * (k / boards) ** 1.25)
-        cv2.line(texture, (0, y), (size, y), line, painter._pixel)
+        cv2.line(texture, (0, y), (size, y), line, painter.pixel)
         x = int(painter.between(0, size))
-        cv2.line(texture, (x, y), (x, round(rows * ((k + 1) / boards) ** 1.25)), line, painter._pixel)
+        cv2.line(texture, (x, y), (x, round(rows * ((k + 1) / boards) ** 1.25)), line, painter.pixel)
 
 
 def _rug(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) -> None:
@@ -235,10 +199,10 @@ def _rug(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) -
 def _fence(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) -> None:
     step = max(5, round(painter.size * 0.055))
     for x in range(painter.pick(step), painter.size, step):
-        cv2.line(texture, (x, 0), (x, texture.shape[0]), darker(shades[1], 0.32), painter._pixel)
+        cv2.line(texture, (x, 0), (x, texture.shape[0]), darker(shades[1], 0.32), painter.pixel)
     for share in (0.34, 0.74):
         y = round(texture.shape[0] * share)
-        cv2.line(texture, (0, y), (painter.size, y), darker(shades[1], 0.2), 2 * painter._pixel)
+        cv2.line(texture, (0, y), (painter.size, y), darker(shades[1], 0.2), 2 * painter.pixel)
 
 
 def _sky(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) -> None:
@@ -293,7 +257,7 @@ _TEXTURES: Final = {
 
 
 def _paint_sky(painter: _Painter) -> None:
-    variants = _SKIES[painter.time or "day"]
+    variants = SKIES["day" if painter.time is None else painter.time]
     # No horizon lies lower than this, so that the gradient ends near it.
     painter.layer("sky", painter.band(-0.02, 0.62, 0), shades=variants[painter.pick(len(variants))])
 
@@ -407,8 +371,11 @@ def _room(painter: _Painter) -> None:
             ]
         else:
             outline = [
-                (x - width * 0.85, y - height), (x + width * 0.85, y - height), (x + width, y + height), (x - width, y + height)
-            ]  # fmt: skip
+                (x - width * 0.85, y - height),
+                (x + width * 0.85, y - height),
+                (x + width, y + height),
+                (x - width, y + height),
+            ]
         painter.layer("rug", outline)
 
 

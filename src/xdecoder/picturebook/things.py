@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from xdecoder.picturebook.opencv import cv2
 from xdecoder.picturebook.palette import Rgb, is_dark, sample_rgb
 from xdecoder.picturebook.pen import SUPERSAMPLE, Pen
 from xdecoder.picturebook.silhouettes import animals, objects, plants, vehicles
@@ -49,10 +49,14 @@ _AIR: Final = ("sky",)
 
 KINDS: Final[dict[str, Kind]] = {
     "car": Kind(
-        norm=0.32, homes=("road", "road", "sand", "grass"), tilt=4,
+        norm=0.32,
+        homes=("road", "road", "sand", "grass"),
+        tilt=4,
         drawings=(vehicles.sedan, vehicles.beetle, vehicles.van),
     ),
-    "bus": Kind(norm=0.36, homes=("road", "road", "grass"), tilt=4, drawings=(vehicles.bus, vehicles.double_decker)),
+    "bus": Kind(
+        norm=0.36, homes=("road", "road", "grass"), tilt=4, drawings=(vehicles.bus, vehicles.double_decker)
+    ),
     "truck": Kind(
         norm=0.36, homes=("road", "road", "sand"), tilt=4, drawings=(vehicles.box_truck, vehicles.tipper)
     ),
@@ -64,11 +68,15 @@ KINDS: Final[dict[str, Kind]] = {
         norm=0.34, homes=_GARDEN, tilt=0, drawings=(objects.cottage, objects.town_house, objects.barn)
     ),
     "tree": Kind(
-        norm=0.38, homes=("grass", "grass", "snow", "mountain"), tilt=4,
+        norm=0.38,
+        homes=("grass", "grass", "snow", "mountain"),
+        tilt=4,
         drawings=(plants.round_tree, plants.pine, plants.poplar),
     ),
     "flower": Kind(
-        norm=0.28, homes=("grass", "grass", "floor"), tilt=10,
+        norm=0.28,
+        homes=("grass", "grass", "floor"),
+        tilt=10,
         drawings=(plants.blossom, plants.daisy, plants.tulip),
     ),
     "mushroom": Kind(
@@ -81,18 +89,28 @@ KINDS: Final[dict[str, Kind]] = {
     "dog": Kind(norm=0.28, homes=_GROUND, tilt=5, drawings=(animals.dog, animals.sitting_dog)),
     "cat": Kind(norm=0.27, homes=_GROUND, tilt=5, drawings=(animals.sitting_cat, animals.walking_cat)),
     "bird": Kind(
-        norm=0.24, homes=(*_AIR, *_AIR, "grass", "snow"), tilt=10, drawings=(animals.bird, animals.flying_bird)
+        norm=0.24,
+        homes=(*_AIR, *_AIR, "grass", "snow"),
+        tilt=10,
+        drawings=(animals.bird, animals.flying_bird),
     ),
     "butterfly": Kind(
-        norm=0.24, homes=(*_AIR, *_AIR, "grass", "wall"), tilt=28,
+        norm=0.24,
+        homes=(*_AIR, *_AIR, "grass", "wall"),
+        tilt=28,
         drawings=(animals.butterfly, animals.swallowtail),
     ),
     "snail": Kind(norm=0.24, homes=_GARDEN, tilt=6, drawings=(animals.snail, animals.tower_snail)),
     "turtle": Kind(
-        norm=0.27, homes=("water", "sand", "grass"), tilt=8, drawings=(animals.turtle, animals.swimming_turtle)
+        norm=0.27,
+        homes=("water", "sand", "grass"),
+        tilt=8,
+        drawings=(animals.turtle, animals.swimming_turtle),
     ),
     "person": Kind(
-        norm=0.34, homes=_GROUND, tilt=3,
+        norm=0.34,
+        homes=_GROUND,
+        tilt=3,
         drawings=(animals.person_in_trousers, animals.person_in_dress, animals.person_in_coat),
     ),
     "apple": Kind(norm=0.20, homes=_INDOORS, tilt=14, drawings=(plants.apple, plants.halved_apple)),
@@ -100,25 +118,40 @@ KINDS: Final[dict[str, Kind]] = {
     "book": Kind(norm=0.23, homes=_INDOORS, tilt=12, drawings=(objects.closed_book, objects.open_book)),
     "chair": Kind(norm=0.30, homes=_INDOORS, tilt=3, drawings=(objects.wooden_chair, objects.front_chair)),
     "lamp": Kind(
-        norm=0.30, homes=("floor", "floor", "rug"), tilt=3, drawings=(objects.standing_lamp, objects.table_lamp)
+        norm=0.30,
+        homes=("floor", "floor", "rug"),
+        tilt=3,
+        drawings=(objects.standing_lamp, objects.table_lamp),
     ),
     "umbrella": Kind(
-        norm=0.30, homes=("sand", "sand", "floor", "grass"), tilt=16,
+        norm=0.30,
+        homes=("sand", "sand", "floor", "grass"),
+        tilt=16,
         drawings=(objects.umbrella, objects.panelled_umbrella),
     ),
     "hat": Kind(
-        norm=0.24, homes=(*_INDOORS, "wall", "sand", "snow"), tilt=10, drawings=(objects.top_hat, objects.sun_hat)
+        norm=0.24,
+        homes=(*_INDOORS, "wall", "sand", "snow"),
+        tilt=10,
+        drawings=(objects.top_hat, objects.sun_hat),
     ),
     "balloon": Kind(
         norm=0.30, homes=(*_AIR, *_AIR, "wall"), tilt=10, drawings=(objects.balloon, objects.hot_air_balloon)
     ),
     "kite": Kind(norm=0.30, homes=_AIR, tilt=26, drawings=(objects.kite, objects.delta_kite)),
-    "star": Kind(norm=0.21, homes=(*_AIR, *_AIR, "wall"), tilt=20, drawings=(objects.star, objects.smiling_star)),
-    "heart": Kind(norm=0.20, homes=(*_AIR, "wall", "wall"), tilt=18, drawings=(objects.heart, objects.stitched_heart)),
-    "ball": Kind(
-        norm=0.19, homes=_GROUND, tilt=40, drawings=(objects.beach_ball, objects.basket_ball, objects.foot_ball)
+    "star": Kind(
+        norm=0.21, homes=(*_AIR, *_AIR, "wall"), tilt=20, drawings=(objects.star, objects.smiling_star)
     ),
-}  # fmt: skip
+    "heart": Kind(
+        norm=0.20, homes=(*_AIR, "wall", "wall"), tilt=18, drawings=(objects.heart, objects.stitched_heart)
+    ),
+    "ball": Kind(
+        norm=0.19,
+        homes=_GROUND,
+        tilt=40,
+        drawings=(objects.beach_ball, objects.basket_ball, objects.foot_ball),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +228,7 @@ def _draw(
     else:
         colours *= (1 - rim * np.float32(0.0015))[:, :, None]
     colours = colours.astype(np.uint8)
-    return Sprite(rgb=colours, alpha=alpha)
+    return Sprite(rgb=colours, alpha=np.asarray(alpha, np.uint8))
 
 
 _CROSS: Final[NDArray[np.uint8]] = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)

@@ -1,0 +1,68 @@
+"""A contact sheet: scenes beside their segments, a caption under each."""
+
+from __future__ import annotations
+
+import colorsys
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from xdecoder.picturebook.captions import captions
+from xdecoder.picturebook.nouns import words_rng
+from xdecoder.picturebook.scene import Scene
+
+_PAPER = (250, 246, 236)
+_TEXT = (60, 54, 50)
+_MARGIN = 10
+
+
+def contact_sheet(scenes: Sequence[Scene], *, columns: int = 4, cell: int = 200) -> Image.Image:
+    """A picture of scenes: each with its segments tinted beside it and two of its captions below.
+
+    Args:
+        scenes: one or more scenes, of any size.
+        columns: scenes in a row.
+        cell: side in pixels at which a scene is shown.
+
+    Raises:
+        ValueError: without scenes, or where `columns` or `cell` leave no room.
+    """
+    if not scenes:
+        raise ValueError("contact_sheet needs at least one scene")
+    if columns < 1 or cell < 64:
+        raise ValueError(f"columns must be at least 1 and cell at least 64, got {columns} and {cell}")
+    columns = min(columns, len(scenes))
+    font = ImageFont.load_default(size=max(10, cell // 16))
+    line = max(12, cell // 13)
+    width, height = 2 * cell + 3 * _MARGIN, cell + 4 * line + 2 * _MARGIN
+    rows = -(-len(scenes) // columns)
+    sheet = Image.new("RGB", (columns * width, rows * height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for index, scene in enumerate(scenes):
+        left, top = index % columns * width + _MARGIN, index // columns * height + _MARGIN
+        for column, picture in enumerate((scene.image, tinted(scene))):
+            shown = Image.fromarray(picture).resize((cell, cell), Image.Resampling.LANCZOS)
+            sheet.paste(shown, (left + column * (cell + _MARGIN), top))
+        texts = captions(scene, words_rng(scene), count=2)
+        lines = [part for text in texts for part in textwrap.wrap(text, 2 * cell // max(5, cell // 30))[:2]]
+        for row, part in enumerate(lines):
+            pen.text((left, top + cell + 4 + row * line), part, fill=_TEXT, font=font)
+    return sheet
+
+
+def tinted(scene: Scene) -> NDArray[np.uint8]:
+    """The picture with every segment washed in a colour of its own and outlined, uint8 `H W 3`."""
+    colours = np.zeros((len(scene.segments) + 1, 3), np.float32)
+    for segment in scene.segments:
+        hue = segment.id * 0.618034 % 1
+        strength = (0.75, 0.95) if segment.is_thing else (0.35, 0.75)
+        colours[segment.id] = np.array(colorsys.hsv_to_rgb(hue, *strength)) * 255
+    mixed = 0.3 * scene.image + 0.7 * colours[scene.ids]
+    edge = np.zeros(scene.ids.shape, bool)
+    edge[:-1] |= scene.ids[:-1] != scene.ids[1:]
+    edge[:, :-1] |= scene.ids[:, :-1] != scene.ids[:, 1:]
+    mixed[edge] *= 0.35
+    return mixed.astype(np.uint8)
