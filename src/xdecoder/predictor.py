@@ -443,7 +443,7 @@ class Predictor:
         return [
             Caption(
                 text=self.tokenizer.decode_caption(output.ids),
-                score=output.log_probability / max(1, len(output.ids)),
+                score=output.log_probability / min(len(output.ids) + 1, steps),  # the end token counts
                 token_ids=output.ids,
             )
             for output in (outputs[p] for p in range(len(items)))
@@ -494,7 +494,7 @@ class Predictor:
 
         Args:
             vocabulary: the classes.
-            progress: called with the classes done and the classes to do, if any are new.
+            progress: called with the prompts embedded and the prompts to embed, if any are new.
         """
         names = (*vocabulary.classes, "background")
         ensemble = self.config.inference.prompt_ensemble

@@ -73,7 +73,10 @@ def encode_phrases(
 
 
 def embed_names(
-    model: XDecoder, tokenizer: Tokenizer, prompts: Sequence[tuple[str, ...]]
+    model: XDecoder,
+    tokenizer: Tokenizer,
+    prompts: Sequence[tuple[str, ...]],
+    advance: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "K P"]:
     """Each class by the mean of its normalised prompts, normalised again (CLIP's prompt ensemble).
 
@@ -81,11 +84,14 @@ def embed_names(
         model: the model.
         tokenizer: its tokenizer.
         prompts: for each class as many texts as for the others, in the order of the templates.
+        advance: called with the number of texts embedded since the last call.
     """
     total = torch.zeros(len(prompts), model.config.embed_width, device=model.logit_scale.device)
     templates = list(zip(*prompts, strict=True))
     for texts in templates:
         total += normalize(embed_texts(model, tokenizer, texts).float())
+        if advance:
+            advance(len(texts))
     mean = total / len(templates)
     return mean / mean.norm(dim=-1, keepdim=True)
 
@@ -117,19 +123,26 @@ class NameCache:
 
         Args:
             prompts: for each class as many texts as for the others, in the order of the templates.
-            progress: called with the classes done and the classes to do.
+            progress: called with the texts embedded and the texts to embed, if any are new.
         """
         for texts in prompts:
             if texts not in self._memory and (stored := self._load(texts)) is not None:
                 self._memory[texts] = stored
         new = [texts for texts in dict.fromkeys(prompts) if texts not in self._memory]
+        done, total = 0, sum(len(texts) for texts in new)
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            if progress:
+                progress(done, total)
+
         for start in range(0, len(new), _ROWS):
             group = new[start : start + _ROWS]
-            for texts, embedding in zip(group, embed_names(self._model, self._tokenizer, group), strict=True):
+            embeddings = embed_names(self._model, self._tokenizer, group, advance)
+            for texts, embedding in zip(group, embeddings, strict=True):
                 self._memory[texts] = embedding
                 self._store(texts, embedding)
-            if progress:
-                progress(start + len(group), len(new))
         return torch.stack([self._memory[texts] for texts in prompts])
 
     def _path(self, texts: tuple[str, ...]) -> Path | None:

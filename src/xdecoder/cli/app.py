@@ -1,0 +1,43 @@
+"""`xdecoder`: the commands joined."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xdecoder.cli import datasets, inference, info, weights
+
+app = typer.Typer(
+    name="xdecoder",
+    help="One model for segmentation with words, referring, captions and retrieval.",
+    epilog="xdecoder segment photo.jpg --vocabulary 'dog, cat, grass'\n\n"
+    "xdecoder refer photo.jpg 'the left dog'\n\n"
+    "xdecoder caption photos/ --json\n\n"
+    "Exit codes: 0 done, 1 some images failed, 2 usage or bad input, 130 interrupted.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+inference.add_commands(app)
+app.add_typer(weights.app, name="weights")
+app.add_typer(datasets.app, name="datasets")
+app.command("info", epilog="xdecoder info --json")(info.info)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"xdecoder {version('xdecoder')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """One model for segmentation with words, referring, captions and retrieval."""

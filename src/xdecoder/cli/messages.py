@@ -1,0 +1,67 @@
+"""What the command line says on stderr: errors in one line, warnings, and when something is under way."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+
+
+def console() -> Console:
+    """A console on stderr as it is now."""
+    return Console(stderr=True)
+
+
+def tell_error(message: str) -> None:
+    """One error."""
+    console().print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def told_errors(*, debug: bool) -> Generator[None]:
+    """Errors become a line on stderr and an exit code, warnings a line.
+
+    Exit codes: 2 for what the user can mend (`ValueError`, a missing file or package), 130 for Ctrl-C, 1 for
+    everything else, such as a full disk.
+
+    Args:
+        debug: print the traceback first.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell_warning
+            yield
+    except (typer.Exit, BrokenPipeError):
+        raise
+    except KeyboardInterrupt:
+        console().print("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        mendable = isinstance(error, (ValueError, FileNotFoundError, ImportError))
+        tell_error(describe(error))
+        raise typer.Exit(USAGE if mendable else FAILED) from None
+
+
+def describe(error: Exception) -> str:
+    """An error in words for who uses the program."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
+        return "out of memory: try a smaller --batch-size or --short-side, or --dtype bfloat16"
+    if isinstance(error, (ValueError, OSError, ImportError)):
+        return text or type(error).__name__
+    return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+
+
+def _tell_warning(message: Warning | str, *_: object) -> None:
+    console().print(f"[yellow]warning:[/yellow] {escape(str(message))}", soft_wrap=True, highlight=False)
