@@ -14,6 +14,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.optim import Optimizer
 
@@ -101,11 +102,22 @@ def load(
     return step_of(checkpoint)
 
 
-def load_average(checkpoint: Path, model: nn.Module) -> None:
-    """Put a checkpoint's moving average (its weights where it kept none) into an unwrapped module."""
+def start_from(run: Path, module: nn.Module) -> None:
+    """Put the averaged weights of a run (its weights where it kept no average) into an unwrapped module.
+
+    Raises:
+        FileNotFoundError: the folder holds no run with a complete checkpoint.
+        ValueError: the run trained another model.
+    """
+    checkpoint = newest(run / "checkpoints")
+    if checkpoint is None:
+        raise FileNotFoundError(f"{run} is no run's folder, or has no complete checkpoint yet")
     stored = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
     source = "average" if any(name.startswith("average.") for name in stored) else "model"
-    state_dict_loader.load({source: dict(named_tensors(model))}, checkpoint_id=checkpoint, no_dist=True)
+    try:
+        state_dict_loader.load({source: dict(named_tensors(module))}, checkpoint_id=checkpoint, no_dist=True)
+    except (RuntimeError, CheckpointException) as error:
+        raise ValueError(f"{checkpoint} is of another model: {error}") from error
 
 
 def _state(

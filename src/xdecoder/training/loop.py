@@ -76,8 +76,15 @@ class RunConfig:
     tensorboard: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
 class Training(ABC):
-    """What is trained: the part of a recipe that the loop needs."""
+    """What is trained; every recipe is one.
+
+    Attributes:
+        start: a run's folder or a model's whose weights to start from; None starts from nothing.
+    """
+
+    start: Path | None = None
 
     @property
     @abstractmethod
@@ -89,9 +96,8 @@ class Training(ABC):
     def optimizer(self) -> OptimizerConfig:
         """How parameters move."""
 
-    @property
     @abstractmethod
-    def source(self) -> Source[Batch]:
+    def build_source(self) -> Source[Batch]:
         """Where batches come from."""
 
     @abstractmethod
@@ -133,7 +139,7 @@ def train(training: Training, run: RunConfig, world: World) -> None:
         first = checkpoints.load(newest, world=world, model=module, optimizer=optimizer, average=average)
     wrapped = _wrap(module, world)
     batches = stream(
-        training.source,
+        training.build_source(),
         first=first,
         last=steps,
         rank=world.rank,

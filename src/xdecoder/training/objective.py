@@ -146,11 +146,15 @@ class Objective(nn.Module):
         return {"texts": 10 * (cosine - batch.overlaps).square().mean()}
 
     def _patches(self, batch: PatchBatch) -> dict[str, Tensor]:
-        """Pictures of one thing against their names: what the large-scale initialisation is to big models."""
+        """Pictures of one thing against their names: what the large-scale initialisation is to big models.
+
+        The texts stand still: pictures that do not yet tell categories would draw their names together.
+        """
         maps = self.model.backbone(batch.images)
         images = maps[3].mean((2, 3)) @ self.model.backbone_projection
         scale = terms.temperature(self.model.logit_scale)
-        texts = self.model.text_encoder(batch.token_ids).embeddings
+        with torch.no_grad():
+            texts = self.model.text_encoder(batch.token_ids).embeddings
         logits = scale * terms.unit(images) @ terms.unit(texts).T
         return {
             name: F.cross_entropy(logits[:, rows], wanted)
@@ -275,8 +279,10 @@ class Objective(nn.Module):
         reading = decoder.open_reading(features.memory, latents, capacity=length)
         reading = reading.pick(batch.question_images)
         states = decoder.read(reading, questions.tokens, kind=Kind.QUESTION)
+        count = _count(batch.answers, questions.tokens)
         losses = [
-            F.cross_entropy(self.answer_head(states[layer]), batch.answers) for layer in self.layers.texts
+            F.cross_entropy(self.answer_head(states[layer]), batch.answers, reduction="sum") / count
+            for layer in self.layers.texts
         ]
         return torch.stack(losses).mean()
 

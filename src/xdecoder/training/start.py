@@ -80,10 +80,11 @@ def estimate(training: Training, world: World) -> str:
     lines.append(f"{'all':24} {total / 1e6:8.2f} M")
     copies = 5 if training.optimizer.average else 4  # weights, gradients, two moments, average
     lines.append(f"weights, gradients, optimizer: {copies * total * 4 / 2**30:.2f} GiB a process in float32")
+    source = training.build_source()
     first = 0
     seconds = 0.0
     for phase in training.phases:
-        batch = training.source.batch(first, world.rank, world.size).to(world.device)
+        batch = source.batch(first, world.rank, world.size).to(world.device)
         took: list[float] = []
         for _ in range(2):
             began = time.monotonic()

@@ -31,6 +31,7 @@ from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.picturebook import ANSWERS
 from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.checkpoints import start_from
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.objective import Layers, Objective, Weights
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
@@ -43,7 +44,9 @@ QUESTION_LENGTH = 20
 
 @dataclass(frozen=True, kw_only=True)
 class PictureBookRecipe(Training):
-    """The bundled model's run.
+    """The bundled model: every task on drawn scenes, from nothing.
+
+    With a start, the first two phases are left out.
 
     Attributes:
         seed: of weights and scenes; another seed has other scenes.
@@ -58,7 +61,6 @@ class PictureBookRecipe(Training):
         mixture: what a batch of scenes is made of.
         weights: of the loss terms.
         validation: held-out scenes of every validation.
-        start: a run's folder whose averaged weights to start from, instead of the first two phases.
     """
 
     seed: int = 0
@@ -73,7 +75,6 @@ class PictureBookRecipe(Training):
     mixture: Mixture = field(default_factory=Mixture)
     weights: Weights = field(default_factory=Weights)
     validation: int = 64
-    start: Path | None = None
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -112,7 +113,7 @@ class PictureBookRecipe(Training):
             ),
         )
         scenes = Phase(name="scenes", steps=self.steps, images=self.images, schedule=Cosine(warmup=200))
-        return (*(p for p in warm if p.steps), scenes)
+        return (*(p for p in warm if p.steps and not self.start), scenes)
 
     @property
     def optimizer(self) -> OptimizerConfig:
@@ -125,15 +126,13 @@ class PictureBookRecipe(Training):
             average=self.average,
         )
 
-    @cached_property
-    def source(self) -> PictureBook:
-        """Scenes and patches drawn from the seed."""
+    def build_source(self) -> PictureBook:
         return PictureBook(
             config=self.config,
             tokenizer=self.tokenizer,
             seed=self.seed,
-            text_steps=self.text_steps,
-            patch_steps=self.patch_steps,
+            text_steps=0 if self.start else self.text_steps,
+            patch_steps=0 if self.start else self.patch_steps,
             patches=self.patches,
             sizes=((round(self.large_from * self.steps), 96), (self.steps, 128)),
             images=self.images,
@@ -144,7 +143,10 @@ class PictureBookRecipe(Training):
     def build(self) -> Objective:
         model = XDecoder(self.config)
         answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
-        return Objective(model, answer_head, weights=self.weights, layers=Layers())
+        objective = Objective(model, answer_head, weights=self.weights, layers=Layers())
+        if self.start is not None:
+            start_from(self.start, objective)
+        return objective
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         assert isinstance(module, Objective)
