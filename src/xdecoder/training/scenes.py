@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -44,6 +42,9 @@ _PAIRS: tuple[tuple[str, str], ...] = tuple(
     for colour in COLOURS
     if (colour, category) not in HELD_OUT_PAIRS
 )
+
+_NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms}
+_PLACES = {word: place for place, word in enumerate((*WORDS, BACKGROUND))}
 
 
 def build_tokenizer(context_length: int) -> Tokenizer:
@@ -116,34 +117,25 @@ class PictureBook(Source[Batch]):
     # Texts
 
     def _texts(self, rng: np.random.Generator) -> TextBatch:
-        texts = [self._random_text(rng) for _ in range(128)]
-        ids = self._encode(texts)
-        unspoken = {self.tokenizer.start_id, self.tokenizer.end_id, *self._template_ids}
-        bags = np.zeros((len(texts), self.tokenizer.vocabulary_size), np.float32)
-        for row, text_ids in enumerate(ids.tolist()):
-            for token, count in Counter(text_ids).items():
-                if token not in unspoken:
-                    bags[row, token] = count
-        bags /= np.maximum(np.linalg.norm(bags, axis=1, keepdims=True), 1e-6)
-        return TextBatch(token_ids=ids, overlaps=torch.from_numpy(bags @ bags.T))
+        drawn = [self._random_text(rng) for _ in range(128)]
+        bags = np.zeros((len(drawn), len(_PLACES)), np.float32)
+        for row, (_, words) in enumerate(drawn):
+            for word in words:
+                bags[row, _PLACES[_NAMES.get(word, word)]] += 1
+        bags /= np.linalg.norm(bags, axis=1, keepdims=True)
+        texts = [text for text, _ in drawn]
+        return TextBatch(token_ids=self._encode(texts), overlaps=torch.from_numpy(bags @ bags.T))
 
-    def _random_text(self, rng: np.random.Generator) -> str:
+    def _random_text(self, rng: np.random.Generator) -> tuple[str, list[str]]:
+        """A text and the words that it says: a template says nothing, a synonym says the name."""
         names = (*THING_CATEGORIES, *STUFF_CATEGORIES, *COLOURS, BACKGROUND)
         kind = int(rng.integers(3))
-        if kind == 0:
-            return self._written(names[int(rng.integers(len(names)))], rng)
-        if kind == 1:
-            colour, category = _PAIRS[int(rng.integers(len(_PAIRS)))]
-            return self._written(f"{colour} {category}", rng)
-        words = [WORDS[i] for i in rng.integers(len(WORDS), size=int(rng.integers(2, 9)))]
-        return " ".join(words)
-
-    @cached_property
-    def _template_ids(self) -> set[int]:
-        """The tokens of the templates, which say nothing of what is to be seen."""
-        rows = self.tokenizer.encode_batch(_TEMPLATES)
-        named = self.tokenizer.encode_batch(list(WORDS))
-        return {i for row in rows for i in row} - {row[1] for row in named}
+        if kind == 2:
+            words = [WORDS[i] for i in rng.integers(len(WORDS), size=int(rng.integers(2, 9)))]
+            return " ".join(words), words
+        pair = _PAIRS[int(rng.integers(len(_PAIRS)))]
+        name = names[int(rng.integers(len(names)))] if kind == 0 else " ".join(pair)
+        return self._written(name, rng), name.split()
 
     # Patches
 
