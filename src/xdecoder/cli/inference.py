@@ -143,20 +143,23 @@ def segment(
 
 
 def refer(
-    images: Annotated[
-        list[str],
+    image: Annotated[
+        str, typer.Argument(help="An image, a folder or a glob.", metavar="IMAGE", show_default=False)
+    ],
+    more: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="An image, folder or glob, and the phrases; with --phrase, images alone.",
-            metavar="IMAGE [PHRASE...]",
+            help="What to find, a phrase each; with --phrase, further images.",
+            metavar="PHRASE",
             show_default=False,
         ),
-    ],
+    ] = None,
     phrase: Annotated[
         list[str] | None,
         typer.Option(
             "--phrase",
             "-p",
-            help="What to find; may be given several times. All that stands without it is then images.",
+            help="What to find; may be given several times. All arguments are then images.",
             show_default=False,
         ),
     ] = None,
@@ -180,14 +183,14 @@ def refer(
 ) -> None:
     """Find what phrases mean: one mask for each.
 
-    The first argument is an image, a folder or a glob, and the others are phrases. For several of the former,
-    give phrases with -p.
+    The first argument is an image, a folder or a glob, the others are phrases.
+    For several images give the phrases with -p: all arguments are images then.
     """
     with told_errors(debug=debug):
-        phrases = list(phrase or images[1:])
-        sources = images if phrase else images[:1]
+        phrases = phrase or more or []
+        sources = [image, *(more or [])] if phrase else [image]
         if not phrases:
-            raise ValueError(f"what is to be found? Add a phrase: xdecoder refer {images[0]} 'the left dog'")
+            raise ValueError(f"what is to be found? Add a phrase: xdecoder refer {image} 'the left dog'")
         if not phrase and (file := next((text for text in phrases if Path(text).exists()), None)):
             raise ValueError(
                 f"{file} is a file, and stands where phrases are; for several images, give the phrases "
@@ -304,7 +307,7 @@ def embed(
         list[str] | None,
         typer.Argument(
             help="Images, folders (with their subfolders) and globs.",
-            metavar="[IMAGE...]",
+            metavar="IMAGE",
             show_default=False,
         ),
     ] = None,
@@ -333,8 +336,9 @@ def embed(
 ) -> None:
     """Embed images and texts in the space that they share.
 
-    The file holds unit vectors, a row each: images (names in "image_names") as "decoder" and "backbone",
-    texts (in "text_names") as "texts". Given both, "similarity" is the mean of the two cosines, and printed.
+    The file holds unit vectors, one row each: of images as "decoder" and
+    "backbone" (files in "image_names"), of texts as "texts" ("text_names").
+    Given both, it holds the "similarity", which is printed: the mean cosine.
     """
     with told_errors(debug=debug):
         from xdecoder.cli import embedding

@@ -15,12 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from xdecoder.cli.messages import told_errors
-from xdecoder.cli.options import Debug, Json
+from xdecoder.cli.options import Debug, JsonFacts
 
 _MODEL = "picturebook"
 
 
-def info(as_json: Json = False, debug: Debug = False) -> None:
+def info(as_json: JsonFacts = False, debug: Debug = False) -> None:
     """Show versions, devices, the cache, installed extras and the default model."""
     with told_errors(debug=debug):
         facts = {**_software(), **_hardware(), "extras": _extras(), "model": _model()}

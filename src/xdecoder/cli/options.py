@@ -24,7 +24,7 @@ Images = Annotated[
     list[str],
     typer.Argument(
         help="Images, folders (with their subfolders) and globs ('shots/**/*.jpg').",
-        metavar="IMAGE...",
+        metavar="IMAGE",
         show_default=False,
     ),
 ]
@@ -103,6 +103,7 @@ Json = Annotated[
         "--json", help="Print one line of JSON for each image, for machines.", rich_help_panel=_OUTPUT
     ),
 ]
+JsonFacts = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.", rich_help_panel=_OUTPUT)]
 Debug = Annotated[
     bool,
     typer.Option(

@@ -183,14 +183,13 @@ def run(
             raise
         _tell_stop("stopped", done, len(todo), output)
         raise
-    if targets:
+    if done or len(todo) < len(targets):
         _tell_end(done, len(targets) - len(todo), time.monotonic() - start, output)
     for _, message in failures:
         tell_error(message)
-    if failures:
+    if failures and len(todo) > 1:
         console().print(f"{len(failures)} of {len(todo)} images failed", highlight=False)
-        return FAILED
-    return 0
+    return FAILED if failures else 0
 
 
 def _work(
