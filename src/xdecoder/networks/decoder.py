@@ -264,7 +264,7 @@ class Decoder(nn.Module):
         query_positions = self.query_positions[:-1]
         positions = torch.cat((query_positions.expand(B, -1, -1), phrases), dim=1)
         x = self.query_features[:-1].expand(B, -1, -1)
-        tokens = phrases
+        tokens = phrases.detach()  # as published: the text encoder learns through the positions
         seen = torch.cat((valid.new_ones(B, copies), valid), dim=1)[:, None, None]
         states: list[Tensor] = []
         for index, layer in enumerate(self._layers()):
@@ -331,7 +331,7 @@ class Decoder(nn.Module):
         positions = tokens + self.caption_positions[earlier : earlier + L]
         columns = {Kind.OBJECT: self.config.queries - 1, Kind.GLOBAL: 1, kind: earlier + L}
         visible = visibility({kind: L}, columns, tokens.device)
-        x = tokens
+        x = tokens.detach()  # as published: the text encoder learns through the positions
         states: list[Tensor] = []
         for index, layer in enumerate(self._layers()):
             keys, values = reading.cross_keys[index], reading.cross_values[index]
