@@ -1,7 +1,7 @@
 import pytest
 import torch
-from goldens import Golden, load_golden
 
+from goldens import Golden, load_golden
 from xdecoder import published
 from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.model import XDecoder

@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from goldens import Golden, assert_close
 from torch import Tensor
 
+from goldens import Golden, assert_close
 from xdecoder.model import ImageFeatures, XDecoder, normalize
 from xdecoder.networks.queries import Kind
 from xdecoder.tasks.geometry import normalize_image
@@ -88,7 +88,7 @@ def test_attention_masks_of_every_layer(
     for layer in model.decoder.layers:
         look = layer.look
 
-        def record(x, positions, keys, values, visible, look=look):  # noqa: ANN001, ANN202
+        def record(x, positions, keys, values, visible, look=look):
             used.append(visible[:, 0])
             return look(x, positions, keys, values, visible)
 
