@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import permutations
@@ -16,6 +18,8 @@ from xdecoder.picturebook import (
     WORDS,
     Box,
     Occlusion,
+    Phrase,
+    Question,
     Scene,
     Segment,
     ask,
@@ -43,12 +47,45 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    return [draw_scene(seed, split="val", size=64) for seed in range(250)]
+    return [draw_scene(seed, split="val", size=64) for seed in range(70)]
 
 
 @pytest.fixture(scope="module")
 def said(scenes: list[Scene]) -> list[tuple[str, Scene]]:
-    return [(text, scene) for scene in scenes for text in captions(scene, words_rng(scene), count=10)]
+    return [(text, scene) for scene in scenes for text in captions(scene, words_rng(scene), count=8)]
+
+
+@pytest.fixture(scope="module")
+def referred(scenes: list[Scene]) -> list[tuple[Phrase, Scene]]:
+    return [(phrase, scene) for scene in scenes for phrase in phrases(scene, words_rng(scene))]
+
+
+@pytest.fixture(scope="module")
+def asked(scenes: list[Scene]) -> list[tuple[Question, Scene]]:
+    return [(question, scene) for scene in scenes for question in questions(scene, words_rng(scene), count=6)]
+
+
+BULK = """
+from xdecoder.picturebook import captions, draw_scene, is_true, phrases, resolve, words_rng
+texts = 0
+for seed in range(400):
+    scene = draw_scene(seed, split="train", size=64)
+    rng = words_rng(scene)
+    for text in captions(scene, rng, count=10):
+        assert is_true(text, scene), (seed, text)
+        texts += 1
+    for phrase in phrases(scene, rng, per_thing=3):
+        assert resolve(phrase.text, scene) == phrase.segment, (seed, phrase)
+        texts += 1
+print(texts)
+"""
+
+
+def test_thousands_of_captions_are_true_and_phrases_unique() -> None:
+    """In a process of its own, where calls are not type-checked and so forty times as fast."""
+    done = subprocess.run([sys.executable, "-c", BULK], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 8000
 
 
 def thing(number: int, category: str, colour: str, x: float, y: float, **more: object) -> Segment:
@@ -159,7 +196,6 @@ def test_a_false_or_ungrammatical_caption_is_found_false(text: str, meadow: Scen
 
 
 def test_every_generated_caption_is_true(said: list[tuple[str, Scene]]) -> None:
-    assert len(said) == 2500
     assert [text for text, scene in said if not is_true(text, scene)] == []
 
 
@@ -182,10 +218,6 @@ def _replaced(text: str, options: tuple[str, ...], draw: np.random.Generator) ->
     return " ".join(words)
 
 
-def _holds_naively(scene: Scene, category: str, colour: str) -> bool:
-    return any(thing.category == category and thing.colour == colour for thing in scene.things)
-
-
 def test_captions_with_a_wrong_number_are_false(said: list[tuple[str, Scene]]) -> None:
     draw, tried = rng(), 0
     numbers = NUMBER_WORDS[2:]
@@ -194,7 +226,7 @@ def test_captions_with_a_wrong_number_are_false(said: list[tuple[str, Scene]]) -
         if wrong is not None:
             tried += 1
             assert not is_true(wrong, scene), wrong
-    assert tried > 500
+    assert tried > 150
 
 
 def test_captions_with_an_absent_category_are_false(said: list[tuple[str, Scene]]) -> None:
@@ -206,7 +238,7 @@ def test_captions_with_an_absent_category_are_false(said: list[tuple[str, Scene]
             wrong = text.replace(there[0], sorted(absent)[int(draw.integers(len(absent)))])
             tried += 1
             assert not is_true(wrong, scene), wrong
-    assert tried > 500
+    assert tried > 150
 
 
 def test_captions_with_an_absent_colour_are_false(said: list[tuple[str, Scene]]) -> None:
@@ -219,7 +251,7 @@ def test_captions_with_an_absent_colour_are_false(said: list[tuple[str, Scene]])
                 wrong = " ".join([*words[:k], absent[k % len(absent)], *words[k + 1 :]])
                 tried += 1
                 assert not is_true(wrong, scene), wrong
-    assert tried > 500
+    assert tried > 150
 
 
 def test_captions_of_other_scenes_are_mostly_false(said: list[tuple[str, Scene]]) -> None:
@@ -235,13 +267,13 @@ def test_any_text_is_judged_without_an_error(words: list[str]) -> None:
 
 
 def test_all_texts_use_the_word_list_which_is_short(
-    scenes: list[Scene], said: list[tuple[str, Scene]]
+    said: list[tuple[str, Scene]],
+    referred: list[tuple[Phrase, Scene]],
+    asked: list[tuple[Question, Scene]],
 ) -> None:
     texts = [text for text, _ in said]
-    for scene in scenes:
-        draw = words_rng(scene)
-        texts += [phrase.text for phrase in phrases(scene, draw)]
-        texts += [question.text for question in questions(scene, draw)]
+    texts += [phrase.text for phrase, _ in referred]
+    texts += [question.text for question, _ in asked]
     used = {word for text in texts for word in text.replace(",", " ,").replace("?", " ?").split()}
     assert used <= set(WORDS)
     assert set(ANSWERS) <= set(WORDS)
@@ -255,34 +287,30 @@ def test_synonyms_mean_the_same_and_belong_to_one_name_only(meadow: Scene) -> No
     assert resolve("the little automobile", meadow) == 4
 
 
-def test_phrases_mean_exactly_the_segment_they_were_written_for(scenes: list[Scene]) -> None:
-    count = 0
-    for scene in scenes:
-        for phrase in phrases(scene, words_rng(scene), per_thing=4):
-            assert parse_phrase(phrase.text) == phrase.spec
-            assert resolve(phrase.text, scene) == resolve(phrase.spec, scene) == phrase.segment
-            assert resolve(phrase.text.removeprefix("the "), scene) == phrase.segment
-            count += 1
-    assert count > 2000
+def test_phrases_mean_exactly_the_segment_they_were_written_for(referred: list[tuple[Phrase, Scene]]) -> None:
+    assert len(referred) > 500
+    for phrase, scene in referred:
+        assert parse_phrase(phrase.text) == phrase.spec
+        assert resolve(phrase.text, scene) == resolve(phrase.spec, scene) == phrase.segment
+        assert resolve(phrase.text.removeprefix("the "), scene) == phrase.segment
 
 
 def test_the_fast_list_of_descriptions_agrees_with_resolving_each(scenes: list[Scene]) -> None:
-    for scene in scenes[:60]:
+    for scene in scenes[:15]:
         for segment in scene.things:
             found = describe(scene, segment)
             assert len(found) == len(set(found))
             assert {resolve(spec, scene) for spec in found} <= {segment.id}
 
 
-def test_many_phrases_cannot_be_solved_by_the_category_alone(scenes: list[Scene]) -> None:
+def test_many_phrases_cannot_be_solved_by_the_category_alone(referred: list[tuple[Phrase, Scene]]) -> None:
     hard, total = 0, 0
-    for scene in scenes:
-        counts = Counter(thing.category for thing in scene.things)
-        for phrase in phrases(scene, words_rng(scene)):
-            segment = scene.segment(phrase.segment)
-            if segment.is_thing:
-                total += 1
-                hard += phrase.spec.noun.category is None or counts[segment.category] > 1
+    for phrase, scene in referred:
+        segment = scene.segment(phrase.segment)
+        if segment.is_thing:
+            total += 1
+            rivals = [thing for thing in scene.things if thing.category == segment.category]
+            hard += phrase.spec.noun.category is None or len(rivals) > 1
     assert hard > 0.5 * total
 
 
@@ -378,24 +406,23 @@ def _named(one: Segment, written: str, *, many: bool) -> bool:
     return written in full
 
 
-def test_answers_are_right_by_a_second_way_of_finding_them(scenes: list[Scene]) -> None:
+def test_answers_are_right_by_a_second_way_of_finding_them(asked: list[tuple[Question, Scene]]) -> None:
     checked = Counter[str]()
-    for scene in scenes:
-        for question in questions(scene, words_rng(scene), count=6):
-            assert question.answer in ANSWERS
-            expected = _answers(question.text, scene)
-            if expected is not None:
-                assert question.answer == expected, question
-                checked[question.kind] += 1
+    for question, scene in asked:
+        assert question.answer in ANSWERS
+        expected = _answers(question.text, scene)
+        if expected is not None:
+            assert question.answer == expected, question
+            checked[question.kind] += 1
     assert set(checked) >= {"color", "count", "exists", "where", "ground", "size", "category"}
-    assert checked.total() > 1000
+    assert checked.total() > 250
 
 
 def test_relation_answers_are_right_with_every_margin(scenes: list[Scene]) -> None:
     directions = {"left of": (0, 1), "right of": (0, -1), "above": (1, 1), "below": (1, -1)}
     checked = 0
     for scene in scenes:
-        for k in range(4):
+        for k in range(3):
             question = ask(scene, rng(k), kind="relation")
             if question is None:
                 continue
@@ -410,7 +437,7 @@ def test_relation_answers_are_right_with_every_margin(scenes: list[Scene]) -> No
                     ]
                     assert there == [question.answer]
                     checked += 1
-    assert checked > 100
+    assert checked > 30
 
 
 def test_yes_and_no_come_equally_often(scenes: list[Scene]) -> None:
@@ -422,16 +449,16 @@ def test_yes_and_no_come_equally_often(scenes: list[Scene]) -> None:
                 if question is not None:
                     answers[question.answer] += 1
         assert set(answers) == {"yes", "no"}
-        assert 0.43 < answers["yes"] / answers.total() < 0.57
+        assert 0.4 < answers["yes"] / answers.total() < 0.6
 
 
-def test_every_kind_of_question_is_asked_and_none_twice_of_a_scene(scenes: list[Scene]) -> None:
-    kinds: set[str] = set()
-    for scene in scenes:
-        asked = questions(scene, words_rng(scene), count=5)
-        kinds |= {question.kind for question in asked}
-        assert len({question.text for question in asked}) == len(asked) == 5
-    assert kinds == set(QUESTION_KINDS)
+def test_every_kind_of_question_is_asked_and_none_twice_of_a_scene(
+    asked: list[tuple[Question, Scene]],
+) -> None:
+    assert {question.kind for question, _ in asked} == set(QUESTION_KINDS)
+    texts = Counter((question.text, scene.seed) for question, scene in asked)
+    assert set(texts.values()) == {1}
+    assert set(Counter(scene.seed for _, scene in asked).values()) == {6}
 
 
 def test_the_order_of_a_list_does_not_change_its_truth(meadow: Scene) -> None:

@@ -39,7 +39,7 @@ def photograph(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
     chance = rng.random(8).tolist()
     picture = cv2.convertScaleAbs(image, alpha=0.94 + 0.1 * chance[0], beta=3 * chance[1])
     if chance[2] < 0.3:
-        picture = cv2.GaussianBlur(picture, (3, 3), 0.4 + 0.35 * chance[3])
+        picture = cv2.GaussianBlur(picture, (3, 3), 0.35 + 0.25 * chance[3])
     if chance[4] < 0.75:
         # The difference of two random bytes is triangular noise; its deviation is 104 before scaling.
         grain = np.frombuffer(rng.bytes(2 * image.size), np.uint8).reshape(2, *image.shape)

@@ -194,7 +194,7 @@ def _cast(
         if held_out and (index == 0 or float(rng.random()) < 0.3):
             cast.append(_pair(rng, split=split, held_out=True))
             continue
-        category = fitting[int(rng.integers(len(fitting)))] if float(rng.random()) < 0.6 else None
+        category = fitting[int(rng.integers(len(fitting)))] if float(rng.random()) < 0.4 else None
         if cast and repeat and float(rng.random()) < 0.55:
             first = cast[int(rng.integers(min(2, len(cast))))]
             if same_colour and float(rng.random()) < 0.7:

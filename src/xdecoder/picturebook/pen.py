@@ -41,8 +41,11 @@ class Pen:
         stretch: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self.colour = colour
-        self.dark = lighter(colour, 0.2) if is_dark(colour) else darker(colour)
-        self.light = lighter(colour)
+        # Shades for parts and patterns; black and white keep theirs closer, so as not to read as gray.
+        self.dark = (
+            lighter(colour, 0.18) if is_dark(colour) else darker(colour, 0.14 if min(colour) > 230 else 0.22)
+        )
+        self.light = lighter(colour, 0.12 if is_dark(colour) else 0.25)
         self.ink = STEEL if is_dark(colour) else INK
         side = math.ceil(2 * radius * _REACH) + 2
         self.tile: NDArray[np.uint8] = np.zeros((side * SUPERSAMPLE, side * SUPERSAMPLE, 4), np.uint8)

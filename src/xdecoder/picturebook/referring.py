@@ -187,7 +187,7 @@ def nouns_of(thing: Segment) -> tuple[Noun, ...]:
 
 
 def describe(scene: Scene, thing: Segment) -> tuple[PhraseSpec, ...]:
-    """Every meaning (of those written here) that singles out one thing of a scene, as `resolve` would find."""
+    """Every meaning (of those written here) that singles out one thing, as `resolve` would find."""
     nouns = nouns_of(thing)
     members = {noun: noun.among(scene) for noun in nouns}
     found = [PhraseSpec(noun=noun) for noun in nouns if len(members[noun]) == 1]

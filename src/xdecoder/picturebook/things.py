@@ -224,7 +224,7 @@ def _draw(
     shading *= light
     colours = tile[:, :, :3] * shading[:, :, None]
     if is_dark(rgb):  # black things: a gray outline, or they would be lost at night
-        colours += (rim * np.float32(0.22))[:, :, None]
+        colours = np.minimum(colours + (rim * np.float32(0.22))[:, :, None], 255)
     else:
         colours *= (1 - rim * np.float32(0.0015))[:, :, None]
     colours = colours.astype(np.uint8)

@@ -20,24 +20,24 @@ def _window(pen: Pen, x: float, y: float, half: float) -> None:
 
 def cottage(pen: Pen) -> None:
     """A house with a pointed roof, a door and two windows."""
-    pen.rectangle(0.36, -0.84, 0.58, -0.3, _SLATE)
-    pen.rectangle(-0.78, -0.14, 0.78, 0.9, pen.colour)
-    pen.polygon(((-1, -0.1), (0, -0.94), (1, -0.1)), _SLATE)
-    pen.rectangle(-0.16, 0.3, 0.16, 0.9, WOOD)
-    _window(pen, -0.46, 0.28, 0.19)
-    _window(pen, 0.46, 0.28, 0.19)
+    pen.rectangle(0.4, -0.8, 0.6, -0.36, _SLATE)
+    pen.rectangle(-0.8, -0.28, 0.8, 0.9, pen.colour)
+    pen.polygon(((-1, -0.22), (0, -0.86), (1, -0.22)), _SLATE)
+    pen.rectangle(-0.15, 0.34, 0.15, 0.9, WOOD)
+    _window(pen, -0.47, 0.16, 0.18)
+    _window(pen, 0.47, 0.16, 0.18)
 
 
 def town_house(pen: Pen) -> None:
     """A tall house with six windows."""
     pen.rectangle(0.2, -1, 0.38, -0.6, _SLATE)
-    pen.rectangle(-0.58, -0.5, 0.58, 0.98, pen.colour)
-    pen.polygon(((-0.68, -0.46), (-0.42, -0.86), (0.42, -0.86), (0.68, -0.46)), _SLATE)
+    pen.rectangle(-0.6, -0.56, 0.6, 0.98, pen.colour)
+    pen.polygon(((-0.68, -0.5), (-0.42, -0.82), (0.42, -0.82), (0.68, -0.5)), _SLATE)
     for y in (-0.2, 0.26):
         for x in (-0.3, 0.3):
-            _window(pen, x, y, 0.17)
-    pen.rectangle(-0.42, 0.54, -0.14, 0.98, WOOD)
-    _window(pen, 0.28, 0.7, 0.15)
+            _window(pen, x, y, 0.145)
+    pen.rectangle(-0.4, 0.58, -0.16, 0.98, WOOD)
+    _window(pen, 0.28, 0.7, 0.14)
 
 
 def barn(pen: Pen) -> None:

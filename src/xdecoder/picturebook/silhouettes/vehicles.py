@@ -60,8 +60,8 @@ def bus(pen: Pen) -> None:
     """A long bus with one row of windows."""
     pen.rounded(-1, -0.46, 1, 0.38, 0.12, pen.colour)
     for k in range(5):
-        pen.rectangle(-0.9 + 0.32 * k, -0.32, -0.66 + 0.32 * k, 0.0, GLASS)
-    pen.rectangle(0.7, -0.32, 0.93, 0.3, GLASS)
+        pen.rectangle(-0.89 + 0.32 * k, -0.32, -0.68 + 0.32 * k, -0.04, GLASS)
+    pen.rectangle(0.72, -0.32, 0.9, 0.26, GLASS)
     pen.line(((-0.95, 0.14), (0.64, 0.14)), 0.06, CREAM)
     _wheel(pen, -0.58, 0.4, 0.17)
     _wheel(pen, 0.42, 0.4, 0.17)
@@ -71,9 +71,9 @@ def double_decker(pen: Pen) -> None:
     """A bus with two rows of windows."""
     pen.rounded(-0.92, -0.74, 0.92, 0.6, 0.12, pen.colour)
     for k in range(5):
-        pen.rectangle(-0.8 + 0.34 * k, -0.6, -0.56 + 0.34 * k, -0.3, GLASS)
+        pen.rectangle(-0.8 + 0.34 * k, -0.58, -0.58 + 0.34 * k, -0.32, GLASS)
     for k in range(4):
-        pen.rectangle(-0.8 + 0.34 * k, -0.06, -0.56 + 0.34 * k, 0.24, GLASS)
+        pen.rectangle(-0.8 + 0.34 * k, -0.04, -0.58 + 0.34 * k, 0.22, GLASS)
     pen.rectangle(0.56, -0.06, 0.8, 0.52, GLASS)
     pen.line(((-0.86, -0.18), (0.86, -0.18)), 0.06, CREAM)
     _wheel(pen, -0.5, 0.62, 0.19)
