@@ -30,7 +30,7 @@ class ImageEmbeddings:
         return ImageEmbeddings(decoder=self.decoder[rows], backbone=self.backbone[rows])
 
     @property
-    def joint(self) -> Float[Tensor, "N 2P"]:
+    def joint(self) -> Float[Tensor, "N joint"]:
         """Both in one unit vector, whose product with `joint_texts` is the mean of the two cosines."""
         return torch.cat((self.decoder, self.backbone), dim=-1) / 2**0.5
 
@@ -39,7 +39,7 @@ class ImageEmbeddings:
         return (self.decoder @ texts.T + self.backbone @ texts.T) / 2
 
 
-def joint_texts(texts: Float[Tensor, "M P"]) -> Float[Tensor, "M 2P"]:
+def joint_texts(texts: Float[Tensor, "M P"]) -> Float[Tensor, "M joint"]:
     """Text embeddings of unit length, to be multiplied with `ImageEmbeddings.joint`."""
     return torch.cat((texts, texts), dim=-1) / 2**0.5
 
