@@ -167,26 +167,27 @@ class _Placed:
 
 def _compose(rng: np.random.Generator, *, seed: int, split: Split, size: int, held_out: bool) -> Scene | None:
     backdrop = _random_backdrop(rng, size)
-    areas = np.bincount(backdrop.labels.ravel())
-    if any(0 < area < 2 * MIN_STUFF_AREA * size * size for area in areas.tolist()):
+    areas: list[int] = np.bincount(backdrop.labels.ravel(), minlength=len(STUFF_CATEGORIES)).tolist()
+    if any(0 < area < 2 * MIN_STUFF_AREA * size * size for area in areas):
         return None
+    present = [label for label, area in enumerate(areas) if area]
     placed: list[_Placed] = []
-    for category, colour in _cast(rng, backdrop, split=split, held_out=held_out):
+    for category, colour in _cast(rng, present, split=split, held_out=held_out):
         thing = _place(rng, backdrop, placed, category=category, colour=colour)
         if thing is not None:
             placed.append(thing)
     # Far to near: what floats first, then by where it touches the ground.
     placed.sort(key=lambda thing: (thing.on not in _FLOATING, thing.bottom))
-    return _paint(rng, backdrop, placed, seed=seed, split=split)
+    return _paint(rng, backdrop, placed, areas, seed=seed, split=split)
 
 
 def _cast(
-    rng: np.random.Generator, backdrop: Backdrop, *, split: Split, held_out: bool
+    rng: np.random.Generator, present: list[int], *, split: Split, held_out: bool
 ) -> list[tuple[str, str]]:
     """Who plays: often several of one kind, mostly kinds that belong in the setting."""
     count = 1 + _choose(rng, _COUNTS)
-    present = {STUFF_CATEGORIES[k] for k in np.unique(backdrop.labels)}
-    fitting = [name for name in THING_CATEGORIES if present & set(KINDS[name].homes)]
+    stuff = {STUFF_CATEGORIES[label] for label in present}
+    fitting = [name for name in THING_CATEGORIES if stuff & set(KINDS[name].homes)]
     cast: list[tuple[str, str]] = []
     repeat = float(rng.random()) < 0.6
     same_colour = float(rng.random()) < 0.3
@@ -254,15 +255,22 @@ def _overlap(first: _Placed, second: _Placed) -> float:
 
 
 def _paint(
-    rng: np.random.Generator, backdrop: Backdrop, placed: list[_Placed], *, seed: int, split: Split
+    rng: np.random.Generator,
+    backdrop: Backdrop,
+    placed: list[_Placed],
+    areas: list[int],
+    *,
+    seed: int,
+    split: Split,
 ) -> Scene:
+    """Paint the things over the backdrop, `areas` being the pixels of each label, and keep count of all."""
     image, labels = backdrop.image, backdrop.labels
     size = image.shape[0]
-    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(STUFF_CATEGORIES)))
+    present = [label for label, area in enumerate(areas) if area]
     renumber = np.zeros(len(STUFF_CATEGORIES), np.int32)
     renumber[present] = np.arange(1, len(present) + 1)
     ids = renumber[labels]
-    whole = np.bincount(ids.ravel()).tolist()
+    whole = [0, *(areas[label] for label in present)]
     visible = list(whole)
     kept: list[_Placed] = []
     occlusions: list[Occlusion] = []
@@ -293,7 +301,7 @@ def _paint(
         segments.append(
             Segment(
                 id=k + 1,
-                category=STUFF_CATEGORIES[int(label)],
+                category=STUFF_CATEGORIES[label],
                 is_thing=False,
                 box=box,
                 area=visible[k + 1],

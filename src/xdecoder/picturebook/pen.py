@@ -14,14 +14,14 @@ from xdecoder.picturebook.palette import INK, STEEL, Rgb, darker, is_dark, light
 
 Points = Sequence[tuple[float, float]]
 
-SUPERSAMPLE: Final = 3
 _REACH: Final = 1.42  # the tile holds the unit square however it is turned
+_LARGE: Final = 20  # pixels of radius from which fewer samples do
 _CIRCLE: Final = [(math.cos(2 * math.pi * k / 40), math.sin(2 * math.pi * k / 40)) for k in range(40)]
 _SHIFT: Final = 4  # bits of OpenCV's fixed-point coordinates
 
 
 class Pen:
-    """Draws one thing, three times larger than it will be, in four channels whose last is coverage.
+    """Draws one thing, two or three times larger than it will be, in four channels whose last is coverage.
 
     Args:
         radius: half the unit square's side, in pixels of the finished picture.
@@ -48,14 +48,17 @@ class Pen:
         self.light = lighter(colour, 0.12 if is_dark(colour) else 0.25)
         self.ink = STEEL if is_dark(colour) else INK
         side = math.ceil(2 * radius * _REACH) + 2
-        self.tile: NDArray[np.uint8] = np.zeros((side * SUPERSAMPLE, side * SUPERSAMPLE, 4), np.uint8)
-        self._scale = radius * SUPERSAMPLE
+        self.supersample = 3 if radius < _LARGE else 2
+        self.tile: NDArray[np.uint8] = np.zeros(
+            (side * self.supersample, side * self.supersample, 4), np.uint8
+        )
+        self._scale = radius * self.supersample
         turn = math.radians(angle)
         cos, sin = math.cos(turn) * self._scale, math.sin(turn) * self._scale
         flip = -stretch[0] if mirror else stretch[0]
         # Row vectors: point @ axes + centre.
         self._axes = np.array([[cos * flip, sin * flip], [-sin * stretch[1], cos * stretch[1]]])
-        self._centre = side * SUPERSAMPLE / 2 - 0.5
+        self._centre = side * self.supersample / 2 - 0.5
 
     def _place(self, points: Points | NDArray[np.float64]) -> NDArray[np.int32]:
         placed = np.asarray(points, np.float64) @ self._axes

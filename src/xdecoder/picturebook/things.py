@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xdecoder.picturebook.opencv import cv2
 from xdecoder.picturebook.palette import Rgb, is_dark, sample_rgb
-from xdecoder.picturebook.pen import SUPERSAMPLE, Pen
+from xdecoder.picturebook.pen import Pen
 from xdecoder.picturebook.silhouettes import animals, objects, plants, vehicles
 from xdecoder.picturebook.vocabulary import Size
 
@@ -213,7 +213,7 @@ def _draw(
 ) -> Sprite:
     pen = Pen(radius=radius, colour=rgb, angle=angle, mirror=mirror, stretch=stretch)
     drawing(pen)
-    side = pen.tile.shape[0] // SUPERSAMPLE
+    side = pen.tile.shape[0] // pen.supersample
     tile = cv2.resize(pen.tile, (side, side), interpolation=cv2.INTER_AREA)
     x, y, width, height = cv2.boundingRect(tile[:, :, 3])
     tile = tile[y : y + height, x : x + width]
