@@ -26,12 +26,13 @@ app.add_typer(datasets.app, name="datasets")
 app.command("info", epilog="xdecoder info --json")(info.info)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from importlib.metadata import version
 
         typer.echo(f"xdecoder {version('xdecoder')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
