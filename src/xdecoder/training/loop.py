@@ -102,7 +102,10 @@ class Training(ABC):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The module whose forward takes a batch and gives the weighted terms of its loss."""
+        """The module whose forward takes a batch and gives the weighted terms of its loss.
+
+        Terms without a gradient are shown, not learned from.
+        """
 
     @abstractmethod
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
@@ -193,7 +196,7 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=run.bfloat16):
         terms: dict[str, Tensor] = module(batch)
-    total = torch.stack(list(terms.values())).sum()
+    total = torch.stack([term for term in terms.values() if term.requires_grad]).sum()
     # One process's bad loss stops them all, so that none waits for another.
     if not math.isfinite(float(mean_over_processes(total.detach()))):
         values = {name: float(term) for name, term in terms.items()}

@@ -24,6 +24,7 @@ from xdecoder.networks.decoder import LatentStates
 from xdecoder.networks.queries import Kind
 from xdecoder.networks.text_encoder import TextFeatures
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
+from xdecoder.training.phrases import concatenate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +217,7 @@ class Objective(nn.Module):
     ) -> dict[str, Tensor]:
         """Every phrase finds its copy, and the copy draws what the phrase means."""
         model, weights = self.model, self.weights
-        tokens, valid = _concatenate(phrases.tokens, batch.phrase_lengths, batch.phrase_counts)
+        tokens, valid = concatenate(phrases.tokens, batch.phrase_lengths, batch.phrase_counts)
         states = model.decoder.decode_phrases(features.memory, tokens, valid)
         texts = terms.unit(phrases.embeddings)
         images = torch.arange(len(batch.phrase_counts), device=tokens.device).repeat_interleave(
@@ -257,12 +258,12 @@ class Objective(nn.Module):
     def _captions(
         self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, captions: TextFeatures
     ) -> Float[Tensor, ""]:
-        """Each token predicts the next one; the text's features are given, not learned from this."""
+        """Each token predicts the next one."""
         decoder, table = self.model.decoder, self.model.text_encoder.token_embedding.weight
         length = batch.captions.shape[1]
         reading = decoder.open_reading(features.memory, latents, capacity=length)
         reading = reading.pick(_repeat(len(batch.images), batch.captions_each, table.device))
-        states = decoder.read(reading, captions.tokens.detach(), kind=Kind.CAPTION)
+        states = decoder.read(reading, captions.tokens, kind=Kind.CAPTION)
         loss = table.new_zeros(())
         for layer in self.layers.texts:
             loss = loss + terms.caption_cross_entropy(
@@ -295,17 +296,3 @@ def _count(items: Tensor, like: Tensor) -> Tensor:
 def _repeat(images: int, times: int, device: torch.device) -> Int[Tensor, " N"]:
     """The rows of images repeated, each `times` times in a row."""
     return torch.arange(images, device=device).repeat_interleave(times)
-
-
-def _concatenate(
-    tokens: Float[Tensor, "M L D"], lengths: Sequence[int], counts: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """All phrases of each image one after the other, padding dropped: (B, L', D) and what is valid."""
-    rows: list[Tensor] = []
-    start = 0
-    for count in counts:
-        rows.append(torch.cat([tokens[i, : lengths[i]] for i in range(start, start + count)]))
-        start += count
-    joined = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    ends = torch.tensor([len(row) for row in rows], device=tokens.device)
-    return joined, torch.arange(joined.shape[1], device=tokens.device) < ends[:, None]

@@ -35,7 +35,7 @@ class JsonLines:
     def __init__(self, path: Path, resume: int) -> None:
         self.path = path
         if path.is_file():
-            kept = [line for line in path.read_text().splitlines() if _step_of(line) < resume]
+            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= resume]
             path.write_text("".join(line + "\n" for line in kept))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -64,7 +64,7 @@ class TensorBoard:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError as error:
             raise ImportError("TensorBoard is not installed: pip install 'xdecoder[train]'") from error
-        self._writer = SummaryWriter(str(folder), purge_step=resume)
+        self._writer = SummaryWriter(str(folder), purge_step=resume + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add one point to every curve."""
