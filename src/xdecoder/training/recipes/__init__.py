@@ -3,6 +3,34 @@
 from __future__ import annotations
 
 from xdecoder.training.loop import Training
+from xdecoder.training.recipes.custom import Custom
+from xdecoder.training.recipes.finetune import (
+    FinetuneAnswering,
+    FinetuneCaptioning,
+    FinetuneReferring,
+    FinetuneRetrieval,
+    FinetuneSegmentation,
+)
 from xdecoder.training.recipes.picturebook import PictureBookRecipe
+from xdecoder.training.recipes.pretrain import (
+    PretrainFocalL,
+    PretrainFocalT,
+    SegmentationOnly,
+    WithoutCaptioning,
+    WithoutRetrieval,
+)
 
-RECIPES: dict[str, type[Training]] = {"picturebook": PictureBookRecipe}
+RECIPES: dict[str, type[Training]] = {
+    "picturebook": PictureBookRecipe,
+    "custom": Custom,
+    "pretrain_focal_t": PretrainFocalT,
+    "pretrain_focal_l": PretrainFocalL,
+    "segmentation_only": SegmentationOnly,
+    "without_retrieval": WithoutRetrieval,
+    "without_captioning": WithoutCaptioning,
+    "finetune_segmentation": FinetuneSegmentation,
+    "finetune_referring": FinetuneReferring,
+    "finetune_retrieval": FinetuneRetrieval,
+    "finetune_captioning": FinetuneCaptioning,
+    "finetune_vqa": FinetuneAnswering,
+}

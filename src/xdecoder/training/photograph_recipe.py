@@ -1,0 +1,147 @@
+"""What the recipes on photographs share; each of them is this with its own parts, losses and schedule."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from torch import nn
+
+from xdecoder import weights
+from xdecoder.clip_vocabulary import load_clip_tokenizer
+from xdecoder.config import PRESETS, ModelConfig
+from xdecoder.data.opening import open_dataset
+from xdecoder.data.records import QuestionSample
+from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.loop import Phase, Training
+from xdecoder.training.optimizer import Drops, OptimizerConfig, Schedule
+from xdecoder.training.photograph_objective import PhotographLosses, PhotographObjective
+from xdecoder.training.photographs import Part, Photographs
+
+_QUESTION_LENGTH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotographRecipe(Training):
+    """A run on photographs.
+
+    The start is a model's folder or name, or a run's folder; the model's sizes and tokenizer are taken too.
+
+    Attributes:
+        data: the folder that holds the data sets.
+        preset: the model's sizes, where nothing is started from.
+        seed: of weights, order and views.
+        steps: of the run.
+        segments: segmented images of every step.
+        phrases: images with phrases of every step.
+        pairs: captioned images of every step.
+        questions: images with questions of every step.
+        losses: what is learned.
+        adam: how parameters move.
+        schedule: of the learning rate.
+        answers: a JSON list of what can be answered; by default the answers that the questions' data set has
+            nine times or more.
+    """
+
+    data: Path = Path("data")
+    preset: str = "focal-t"
+    seed: int = 0
+    steps: int = 1000
+    segments: Part | None = None
+    phrases: Part | None = None
+    pairs: Part | None = None
+    questions: Part | None = None
+    losses: PhotographLosses = field(default_factory=PhotographLosses)
+    adam: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: Schedule = field(default_factory=Drops)
+    answers: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.start is None and self.preset not in PRESETS:
+            raise ValueError(f"no preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        if not self.parts:
+            raise ValueError("a run needs segments, phrases, pairs or questions")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What every step takes."""
+        return tuple(p for p in (self.segments, self.phrases, self.pairs, self.questions) if p is not None)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        images = sum(part.images for part in self.parts)
+        return (Phase(name="photographs", steps=self.steps, images=images, schedule=self.schedule),)
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        return self.adam
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The model's folder that is started from; of a run, what it exported."""
+        if self.start is None:
+            return None
+        return weights.resolve(self.start / "model" if (self.start / "checkpoints").is_dir() else self.start)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """The model's sizes."""
+        return PRESETS[self.preset] if self.folder is None else weights.read_config(self.folder)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        if self.folder is None:
+            return load_clip_tokenizer(context_length=self.config.text.context_length)
+        return weights.read_tokenizer(self.folder)
+
+    @cached_property
+    def answer_list(self) -> tuple[str, ...]:
+        """What can be answered."""
+        if self.questions is None:
+            return ()
+        if self.answers is not None:
+            return tuple(json.loads(self.answers.read_text()))
+        part = self.questions
+        counts: Counter[str] = Counter()
+        for sample in open_dataset(part.dataset, self.data, task=part.task, split=part.split or None):
+            assert isinstance(sample, QuestionSample)
+            counts.update(answer for question in sample.questions for answer in question.answers)
+        return tuple(answer for answer, count in counts.most_common() if count >= 9)
+
+    def build_source(self) -> Photographs:
+        return Photographs(
+            parts=self.parts,
+            root=self.data,
+            config=self.config,
+            tokenizer=self.tokenizer,
+            seed=self.seed,
+            answers=self.answer_list,
+            question_length=_QUESTION_LENGTH,
+        )
+
+    def build(self) -> PhotographObjective:
+        head: AnswerHead | None = None
+        if self.questions is not None:
+            width = self.config.decoder.width
+            head = AnswerHead(width, self.answer_list, question_length=_QUESTION_LENGTH)
+        if self.folder is None:
+            return PhotographObjective(XDecoder(self.config), head, losses=self.losses)
+        model, _ = weights.load(self.folder)
+        return PhotographObjective(model.float().requires_grad_(True), head, losses=self.losses)
+
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        """Nothing: `xdecoder evaluate` scores what `export` writes."""
+        return {}
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        assert isinstance(module, PhotographObjective)
+        weights.save(folder, module.model, self.tokenizer)
+        if module.answer_head is not None:
+            module.answer_head.save(folder)
