@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli import datasets, inference, info, weights
+from xdecoder.cli import datasets, demo, inference, info, weights
 
 app = typer.Typer(
     name="xdecoder",
@@ -23,6 +23,9 @@ app = typer.Typer(
 inference.add_commands(app)
 app.add_typer(weights.app, name="weights")
 app.add_typer(datasets.app, name="datasets")
+app.command(
+    epilog="xdecoder demo\n\nxdecoder demo photos/ --phrase 'the left dog' --weights xdecoder_focalt_last"
+)(demo.demo)
 app.command("info", epilog="xdecoder info --json")(info.info)
 
 

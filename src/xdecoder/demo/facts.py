@@ -1,0 +1,96 @@
+"""Which model is shown, and what it is known to reach."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from xdecoder import weights
+from xdecoder.hub import PUBLISHED
+from xdecoder.predictor import Predictor
+
+SCORES = "scores.json"
+"""In a model folder: `{"scenes": 1000, "scores": {"pq": 0.85, ...}}`, measured on the held-out split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What a model reaches on the picture book's held-out split.
+
+    Attributes:
+        scenes: how many scenes that was measured on.
+        values: name -> score from 0 to 1, as `xdecoder.training.picturebook_scores` names them.
+    """
+
+    scenes: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """A model in a few words.
+
+    Attributes:
+        name: as the user named it.
+        backbone: its kind.
+        parameters: how many.
+        queries: latent queries.
+        short_side: pixels that an image's shorter side is resized to.
+        device: where it ran.
+        scores: None where none are known.
+    """
+
+    name: str
+    backbone: str
+    parameters: int
+    queries: int
+    short_side: int
+    device: str
+    scores: Scores | None
+
+    @property
+    def is_drawn_world(self) -> bool:
+        """Whether the model comes from the drawn world alone, and knows no photographs."""
+        return self.name not in PUBLISHED and self.backbone == "hybrid"
+
+
+def describe(predictor: Predictor, source: str) -> ModelFacts:
+    """The facts of a loaded model.
+
+    Args:
+        predictor: the model.
+        source: what it was loaded from.
+
+    Raises:
+        ValueError: its scores cannot be read.
+    """
+    return ModelFacts(
+        name=Path(source).name,
+        backbone=predictor.config.backbone.kind,
+        parameters=sum(parameter.numel() for parameter in predictor.model.parameters()),
+        queries=predictor.config.decoder.queries,
+        short_side=predictor.config.inference.short_side,
+        device=str(predictor.device),
+        scores=read_scores(weights.resolve(source)),
+    )
+
+
+def read_scores(folder: Path) -> Scores | None:
+    """The scores in a model folder; None where it has none.
+
+    Raises:
+        ValueError: the file is malformed.
+    """
+    path = folder / SCORES
+    if not path.is_file():
+        return None
+    try:
+        data = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+        values = {str(name): float(value) for name, value in data["scores"].items()}
+        return Scores(scenes=int(data["scenes"]), values=values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{path}: expected {{"scenes": number, "scores": {{name: value}}}}, got {error!r}'
+        ) from error

@@ -1,0 +1,391 @@
+"""Results to one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from string import Template
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from xdecoder.demo.facts import ModelFacts
+from xdecoder.demo.held_out import SIDE, HeldOut, SceneReading, Search, Told, true_panoptic
+from xdecoder.demo.own_images import Failure, ImageReading
+from xdecoder.demo.panels import inlined, lit, painted, regions_of
+from xdecoder.demo.tags import place_tags
+from xdecoder.drawing import Region, draw_regions, label_color
+from xdecoder.picturebook import Scene
+from xdecoder.structures import Grounding
+
+_SCORE_NAMES = {
+    "pq": "panoptic quality",
+    "pq_things": "panoptic quality, things",
+    "pq_stuff": "panoptic quality, stuff",
+    "miou": "mean IoU",
+    "referring": "referring, mean IoU",
+    "captions": "captions wholly true",
+    "retrieval": "retrieval, R@1",
+}
+_SETTINGS = {
+    "meadow": "a meadow",
+    "lake": "a lake",
+    "sea": "the sea",
+    "desert": "a desert",
+    "street": "a street",
+    "winter": "snow",
+    "room": "a room",
+}
+_HITS = 5
+_SEARCHES = 8
+_THUMBNAIL = 176
+_GOOD_IOU = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """All that the page shows.
+
+    Attributes:
+        facts: of the model.
+        held_out: drawn scenes.
+        images: the user's own.
+        failures: those of them that could not be read.
+        seconds: that the model took for everything.
+    """
+
+    facts: ModelFacts
+    held_out: HeldOut
+    images: tuple[ImageReading, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    seconds: float
+
+
+def write_page(demo: Demo) -> str:
+    """The page, as the text of an HTML file."""
+    sections = {
+        "Your images": _own_images(demo),
+        "Scores": _scores(demo),
+        "Segment": _segment(demo.held_out),
+        "Refer": _refer(demo.held_out),
+        "Describe": _describe(demo.held_out),
+        "Find": _find(demo.held_out),
+    }
+    shown = {name: body for name, body in sections.items() if body}
+    return Template(_asset("page.html")).substitute(
+        style=_asset("page.css"),
+        navigation="".join(f'<a href="#{_anchor(name)}">{name}</a>' for name in shown),
+        lead=_lead(demo),
+        hero=_hero(demo.held_out.readings[0]),
+        facts=_facts(demo),
+        sections="\n".join(
+            f'<section class="task" id="{_anchor(name)}">{body}</section>' for name, body in shown.items()
+        ),
+        footer=_footer(demo),
+    )
+
+
+# Sections
+
+
+def _lead(demo: Demo) -> str:
+    scenes = len(demo.held_out.readings)
+    return (
+        f"Below, the model <b>{escape(demo.facts.name)}</b> reads the first {scenes} pictures of a drawn "
+        "world that were kept from its training. Nothing is picked out: each answer stands beside the "
+        "truth, right or wrong."
+    )
+
+
+def _hero(reading: SceneReading) -> str:
+    scene = reading.scene
+    tiles = [
+        _figure(_panel(scene.image, alt="A drawn scene"), "The picture, never seen in training"),
+        _figure(_panoptic_panel(reading), "Every pixel named: panoptic segmentation"),
+    ]
+    for grounded in reading.grounded[:1]:
+        found = inlined(lit(scene.image, grounded.found))
+        tiles.append(_figure(_overlaid(scene.image, found, ""), f"“{escape(grounded.text)}”"))
+    tiles.append(_figure(f'<div class="said"><q>{escape(reading.told.text)}</q></div>', "In its own words"))
+    return f'<div class="quad">{"".join(tiles)}</div>'
+
+
+def _facts(demo: Demo) -> str:
+    facts = demo.facts
+    rows = {
+        "model": escape(facts.name),
+        "parameters": f"{facts.parameters / 1e6:.1f} million",
+        "backbone": escape(facts.backbone),
+        "latent queries": str(facts.queries),
+        "reads pictures at": f"{facts.short_side} pixels",
+        "for this page, model time": f"{demo.seconds:.1f} s on {escape(facts.device)}",
+    }
+    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows.items())
+
+
+def _scores(demo: Demo) -> str:
+    held_out, known = demo.held_out, demo.facts.scores
+    scenes, pool = len(held_out.readings), len(held_out.pool)
+    here = {
+        "panoptic quality": held_out.quality,
+        "referring, mean IoU": held_out.referring,
+        "captions wholly true": held_out.true_captions / scenes,
+        "retrieval, R@1": held_out.recall,
+    }
+    of_page = (
+        f"panoptic quality {_percent(held_out.quality)}, phrases' mean IoU {_percent(held_out.referring)}, "
+        f"{held_out.true_captions} of {scenes} captions true, R@1 among {pool} scenes "
+        f"{_percent(held_out.recall)}"
+    )
+    if known is None:
+        head = (
+            "<h2>What it reaches here</h2><p>No scores over many held-out scenes come with this model. "
+            f"These are of this page alone, {scenes} scenes ({pool} for retrieval): too few to be precise, in "
+            "percent.</p>"
+        )
+        return head + _tiles(here)
+    head = (
+        f"<h2>What it reaches</h2><p>In percent, on {known.scenes:,} held-out scenes. On this page's "
+        f"{scenes}: {of_page}.</p>"
+    )
+    return head + _tiles({_SCORE_NAMES[n]: v for n, v in known.values.items() if n in _SCORE_NAMES})
+
+
+def _tiles(scores: dict[str, float]) -> str:
+    tiles = (
+        f'<div class="score" style="--share:{100 * min(max(value, 0), 1):.1f}%">'
+        f"<b>{_percent(value)}</b><span>{escape(name)}</span><i></i></div>"
+        for name, value in scores.items()
+    )
+    return f'<div class="scores">{"".join(tiles)}</div>'
+
+
+def _segment(held_out: HeldOut) -> str:
+    cards: list[str] = []
+    for number, reading in enumerate(held_out.readings, start=1):
+        total = len(reading.scene.segments)
+        chips = [_chip(f"{reading.found} of {total} segments", "good" if reading.found == total else "")]
+        chips += [_chip(f"never seen together: {pair}", "new") for pair in reading.unseen]
+        truth = true_panoptic(reading.scene)
+        true_panel = _overlaid(
+            reading.scene.image, inlined(painted(truth)), _tags(regions_of(truth)), alt="True segments"
+        )
+        panels = _figure(_panoptic_panel(reading), "model") + _figure(true_panel, "truth")
+        cards.append(
+            f'<article class="card"><header><strong>{number}. {_place(reading.scene)}</strong>'
+            f'<span class="chips">{"".join(chips)}</span></header><div class="pair">{panels}</div></article>'
+        )
+    return (
+        "<h2>Every pixel named</h2><p>Panoptic segmentation with the words of this world: things each by "
+        "themselves, stuff as a whole. A segment counts as found where its class is right and its IoU with "
+        "the true one is above one half. Point at a picture, or tap it, to see it plain.</p>"
+        f'<div class="cards">{"".join(cards)}</div>'
+    )
+
+
+def _refer(held_out: HeldOut) -> str:
+    cards: list[str] = []
+    for reading in held_out.readings:
+        image = reading.scene.image
+        for grounded in reading.grounded:
+            found = _overlaid(image, inlined(lit(image, grounded.found)), "", alt="The model's mask")
+            true = _overlaid(image, inlined(lit(image, grounded.truth)), "", alt="The true mask")
+            kind = "good" if grounded.iou > _GOOD_IOU else "bad"
+            cards.append(
+                f'<article class="card"><header><q>{escape(grounded.text)}</q>'
+                f"{_chip(f'IoU {grounded.iou:.2f}', kind)}</header>"
+                f'<div class="pair">{_figure(found, "model")}{_figure(true, "truth")}</div></article>'
+            )
+    if not cards:
+        return ""
+    return (
+        "<h2>The thing you mean</h2><p>Referring segmentation: a phrase that fits one thing alone, by its "
+        "colour, size, place or neighbours, and the mask of that thing.</p>"
+        f'<div class="cards small">{"".join(cards)}</div>'
+    )
+
+
+def _describe(held_out: HeldOut) -> str:
+    cards = "".join(
+        f'<article class="card"><div class="tell">{_image(reading.scene.image, side=_THUMBNAIL * 2)}'
+        f"<div><q>{escape(reading.told.text) or '&nbsp;'}</q>{_verdict(reading.told)}"
+        f"<small>One that is true: {escape(reading.told.reference)}</small></div></div></article>"
+        for reading in held_out.readings
+    )
+    return (
+        "<h2>In its own words</h2><p>Captions, each taken apart into its statements (what is there, how "
+        "many, where, by day or night) and held against what the scene is known to contain. One wrong "
+        f'statement makes a caption false.</p><div class="cards">{cards}</div>'
+    )
+
+
+def _find(held_out: HeldOut) -> str:
+    rows = "".join(_search_row(search, held_out.pool) for search in held_out.searches[:_SEARCHES])
+    return (
+        "<h2>Found by a sentence</h2><p>Retrieval: a caption looks for its scene among "
+        f"{len(held_out.pool)}. Ringed: the scene that it was written for; faintly ringed: others of which it "
+        "happens to be true.</p>"
+        f"{rows}"
+    )
+
+
+def _search_row(search: Search, pool: Sequence[Scene]) -> str:
+    rank = search.ranking.index(search.own) + 1
+    hits: list[str] = []
+    for place, index in enumerate(search.ranking[:_HITS], start=1):
+        kind = "own" if index == search.own else "fits" if index in search.fitting else ""
+        hits.append(
+            f'<li class="{kind}">{_image(pool[index].image, side=_THUMBNAIL)}<span>{place}</span></li>'
+        )
+    said = "its own scene first" if rank == 1 else f"its own scene came {_ordinal(rank)}"
+    chip = _chip(said, "good" if rank == 1 else "" if rank <= _HITS else "bad")
+    return (
+        f'<div class="search"><div><q>{escape(search.text)}</q>{chip}</div>'
+        f'<ol class="hits">{"".join(hits)}</ol></div>'
+    )
+
+
+def _own_images(demo: Demo) -> str:
+    if not demo.images and not demo.failures:
+        return ""
+    parts = ["<h2>Your images</h2>"]
+    if demo.facts.is_drawn_world:
+        parts.append(
+            "<p>This model grew up in a drawn world of some forty kinds of things and has never seen a "
+            "photograph: expect little of it there. For photographs take a published model: "
+            "<code>xdecoder demo IMAGES --weights xdecoder_focalt_last</code>.</p>"
+        )
+    else:
+        parts.append("<p>What the model makes of the images that you passed.</p>")
+    cards: list[str] = []
+    for reading in demo.images:
+        image = _image_of(reading)
+        regions = regions_of(reading.panoptic)
+        panels = [_figure(_overlaid(image, inlined(painted(reading.panoptic)), _tags(regions)), "segments")]
+        if reading.grounding is not None:
+            panels.append(_figure(_grounding_panel(image, reading.grounding), "phrases"))
+        cards.append(
+            f'<article class="card wide"><header><strong>{escape(reading.name)}</strong>'
+            f"<q>{escape(reading.caption)}</q></header>"
+            f'<div class="{"pair" if len(panels) > 1 else "single"}">{"".join(panels)}</div></article>'
+        )
+    parts.append(f'<div class="cards">{"".join(cards)}</div>')
+    parts += [
+        f'<p class="note">{escape(failure.name)} could not be read: {escape(failure.reason)}</p>'
+        for failure in demo.failures
+    ]
+    return "".join(parts)
+
+
+def _footer(demo: Demo) -> str:
+    world = (
+        "<p>The scenes are drawn by the program itself (<code>xdecoder.picturebook</code>); training drew "
+        "others, and never showed about a tenth of all pairs of a colour and a kind of thing: where one of "
+        "those is in a scene here, it is marked.</p>"
+    )
+    return (
+        f"{world}<p>Made by <code>xdecoder demo</code>. X-Decoder: Zou et al., “Generalized Decoding for "
+        "Pixel, Image, and Language”, CVPR 2023.</p>"
+    )
+
+
+# Parts
+
+
+def _panoptic_panel(reading: SceneReading) -> str:
+    picture = inlined(painted(reading.panoptic))
+    tags = _tags(regions_of(reading.panoptic))
+    return _overlaid(reading.scene.image, picture, tags, alt="The model's segments")
+
+
+def _grounding_panel(image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) -> str:
+    regions = [
+        Region(mask=mask, label=phrase, text=phrase)
+        for phrase, mask in zip(grounding.phrases, grounding.masks, strict=True)
+    ]
+    bare = [Region(mask=r.mask, label=r.label, text="") for r in regions]
+    return _overlaid(image, inlined(draw_regions(image, bare, opacity=0.6)), _tags(regions))
+
+
+def _overlaid(
+    image: UInt8[np.ndarray, "H W 3"], over: str, tags: str, *, alt: str = "The model's answer"
+) -> str:
+    """The plain picture under the painted one, which goes away where the pointer is."""
+    return (
+        f'<div class="panel" tabindex="0">{_image(image, side=SIDE)}'
+        f'<div class="over"><img src="{over}" alt="{alt}">{tags}</div></div>'
+    )
+
+
+def _panel(image: UInt8[np.ndarray, "H W 3"], *, alt: str) -> str:
+    return f'<div class="panel">{_image(image, side=SIDE, alt=alt)}</div>'
+
+
+def _image(image: UInt8[np.ndarray, "H W 3"], *, side: int, alt: str = "The picture") -> str:
+    picture = Image.fromarray(image)
+    if picture.width == picture.height:
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    size = f'width="{picture.width}" height="{picture.height}"'
+    return f'<img src="{inlined(picture, quality=80)}" alt="{alt}" {size} loading="lazy">'
+
+
+def _tags(regions: Iterable[Region]) -> str:
+    def color(label: str) -> str:
+        return "#{:02x}{:02x}{:02x}".format(*label_color(label))
+
+    return "".join(
+        f'<span class="tag" style="left:{100 * tag.x:.1f}%;top:{100 * tag.y:.1f}%;--c:{color(tag.label)}">'
+        f"{escape(tag.text)}</span>"
+        for tag in place_tags(list(regions))
+    )
+
+
+def _figure(body: str, caption: str) -> str:
+    return f"<figure>{body}<figcaption>{caption}</figcaption></figure>"
+
+
+def _chip(text: str, kind: str) -> str:
+    return f'<span class="chip {kind}">{escape(text)}</span>'
+
+
+def _verdict(told: Told) -> str:
+    match told.verdict:
+        case "true":
+            return _chip("true" if told.all == 1 else f"true, all {told.all} statements", "good")
+        case "false":
+            return _chip(f"false: {told.right} of {told.all} statements hold", "bad")
+        case "unclear":
+            return _chip("no sentence that can be checked", "bad")
+
+
+def _place(scene: Scene) -> str:
+    words = _SETTINGS[scene.setting]
+    if scene.time in ("sunset", "night"):
+        words += " at sunset" if scene.time == "sunset" else " at night"
+    return escape(words[0].upper() + words[1:])
+
+
+def _image_of(reading: ImageReading) -> UInt8[np.ndarray, "H W 3"]:
+    image = reading.panoptic.image
+    assert image is not None  # results of a model have their picture
+    return image
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _ordinal(number: int) -> str:
+    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def _anchor(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__ or "xdecoder.demo").joinpath(name).read_text(encoding="utf-8")
