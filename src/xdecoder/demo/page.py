@@ -143,8 +143,8 @@ def _scores(demo: Demo) -> str:
     if known is None:
         head = (
             "<h2>What it reaches here</h2><p>No scores over many held-out scenes come with this model. "
-            f"These are of this page alone, {scenes} scenes ({pool} for retrieval): too few to be precise, in "
-            "percent.</p>"
+            f"These are of this page alone, {scenes} scenes ({pool} for retrieval): too few to be precise, "
+            "in percent.</p>"
         )
         return head + _tiles(here)
     head = (
@@ -226,8 +226,8 @@ def _find(held_out: HeldOut) -> str:
     rows = "".join(_search_row(search, held_out.pool) for search in held_out.searches[:_SEARCHES])
     return (
         "<h2>Found by a sentence</h2><p>Retrieval: a caption looks for its scene among "
-        f"{len(held_out.pool)}. Ringed: the scene that it was written for; faintly ringed: others of which it "
-        "happens to be true.</p>"
+        f"{len(held_out.pool)}. Ringed: the scene that it was written for; faintly ringed: others of which "
+        "it happens to be true.</p>"
         f"{rows}"
     )
 
