@@ -30,6 +30,8 @@ B_co = TypeVar("B_co", bound=Batch, covariant=True)
 def _to(value: object, device: torch.device) -> object:
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
+    if isinstance(value, Batch):
+        return value.to(device)
     if isinstance(value, tuple):
         return tuple(_to(item, device) for item in cast("tuple[object, ...]", value))
     return value
@@ -65,7 +67,7 @@ class PatchBatch(Batch):
     images: Float[Tensor, "B 3 H W"]
     token_ids: Int[Tensor, "M L"]
     names: tuple[str, ...]
-    rows: tuple[Int[Tensor, " K"], ...]
+    rows: tuple[Int[Tensor, " _K"], ...]
     wanted: tuple[Int[Tensor, " B"], ...]
 
 
@@ -94,12 +96,12 @@ class SceneBatch(Batch):
 
     images: Float[Tensor, "B 3 H W"]
     names: Int[Tensor, "K L1"]
-    classes: tuple[Int[Tensor, " N"], ...]
-    masks: tuple[Float[Tensor, "N H4 W4"], ...]
+    classes: tuple[Int[Tensor, " _N"], ...]
+    masks: tuple[Float[Tensor, "_N H4 W4"], ...]
     phrases: Int[Tensor, "M1 L"]
     phrase_lengths: tuple[int, ...]
     phrase_counts: tuple[int, ...]
-    phrase_masks: tuple[Float[Tensor, "N H4 W4"], ...]
+    phrase_masks: tuple[Float[Tensor, "_N H4 W4"], ...]
     captions: Int[Tensor, "M2 L"]
     caption_valid: Bool[Tensor, "M2 L"]
     captions_each: int

@@ -92,8 +92,8 @@ class DenseHeads(nn.Module):
         self,
         maps: Sequence[Float[Tensor, "B _ D"]],
         sizes: Sequence[tuple[int, int]],
-        masks: Sequence[Float[Tensor, "N H W"]],
-        classes: Sequence[Int[Tensor, " N"]],
+        masks: Sequence[Float[Tensor, "_N H W"]],
+        classes: Sequence[Int[Tensor, " _N"]],
         texts: Float[Tensor, "K P"],
         scale: Float[Tensor, ""],
     ) -> Float[Tensor, ""]:

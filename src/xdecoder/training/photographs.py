@@ -86,8 +86,8 @@ class SegmentPart(Batch):
 
     images: Float[Tensor, "B 3 S S"]
     names: Int[Tensor, "K L"]
-    labels: tuple[Int[Tensor, " N"], ...]
-    masks: tuple[Bool[Tensor, "N S S"], ...]
+    labels: tuple[Int[Tensor, " _N"], ...]
+    masks: tuple[Bool[Tensor, "_N S S"], ...]
 
 
 @final
@@ -107,7 +107,7 @@ class PhrasePart(Batch):
     phrases: Int[Tensor, "M L"]
     lengths: tuple[int, ...]
     counts: tuple[int, ...]
-    masks: tuple[Bool[Tensor, "N S S"], ...]
+    masks: tuple[Bool[Tensor, "_N S S"], ...]
 
 
 @final

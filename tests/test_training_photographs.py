@@ -1,0 +1,246 @@
+"""Recipes on photographs, tried on drawn scenes that were exported in COCO's layout."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from xdecoder import weights
+from xdecoder.config import (
+    DecoderConfig,
+    FocalNetConfig,
+    ModelConfig,
+    PixelDecoderConfig,
+    TextConfig,
+)
+from xdecoder.data.dataset import Dataset
+from xdecoder.data.decoding import FileImage
+from xdecoder.data.records import (
+    Question,
+    QuestionSample,
+    Referent,
+    ReferringSample,
+    Region,
+    RunLengths,
+)
+from xdecoder.losses.objective import LossConfig
+from xdecoder.model import XDecoder
+from xdecoder.picturebook import draw_scene
+from xdecoder.picturebook.export import export
+from xdecoder.training.batches import Batch
+from xdecoder.training.distributed import World
+from xdecoder.training.loop import RunConfig, train
+from xdecoder.training.photograph_objective import PhotographLosses
+from xdecoder.training.photograph_recipe import PhotographRecipe
+from xdecoder.training.photographs import Part, Photographs, View, shuffled
+from xdecoder.training.recipes import RECIPES
+from xdecoder.training.scenes import build_tokenizer
+
+TOKENIZER = build_tokenizer(30)
+CONFIG = ModelConfig(
+    backbone=FocalNetConfig(block="depthwise", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2),
+    pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
+    text=TextConfig(
+        width=16, layers=1, heads=2, context_length=30, vocabulary_size=TOKENIZER.vocabulary_size
+    ),
+    decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
+    embed_width=16,
+)
+LOSSES = PhotographLosses(config=LossConfig(points=50))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    export(folder, count=5, split="train", size=96)
+    (folder / "images").rename(folder / "train")
+    (folder / "images").mkdir()
+    (folder / "train").rename(folder / "images" / "train")
+    coco = json.loads((folder / "annotations" / "captions_train.json").read_text())
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    captions: dict[str, list[str]] = {}
+    for row in coco["annotations"]:
+        captions.setdefault(f"images/train/{names[row['image_id']]}", []).append(row["caption"])
+    rows = [json.dumps({"image": name, "captions": texts}) for name, texts in captions.items()]
+    (folder / "pairs.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(1)
+    weights.save(folder, XDecoder(CONFIG), TOKENIZER)
+    return folder
+
+
+def segments(**changes: object) -> Part:
+    part = Part(
+        dataset="custom-panoptic", task="panoptic", split="train", images=2, size=64, scale=(0.6, 1.4)
+    )
+    return dataclasses.replace(part, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def source(data: Path, *parts: Part, answers: tuple[str, ...] = ()) -> Photographs:
+    return Photographs(
+        parts=parts,
+        root=data,
+        config=CONFIG,
+        tokenizer=TOKENIZER,
+        seed=4,
+        answers=answers,
+        question_length=20,
+    )
+
+
+def test_segments_and_their_masks_are_seen_through_the_same_view(data: Path) -> None:
+    part = segments(images=5, scale=(1.0, 1.0), flip=1.0, size=96)
+    batch = source(data, part).batch(0, 0, 1).segments
+    assert batch is not None
+    order = shuffled(range(5), 5, 4)
+    for row, seed in enumerate(order):
+        scene = draw_scene(seed, split="train", size=96)
+        mean, std = (torch.tensor(x)[:, None, None] for x in (CONFIG.pixel_mean, CONFIG.pixel_std))
+        mirrored = torch.from_numpy(scene.image[:, ::-1].copy()).permute(2, 0, 1)
+        torch.testing.assert_close(batch.images[row] * std + mean, mirrored.float(), atol=1e-3, rtol=0)
+        assert len(batch.masks[row]) == len(scene.segments)
+        union = torch.zeros(96, 96, dtype=torch.int32)
+        for mask in batch.masks[row]:
+            union += mask.int()
+        assert (union == 1).all()
+        areas = sorted(int(mask.sum()) for mask in batch.masks[row])
+        assert areas == sorted(segment.area for segment in scene.segments)
+
+
+def test_padding_is_zero_and_belongs_to_no_segment(data: Path) -> None:
+    batch = source(data, segments(images=3, size=96, scale=(0.5, 0.5))).batch(0, 0, 1).segments
+    assert batch is not None
+    assert not batch.images[:, :, 48:].any()
+    assert not batch.images[:, :, :, 48:].any()
+    assert all(not masks[:, 48:].any() and not masks[:, :, 48:].any() for masks in batch.masks)
+
+
+def test_processes_share_out_the_samples_of_a_step(data: Path) -> None:
+    made = source(data, segments(images=4))
+    whole = made.batch(3, 0, 1).segments
+    halves = [made.batch(3, rank, 2).segments for rank in range(2)]
+    assert whole is not None
+    assert all(half is not None for half in halves)
+    torch.testing.assert_close(whole.images, torch.cat([half.images for half in halves if half is not None]))
+    assert torch.equal(whole.names, halves[1].names if halves[1] is not None else whole.names[:0])
+
+
+def test_every_epoch_shows_each_sample_once_in_an_order_of_its_own() -> None:
+    first, second = shuffled(range(7), 7, 0), shuffled(range(7, 14), 7, 0)
+    assert sorted(first) == sorted(second) == list(range(7))
+    assert first != second
+    assert shuffled(range(5, 9), 7, 0) == [*first[5:], *second[:2]]
+
+
+def test_a_view_larger_than_the_square_is_cut(data: Path) -> None:
+    part = segments(size=32, scale=(3.0, 3.0))
+    view = View.draw((40, 80), part, np.random.default_rng(0))
+    assert view.resized == (48, 96)
+    assert view.image(np.zeros((40, 80, 3), np.uint8)).shape == (32, 32, 3)
+    assert view.masks(np.ones((2, 40, 80), bool)).all()
+
+
+@pytest.mark.parametrize("kind", ["panoptic", "instance", "pairs", "both"])
+def test_a_recipe_learns_resumes_and_writes_a_model(
+    kind: str, data: Path, model: Path, tmp_path: Path
+) -> None:
+    pairs = Part(
+        dataset="custom-pairs", task="caption", images=3, size=32, scale=(1.0, 1.0), flip=0.0, split="all"
+    )
+    instances = segments(dataset="custom-instances", task="instance")
+    recipe = PhotographRecipe(
+        start=model,
+        data=data,
+        steps=3,
+        losses=LOSSES,
+        segments=instances if kind == "instance" else None if kind == "pairs" else segments(),
+        pairs=pairs if kind in ("pairs", "both") else None,
+    )
+    train(recipe, RunConfig(folder=tmp_path, log_every=1, save_every=2, validate_every=0), World())
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    wanted = {"pairs": {"pairs"}, "both": {"segmentation", "pairs"}}.get(kind, {"segmentation"})
+    for row in rows:
+        assert row["loss/total"] == pytest.approx(sum(row[f"loss/{name}"] for name in wanted), rel=1e-4)
+    trained, tokenizer = weights.load(tmp_path / "model")
+    before, _ = weights.load(model)
+    assert tokenizer.vocabulary_size == TOKENIZER.vocabulary_size
+    assert not torch.equal(trained.decoder.query_features, before.decoder.query_features)
+
+
+def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None:
+    image = FileImage(path=str(data / "images" / "train" / f"{2:012d}.png"))
+    mask = np.zeros((96, 96), bool)
+    mask[10:50, 20:60] = True
+    region = Region(
+        id=1, category=0, crowd=False, box=(20, 10, 40, 40), area=1600.0, segmentation=RunLengths.encode(mask)
+    )
+    referring = ReferringSample(
+        image_id=1,
+        source=image,
+        referents=(Referent(id=1, phrases=("the red car",), region=region),),
+    )
+    asked = QuestionSample(
+        image_id=1,
+        source=image,
+        questions=(Question(id=1, text="is it day?", answers=("yes",) * 2 + ("no",)),),
+    )
+    parts = (
+        Part(dataset="refcoco", task="referring", images=1, size=96, scale=(1.0, 1.0), flip=0.0),
+        Part(dataset="vqav2", task="question", images=1, size=64, scale=(1.0, 1.0), flip=0.0),
+    )
+    made = source(data, *parts, answers=("no", "yes", "maybe"))
+    made.__dict__["datasets"] = {
+        "referring": Dataset([referring], name="one", task="referring"),
+        "question": Dataset([asked], name="one", task="question"),
+    }
+    batch = made.batch(0, 0, 1)
+    assert batch.phrases is not None
+    assert batch.questions is not None
+    assert torch.equal(batch.phrases.masks[0][0], torch.from_numpy(mask))
+    assert TOKENIZER.decode(batch.phrases.phrases[0].tolist()) == "the red car"
+    torch.testing.assert_close(batch.questions.answers, torch.tensor([[1 / 3, 2 / 3, 0.0]]))
+
+    (data / "answers.json").write_text('["no", "yes", "maybe"]')
+    recipe = PhotographRecipe(
+        start=model, phrases=parts[0], questions=parts[1], losses=LOSSES, answers=data / "answers.json"
+    )
+    objective = recipe.build()
+    terms = objective(batch)
+    torch.stack([t for t in terms.values() if t.requires_grad]).sum().backward()
+    assert {"referring", "answers"} <= set(terms)
+    assert objective.answer_head is not None
+    assert objective.answer_head.linear2.weight.grad is not None
+    assert objective.model.decoder.mask_mlp[2].weight.grad is not None
+
+
+def test_a_batch_moves_with_all_its_parts(data: Path) -> None:
+    batch: Batch = source(data, segments()).batch(0, 0, 1)
+    moved = batch.to(torch.device("meta"))
+    assert moved.segments is not None  # pyright: ignore[reportAttributeAccessIssue]
+    assert moved.segments.masks[0].device.type == "meta"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_every_recipe_can_be_made_and_says_what_it_is() -> None:
+    for recipe in RECIPES.values():
+        assert recipe().phases[0].steps > 0
+        assert (recipe.__doc__ or "").strip()
+
+
+def test_impossible_parts_are_refused() -> None:
+    with pytest.raises(ValueError, match="a multiple of 32"):
+        segments(size=50)
+    with pytest.raises(ValueError, match="a run needs segments, phrases, pairs or questions"):
+        PhotographRecipe()
+    with pytest.raises(ValueError, match="no preset 'focal-x'; there are focal-t"):
+        PhotographRecipe(preset="focal-x", segments=segments())
