@@ -1,0 +1,68 @@
+"""Captions: COCO's caption result list, scored by CIDEr-D, BLEU and ROUGE-L."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, final
+
+from xdecoder.data.decoding import read_json
+from xdecoder.data.records import CaptionSample, ImageId
+from xdecoder.evaluation.pipeline import Entry, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.metrics.captions import CaptionScores
+from xdecoder.predictor import Predictor
+
+
+@final
+class Captioning(Pipeline[CaptionSample]):
+    """Caption benchmarks."""
+
+    file: ClassVar[str] = "captions.json"
+
+    def predict(self, predictor: Predictor, sample: CaptionSample) -> Entry:
+        caption = predictor.caption(self.encode(predictor, sample.image()))
+        return {"image_id": sample.image_id, "caption": caption.text}
+
+    def write(self, entries: Iterable[Entry], path: Path) -> None:
+        write_list(entries, path)
+
+    def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
+        return score_captions(
+            path, {s.image_id: s.captions for s in self.dataset if s.image_id not in left_out}
+        )
+
+
+def score_captions(predictions: Path, references: Mapping[ImageId, Sequence[str]]) -> Scores:
+    """Score a COCO caption result file.
+
+    Args:
+        predictions: the file.
+        references: image id -> the true captions. An image without a prediction has the empty caption.
+
+    Raises:
+        ValueError: the file is malformed, names an image twice or an unknown one.
+        FileNotFoundError: there is no such file.
+    """
+    rows = by_id(read_list(predictions, ("image_id", "caption")), predictions, references)
+    gathered = CaptionScores()
+    for image_id, captions in references.items():
+        gathered.update(image_id, str(rows[image_id]["caption"]) if image_id in rows else "", captions)
+    result = gathered.result()
+    bleu = {f"BLEU-{n}": 100 * score for n, score in enumerate(result.bleu, 1)}
+    return Scores(
+        figures={"CIDEr": 100 * result.cider_d, "BLEU-4": bleu.pop("BLEU-4"), "ROUGE-L": 100 * result.rouge_l}
+        | bleu,
+        images=result.images,
+        missing=tuple(image_id for image_id in references if image_id not in rows),
+    )
+
+
+def score_caption_files(predictions: Path, truth: Path) -> Scores:
+    """Score a caption result file against a COCO caption annotation file; as `score_captions`."""
+    data = read_json(truth)
+    if not isinstance(data, dict) or not isinstance(data.get("annotations"), list) or not data["annotations"]:
+        raise ValueError(f'{truth}: not a COCO caption file; expected an object with "annotations"')
+    references: dict[ImageId, list[str]] = {}
+    for row in data["annotations"]:
+        references.setdefault(row["image_id"], []).append(str(row["caption"]))
+    return score_captions(predictions, references)

@@ -1,0 +1,156 @@
+"""Results on disk as they come: append-only files of JSON lines, one for each process, which survive a kill.
+
+The first line of a file says what its results were made with. A last line that a kill cut short is dropped;
+the file goes on after the line before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self, final
+
+from xdecoder.data.records import ImageId
+
+_SECONDS_BETWEEN_SYNCS = 5.0
+
+Fingerprint = Mapping[str, Any]
+"""What a result depends on: the weights' digest, the benchmark and its settings; plain JSON values."""
+
+
+@final
+class Journal:
+    """One process's file, open for appending.
+
+    Args:
+        folder: of the benchmark's results.
+        rank: the process.
+        fingerprint: what the results are made with.
+
+    Raises:
+        ValueError: the file's results were made with something else.
+    """
+
+    def __init__(self, folder: Path, rank: int, fingerprint: Fingerprint) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"journal-{rank}.jsonl"
+        whole = _whole_length(path)
+        self._synced = 0.0
+        self._file: BinaryIO = path.open("ab")
+        self._file.truncate(whole)
+        if whole:
+            _check(path, fingerprint)
+        else:
+            self.add({"fingerprint": dict(fingerprint)})
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Append a line; what was appended is on the disk some seconds later at the latest."""
+        self._file.write(json.dumps(entry).encode() + b"\n")
+        self._file.flush()
+        now = time.monotonic()
+        if now - self._synced > _SECONDS_BETWEEN_SYNCS:
+            os.fsync(self._file.fileno())
+            self._synced = now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """Where the results of a folder's journals lie.
+
+    Attributes:
+        places: image id -> file and offset of its result.
+        failed: image id -> why it has none.
+    """
+
+    places: Mapping[ImageId, tuple[Path, int]]
+    failed: Mapping[ImageId, str]
+
+    @classmethod
+    def read(cls, folder: Path, fingerprint: Fingerprint) -> Finished:
+        """Look through a folder's journals, of whatever number of processes.
+
+        Raises:
+            ValueError: results were made with something else, or a line is damaged.
+        """
+        places: dict[ImageId, tuple[Path, int]] = {}
+        failed: dict[ImageId, str] = {}
+        for path in sorted(folder.glob("journal-*.jsonl")):
+            if not _whole_length(path):
+                continue
+            _check(path, fingerprint)
+            for offset, line in _lines(path):
+                try:
+                    entry = json.loads(line)
+                except ValueError as error:
+                    raise ValueError(
+                        f"{path}: damaged at byte {offset} ({error}); delete the file to compute its "
+                        "images again"
+                    ) from error
+                if "image_id" not in entry:
+                    continue
+                if "error" in entry:
+                    failed[entry["image_id"]] = entry["error"]
+                else:
+                    places.setdefault(entry["image_id"], (path, offset))
+        return cls(places=places, failed={i: why for i, why in failed.items() if i not in places})
+
+    def entries(self, order: Iterator[ImageId]) -> Iterator[dict[str, Any]]:
+        """The results of some images, in their order; images without one are passed over."""
+        open_files: dict[Path, BinaryIO] = {}
+        try:
+            for image_id in order:
+                if image_id not in self.places:
+                    continue
+                path, offset = self.places[image_id]
+                if path not in open_files:
+                    open_files[path] = path.open("rb")
+                open_files[path].seek(offset)
+                yield json.loads(open_files[path].readline())
+        finally:
+            for file in open_files.values():
+                file.close()
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Whole lines and where they begin."""
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield offset, line
+            offset += len(line)
+
+
+def _whole_length(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    if not path.is_file():
+        return 0
+    return max((offset + len(line) for offset, line in _lines(path)), default=0)
+
+
+def _check(path: Path, fingerprint: Fingerprint) -> None:
+    _, first = next(_lines(path))
+    stored = json.loads(first).get("fingerprint", {})
+    differing = [
+        f"{name} {stored.get(name)!r} there, {fingerprint.get(name)!r} now"
+        for name in {**stored, **fingerprint}
+        if stored.get(name) != fingerprint.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"{path.parent} holds results made otherwise ({'; '.join(differing)}): give another --out, or "
+            "delete the folder"
+        )

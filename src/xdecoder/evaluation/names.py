@@ -1,0 +1,90 @@
+"""Three numberings of classes: as the model is asked, as the data set's samples count, as its files say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from xdecoder.data.decoding import read_json
+from xdecoder.data.opening import dataset_info, request
+from xdecoder.data.request import things_of
+from xdecoder.evaluation.benchmarks import Benchmark
+from xdecoder.vocabularies import Vocabulary, built_in
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """The classes of a benchmark.
+
+    Attributes:
+        asked: what the model is asked for.
+        truth: the data set's classes.
+        category: of each asked class, its place in `truth`; None for one that the data set does not score.
+        ids: of each class of `truth`, its id in the data set's files.
+    """
+
+    asked: Vocabulary
+    truth: Vocabulary
+    category: tuple[int | None, ...]
+    ids: tuple[int, ...]
+
+    def present(self, categories: Collection[int]) -> tuple[Vocabulary, tuple[int, ...]]:
+        """The asked classes that are among some of the data set's, and their places in `asked`.
+
+        Raises:
+            ValueError: there are none.
+        """
+        kept = tuple(i for i, category in enumerate(self.category) if category in categories)
+        if not kept:
+            raise ValueError("no class of the vocabulary is in the image's truth: nothing to ask for")
+        return Vocabulary(
+            classes=tuple(self.asked.classes[i] for i in kept),
+            things=frozenset(k for k, i in enumerate(kept) if i in self.asked.things),
+            name=f"{self.asked.name}, those present",
+        ), kept
+
+    def id_of(self, asked: int) -> int | None:
+        """The id in the data set's files of an asked class."""
+        category = self.category[asked]
+        return None if category is None else self.ids[category]
+
+    @property
+    def name_of_id(self) -> dict[int, str]:
+        """Class names by the id in the data set's files."""
+        return dict(zip(self.ids, self.truth.classes, strict=True))
+
+
+def names_of(benchmark: Benchmark, root: Path, truth: Vocabulary) -> Names:
+    """The classes of a benchmark whose data set has the vocabulary `truth`.
+
+    Raises:
+        ValueError: the data set's classes are neither the benchmark's nor its things.
+    """
+    asked = built_in(benchmark.vocabulary) if benchmark.vocabulary else truth
+    if asked.classes == truth.classes:
+        category: tuple[int | None, ...] = tuple(range(len(asked)))
+    elif things_of(asked).classes == truth.classes:
+        place = {thing: k for k, thing in enumerate(sorted(asked.things))}
+        category = tuple(place.get(i) for i in range(len(asked)))
+    else:
+        raise ValueError(
+            f"{benchmark.name}: the data set's {len(truth)} classes are neither those of {asked.name!r} nor "
+            "its things; check which release of the data set this is"
+        )
+    return Names(asked=asked, truth=truth, category=category, ids=_ids(benchmark, root, truth))
+
+
+def _ids(benchmark: Benchmark, root: Path, truth: Vocabulary) -> tuple[int, ...]:
+    """The ids that the data set's COCO-style file gives its classes; 1, 2, ... where it has none."""
+    asked = request(benchmark.data, root, task=benchmark.task, split=benchmark.split)
+    for pattern in dataset_info(benchmark.data).files[benchmark.task]:
+        path = asked.path(pattern)
+        if path.suffix == ".json" and path.is_file():
+            rows = read_json(path).get("categories", [])
+            id_of = {str(row["name"]).strip(): int(row["id"]) for row in rows}
+            if len(set(truth.classes)) == len(truth) and all(name in id_of for name in truth.classes):
+                return tuple(id_of[name] for name in truth.classes)
+    return tuple(range(1, len(truth) + 1))

@@ -1,0 +1,169 @@
+"""What a run has to say, as Markdown and JSON: ours beside the published figure, and the protocol of both."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from xdecoder.evaluation.benchmarks import Benchmark, input_size, prompts_of
+from xdecoder.evaluation.pipeline import Classes, Scores
+from xdecoder.structures.result import write_whole
+
+_LISTED = 20
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One benchmark's outcome.
+
+    Attributes:
+        benchmark: the row.
+        weights: the model, as the user called it.
+        digest: of its weights.
+        checkpoint: the published checkpoint that it is, if any.
+        short_side: input size of this run.
+        long_side: likewise.
+        classes: the words of an image.
+        changes: what was done otherwise than the benchmark says: the figures then compare with no published
+            one.
+        scores: what came out.
+        published: the checkpoint's published figures, in percent.
+        predictions: the result file.
+        seconds: this run's.
+        plots: pictures that were drawn.
+    """
+
+    benchmark: Benchmark
+    weights: str
+    digest: str
+    checkpoint: str | None
+    short_side: int
+    long_side: int | None
+    classes: Classes
+    changes: tuple[str, ...]
+    scores: Scores
+    published: Mapping[str, float]
+    predictions: Path
+    seconds: float
+    plots: tuple[Path, ...] = field(default=())
+
+    @property
+    def protocol(self) -> str:
+        """How the figures were made, in a line."""
+        size = input_size(self.short_side, self.long_side, square=self.benchmark.square)
+        words = prompts_of(self.benchmark)
+        if self.classes == "present":
+            words = words.replace("all classes", "only the classes present in the image")
+        return f"{size}; words: {words}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; what is not a number is null."""
+        scores = self.scores
+        return {
+            "benchmark": self.benchmark.name,
+            "data": self.benchmark.data,
+            "split": self.benchmark.split,
+            "task": self.benchmark.kind,
+            "weights": self.weights,
+            "weights_digest": self.digest,
+            "checkpoint": self.checkpoint,
+            "protocol": self.protocol,
+            "classes": self.classes,
+            "changes": list(self.changes),
+            "figures": _numbers(scores.figures),
+            "published": dict(self.published),
+            "images": scores.images,
+            "per_class_metric": scores.per_class_metric,
+            "per_class": _numbers(scores.per_class),
+            "precision_at_50": list(scores.precision_at_50),
+            "skipped": [{"item": s.item, "reason": s.reason} for s in scores.skipped],
+            "missing": list(scores.missing),
+            "predictions": str(self.predictions),
+            "plots": [str(path) for path in self.plots],
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def write_report(reports: Sequence[Report], folder: Path) -> tuple[Path, Path]:
+    """Write `report.md` and `report.json` and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    markdown, data = folder / "report.md", folder / "report.json"
+    write_whole(markdown, markdown_of(reports, folder).encode())
+    write_whole(data, (json.dumps([report.to_dict() for report in reports], indent=1) + "\n").encode())
+    return markdown, data
+
+
+def markdown_of(reports: Sequence[Report], folder: Path) -> str:
+    """A table of the best known figures, then each benchmark on its own; pictures as seen from `folder`."""
+    lines = [
+        f"# Evaluation of {reports[0].weights}",
+        "",
+        "| benchmark | score | ours | published | images |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for report in reports:
+        mark = " *" if report.changes else ""
+        for metric in report.benchmark.metrics:
+            lines.append(
+                f"| {report.benchmark.name} | {metric} | {_figure(report.scores.figures[metric])}{mark} "
+                f"| {_figure(report.published.get(metric))} | {report.scores.images} |"
+            )
+    wild = [r.scores.figures["AP"] for r in reports if r.benchmark.name.startswith("seginw-")]
+    if len(wild) > 1:
+        lines.append(
+            f"| mean of {len(wild)} seginw sets | AP | {_figure(math.fsum(wild) / len(wild))} | – | |"
+        )
+    if any(report.changes for report in reports):
+        lines += ["", "\\* not by the published protocol, see below: not to be set beside published figures."]
+    for report in reports:
+        lines += ["", *_section(report, folder)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(report: Report, folder: Path) -> list[str]:
+    benchmark, scores = report.benchmark, report.scores
+    lines = [
+        f"## {benchmark.name}",
+        "",
+        f"- data: {benchmark.data}, {benchmark.split}, {scores.images} images"
+        + (f" ({benchmark.remark})" if benchmark.remark else ""),
+        f"- protocol: {report.protocol}",
+        *(f"- **changed**: {change}" for change in report.changes),
+        f"- weights: {report.weights} ({report.digest[:12]})",
+        f"- published figures of: {report.checkpoint or 'none, these weights are no published ones'}",
+        f"- predictions: {report.predictions}",
+        "",
+        f"| {' | '.join(scores.figures)} |",
+        f"|{'---:|' * len(scores.figures)}",
+        f"| {' | '.join(_figure(value) for value in scores.figures.values())} |",
+    ]
+    if scores.missing:
+        lines += [
+            "",
+            f"{len(scores.missing)} without a prediction, counted as missed: {_some(scores.missing)}",
+        ]
+    if scores.skipped:
+        lines += ["", f"{len(scores.skipped)} left out:", ""]
+        lines += [f"- {skip.item}: {' '.join(skip.reason.split())}" for skip in scores.skipped[:_LISTED]]
+        if len(scores.skipped) > _LISTED:
+            lines.append(f"- ... and {len(scores.skipped) - _LISTED} more, all in report.json")
+    for plot in report.plots:
+        lines += ["", f"![{plot.stem}]({plot.relative_to(folder)})"]
+    return lines
+
+
+def _numbers(figures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.1f}"
+
+
+def _some(items: Sequence[object]) -> str:
+    return ", ".join(map(str, items[:8])) + (", ..." if len(items) > 8 else "")

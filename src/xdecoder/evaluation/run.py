@@ -1,0 +1,283 @@
+"""A benchmark on a model: predict what is not yet on disk, write the result file, score it, report."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from xdecoder.data.dataset import Dataset, Skip
+from xdecoder.data.opening import open_dataset
+from xdecoder.evaluation.benchmarks import Benchmark, Kind, published_scores
+from xdecoder.evaluation.captioning import Captioning
+from xdecoder.evaluation.instance import Instance
+from xdecoder.evaluation.journal import Finished, Journal
+from xdecoder.evaluation.names import names_of
+from xdecoder.evaluation.panoptic import Panoptic
+from xdecoder.evaluation.pipeline import Classes, Job, Pipeline, Scores
+from xdecoder.evaluation.plots import plot_scores
+from xdecoder.evaluation.referring import Referring
+from xdecoder.evaluation.report import Report, write_report
+from xdecoder.evaluation.retrieval import ImageTextRetrieval
+from xdecoder.evaluation.semantic import Semantic
+from xdecoder.hub import cache_folder
+from xdecoder.predictor import Predictor
+from xdecoder.training.distributed import World, wait_for_all
+
+PIPELINES: dict[Kind, type[Pipeline[Any]]] = {
+    "panoptic": Panoptic,
+    "instance": Instance,
+    "semantic": Semantic,
+    "referring": Referring,
+    "caption": Captioning,
+    "retrieval": ImageTextRetrieval,
+}
+
+_NO_LIMIT = 2**20
+_FORMAT = 1  # of the journals' entries
+
+Advance = Callable[[int, int], None]
+"""Called with the images that are finished and the images of this process."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is evaluated.
+
+    Attributes:
+        name: as the user called it.
+        predictor: the model.
+        digest: of its weights, sizes and tokenizer.
+        checkpoint: the published checkpoint that it is; None for any other.
+    """
+
+    name: str
+    predictor: Predictor
+    digest: str
+    checkpoint: str | None = None
+
+    @classmethod
+    def of(cls, name: str, predictor: Predictor, checkpoint: str | None = None) -> Subject:
+        """A model, its weights digested."""
+        digest = hashlib.blake2b(predictor.tokenizer.to_bytes(), digest_size=16)
+        digest.update(json.dumps(predictor.config.to_dict(), sort_keys=True).encode())
+        for key, value in sorted(predictor.model.state_dict().items()):
+            stored = value.detach().cpu().contiguous()
+            digest.update(f"{key} {stored.dtype} {tuple(stored.shape)}".encode())
+            digest.update(stored.flatten().view(torch.uint8).numpy().tobytes())
+        return cls(name=name, predictor=predictor, digest=digest.hexdigest(), checkpoint=checkpoint)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a run does otherwise than its benchmark says; the report states it.
+
+    Attributes:
+        short_side: another input size.
+        limit: the first images of the data set alone.
+        classes: "present" asks for the classes alone that an image's truth has, another protocol.
+        skip_missing: leave images out whose files are missing, instead of refusing the data set.
+    """
+
+    short_side: int | None = None
+    limit: int | None = None
+    classes: Classes = "global"
+    skip_missing: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("short_side", "limit"):
+            value = {"short_side": self.short_side, "limit": self.limit}[name]
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def evaluate(
+    benchmark: Benchmark,
+    subject: Subject,
+    *,
+    data: Path,
+    out: Path,
+    changes: Changes | None = None,
+    world: World | None = None,
+    advance: Advance | None = None,
+) -> Report | None:
+    """Run a benchmark.
+
+    Images are worked on one by one, and each process takes every `world.size`-th: the figures do not depend
+    on the number of processes, nor on how often the run was killed and begun again.
+
+    Args:
+        benchmark: a row of `BENCHMARKS`.
+        subject: the model.
+        data: the folder that holds the data sets' folders.
+        out: the results go to its subfolder of the benchmark's name; what is finished there is kept.
+        changes: what to do otherwise.
+        world: the processes; they share `out`.
+        advance: told of the progress.
+
+    Returns:
+        The report; None in all processes but the first.
+
+    Raises:
+        FileNotFoundError: the data set is missing or incomplete.
+        ValueError: it is malformed; `out` holds results of another model or protocol; no image is usable.
+    """
+    changes, world = changes or Changes(), world or World()
+    started = time.monotonic()
+    dataset = open_benchmark(benchmark, data, changes)
+    job = make_job(benchmark, dataset, data=data, folder=out / benchmark.name, changes=changes)
+    pipeline = PIPELINES[benchmark.kind](job, dataset)
+    fingerprint = _fingerprint(job, subject)
+    _predict(pipeline, _at_size(subject.predictor, job), fingerprint, world, advance)
+    wait_for_all()
+    if not world.is_first:
+        return None
+
+    finished = Finished.read(job.folder, fingerprint)
+    order = [sample.image_id for sample in dataset]
+    failed = [Skip(item=f"image {i}", reason=finished.failed[i]) for i in order if i in finished.failed]
+    if len(failed) == len(order):
+        raise ValueError(
+            f"{benchmark.name}: none of the {len(order)} images could be used; the first: {failed[0].reason}"
+        )
+    path = job.folder / pipeline.file
+    pipeline.write(finished.entries(iter(order)), path)
+    scores = pipeline.score(path, frozenset(i for i in order if i not in finished.places))
+    scores = replace(scores, skipped=(*dataset.skipped, *failed, *scores.skipped))
+    return _report(job, subject, scores, changes, len(order), path, time.monotonic() - started)
+
+
+def open_benchmark(benchmark: Benchmark, data: Path, changes: Changes) -> Dataset[Any]:
+    """A benchmark's data set, cut to the run's limit; errors as `open_dataset`."""
+    dataset = open_dataset(
+        benchmark.data,
+        data,
+        task=benchmark.task,
+        split=benchmark.split,
+        missing="skip" if changes.skip_missing else "error",
+    )
+    if changes.limit is None or changes.limit >= len(dataset):
+        return dataset
+    return Dataset(
+        dataset[: changes.limit],
+        name=dataset.name,
+        task=dataset.task,
+        split=dataset.split,
+        vocabulary=dataset.vocabulary,
+        skipped=dataset.skipped,
+    )
+
+
+def make_job(
+    benchmark: Benchmark, dataset: Dataset[Any], *, data: Path, folder: Path, changes: Changes
+) -> Job:
+    """A benchmark with a run's changes.
+
+    Raises:
+        ValueError: the data set's classes are not the benchmark's, or the task has none to choose from.
+    """
+    segments = benchmark.kind in ("panoptic", "instance", "semantic")
+    if changes.classes == "present" and not segments:
+        raise ValueError(f"{benchmark.name} asks for no classes: --classes present is for segmentation")
+    short, long = benchmark.short_side, benchmark.long_side
+    if changes.short_side is not None:
+        long = None if long is None else round(long * changes.short_side / short)
+        short = changes.short_side
+    truth = dataset.vocabulary
+    names = names_of(benchmark, data, truth) if segments and truth is not None else None
+    return Job(
+        benchmark=benchmark,
+        short_side=short,
+        long_side=long,
+        classes=changes.classes,
+        names=names,
+        folder=folder,
+    )
+
+
+def _predict(
+    pipeline: Pipeline[Any],
+    predictor: Predictor,
+    fingerprint: Mapping[str, Any],
+    world: World,
+    advance: Advance | None,
+) -> None:
+    """Add to this process's journal what no journal has yet."""
+    folder = pipeline.job.folder
+    finished = Finished.read(folder, fingerprint)
+    mine = range(world.rank, len(pipeline.dataset), world.size)
+    done = 0
+    with Journal(folder, world.rank, fingerprint) as journal:
+        for index in mine:
+            sample = pipeline.dataset[index]
+            if sample.image_id not in finished.places:
+                try:
+                    journal.add(pipeline.predict(predictor, sample))
+                except (ValueError, FileNotFoundError) as error:
+                    journal.add({"image_id": sample.image_id, "error": str(error)})
+            done += 1
+            if advance:
+                advance(done, len(mine))
+
+
+def _at_size(predictor: Predictor, job: Job) -> Predictor:
+    """The same parameters, with the job's input size; one image at a time, so that none depends on others."""
+    settings = replace(
+        predictor.config.inference, short_side=job.short_side, long_side=job.long_side or _NO_LIMIT
+    )
+    model = copy.copy(predictor.model)
+    model.config = replace(predictor.config, inference=settings)
+    return Predictor(model, predictor.tokenizer, cache=cache_folder() / "names", batch_size=1)
+
+
+def _fingerprint(job: Job, subject: Subject) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "weights": subject.digest,
+        **asdict(job.benchmark),
+        "short_side": job.short_side,
+        "long_side": job.long_side,
+        "classes": job.classes,
+    }
+
+
+def _report(
+    job: Job, subject: Subject, scores: Scores, changes: Changes, images: int, path: Path, seconds: float
+) -> Report:
+    benchmark = job.benchmark
+    told: list[str] = []
+    if changes.short_side is not None:
+        told.append(f"input size {job.short_side} instead of {benchmark.short_side}")
+    if changes.limit is not None:
+        told.append(f"the first {images} images alone")
+    if changes.classes == "present":
+        told.append("each image asked for the classes of its own truth alone")
+    if scores.skipped:
+        told.append(f"{len(scores.skipped)} left out")
+    report = Report(
+        benchmark=benchmark,
+        weights=subject.name,
+        digest=subject.digest,
+        checkpoint=subject.checkpoint,
+        short_side=job.short_side,
+        long_side=job.long_side,
+        classes=job.classes,
+        changes=tuple(told),
+        scores=scores,
+        published=published_scores(benchmark, subject.checkpoint),
+        predictions=path,
+        seconds=seconds,
+    )
+    plots = plot_scores(scores, job.folder, title=f"{benchmark.name}, {subject.name}")
+    report = replace(report, plots=plots)
+    write_report([report], job.folder)
+    return report

@@ -1,0 +1,93 @@
+"""Scores of result files, ours or anybody's, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, final, get_args
+
+from xdecoder.evaluation.answering import score_answer_files
+from xdecoder.evaluation.benchmarks import BENCHMARKS, find_benchmarks
+from xdecoder.evaluation.captioning import score_caption_files
+from xdecoder.evaluation.instance import score_instance_files
+from xdecoder.evaluation.panoptic import score_panoptic_files
+from xdecoder.evaluation.pipeline import Scores
+from xdecoder.evaluation.retrieval import score_embeddings
+from xdecoder.evaluation.run import PIPELINES, Changes, make_job, open_benchmark
+from xdecoder.evaluation.semantic import score_semantic_files
+from xdecoder.vocabularies import parse_vocabulary
+
+FileKind = Literal["panoptic", "instance", "semantic", "caption", "vqa", "retrieval"]
+"""The result files that are scored against a truth file of the same field's format."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What results are scored against; which of these is needed depends on their kind.
+
+    Attributes:
+        file: the annotation file, or for semantic maps the folder.
+        maps: the folder of its panoptic PNGs, where it is not beside the file.
+        predicted_maps: the folder of the results' PNGs, likewise.
+        vocabulary: the classes of semantic maps.
+        data: the folder that holds the data sets' folders, to score against a benchmark.
+        skip_missing: leave images out whose files are missing in the data set.
+        limit: the first images of the data set alone.
+    """
+
+    file: Path | None = None
+    maps: Path | None = None
+    predicted_maps: Path | None = None
+    vocabulary: str | None = None
+    data: Path | None = None
+    skip_missing: bool = False
+    limit: int | None = None
+
+
+def score(name: str, predictions: Path, truth: Truth) -> Scores:
+    """Score a result file.
+
+    Args:
+        name: a kind of file (`FileKind`), scored against `truth.file`, or a benchmark, scored against its
+            data set.
+        predictions: the file, or for semantic maps the folder.
+        truth: what to score it against.
+
+    Raises:
+        ValueError: there is no such kind or benchmark, the truth is not told, or they do not fit.
+        FileNotFoundError: a file does not exist.
+    """
+    if name not in get_args(FileKind):
+        if name not in BENCHMARKS:
+            kinds = ", ".join(get_args(FileKind))
+            raise ValueError(f"no kind of result file or benchmark {name!r}; kinds are {kinds}")
+        return _score_benchmark(name, predictions, truth)
+    if name == "retrieval":
+        return score_embeddings(predictions)
+    if truth.file is None:
+        raise ValueError(f"{name} results are scored against a truth: add --truth FILE")
+    if name == "panoptic":
+        return score_panoptic_files(predictions, truth.file, maps=truth.predicted_maps, truth_maps=truth.maps)
+    if name == "semantic":
+        if truth.vocabulary is None:
+            raise ValueError("semantic maps hold class numbers: say which classes with --vocabulary NAMES")
+        return score_semantic_files(predictions, truth.file, parse_vocabulary(truth.vocabulary).classes)
+    scorers: dict[str, Callable[[Path, Path], Scores]] = {
+        "instance": score_instance_files,
+        "caption": score_caption_files,
+        "vqa": score_answer_files,
+    }
+    return scorers[name](predictions, truth.file)
+
+
+def _score_benchmark(name: str, predictions: Path, truth: Truth) -> Scores:
+    if truth.data is None:
+        raise ValueError(f"{name} results are scored against its data set: add --data ROOT")
+    (benchmark,) = find_benchmarks([name])
+    changes = Changes(skip_missing=truth.skip_missing, limit=truth.limit)
+    dataset = open_benchmark(benchmark, truth.data, changes)
+    job = make_job(benchmark, dataset, data=truth.data, folder=predictions.parent, changes=changes)
+    scores = PIPELINES[benchmark.kind](job, dataset).score(predictions)
+    return replace(scores, skipped=(*dataset.skipped, *scores.skipped))

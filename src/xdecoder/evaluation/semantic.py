@@ -1,0 +1,152 @@
+"""Semantic segmentation: a PNG of class indices for each image, scored by mIoU over the truth's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+from jaxtyping import Integer
+from numpy.typing import NDArray
+
+from xdecoder.data.dataset import Skip
+from xdecoder.data.decoding import LabelCoding, read_raster
+from xdecoder.data.records import VOID, ImageId, SemanticSample
+from xdecoder.evaluation.pictures import write_png
+from xdecoder.evaluation.pipeline import Entry, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.metrics.semantic import SemanticSegmentation
+from xdecoder.predictor import Predictor
+
+Labels = Integer[np.ndarray, "H W"]
+
+
+def void_value(classes: int) -> int:
+    """What a PNG holds where there is no class: 255, or 65535 in the 16 bits that many classes take."""
+    return 255 if classes <= 255 else 65535
+
+
+@final
+class Semantic(Pipeline[SemanticSample]):
+    """Semantic benchmarks."""
+
+    file: ClassVar[str] = "semantic.json"
+
+    def predict(self, predictor: Predictor, sample: SemanticSample) -> Entry:
+        image, labels = sample.read()
+        asked, place = self.names.asked, tuple(range(len(self.names.asked)))
+        if self.job.classes == "present":
+            asked, place = self.names.present(set(np.unique(labels).tolist()) - {VOID})
+        result = predictor.segment(self.encode(predictor, image), asked, task="semantic")
+        void = void_value(len(self.names.truth))
+        category = [self.names.category[i] for i in place]
+        table = np.array([void if c is None else c for c in category], np.uint8 if void == 255 else np.uint16)
+        name = f"{sample.image_id}.png"
+        write_png(self.job.folder / "semantic" / name, table[result.categories])
+        return {"image_id": sample.image_id, "file_name": name}
+
+    def write(self, entries: Iterable[Entry], path: Path) -> None:
+        head = {"classes": list(self.names.truth.classes), "void": void_value(len(self.names.truth))}
+        write_list(entries, path, head=head, key="images")
+
+    def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
+        kept = {s.image_id: s.labels for s in self.dataset if s.image_id not in left_out}
+        rows = by_id(read_list(path, ("image_id", "file_name"), key="images"), path, kept)
+        coding = _coding(len(self.names.truth))
+        folder = path.with_suffix("")
+
+        def read(row: Entry) -> Labels:
+            file = str(folder / row["file_name"])
+            return coding.decode(read_raster(file), file)
+
+        return score_semantic(
+            kept, {i: lambda row=row: read(row) for i, row in rows.items()}, self.names.truth.classes
+        )
+
+
+def score_semantic(
+    truth: Mapping[ImageId, Callable[[], Labels]],
+    predictions: Mapping[ImageId, Callable[[], Labels]],
+    classes: Sequence[str],
+) -> Scores:
+    """Score label maps; images whose truth cannot be read are left out and listed.
+
+    Args:
+        truth: image id -> reads its truth, with `VOID` where there is none.
+        predictions: image id -> reads its prediction; an image without one counts as missed.
+        classes: names.
+
+    Raises:
+        ValueError: a prediction has other values or another size than the truth.
+        FileNotFoundError: a prediction's file does not exist.
+    """
+    gathered = SemanticSegmentation(len(classes), ignore=VOID)
+    skipped: list[Skip] = []
+    missing: list[ImageId] = []
+    for image_id, load in truth.items():
+        try:
+            labels = load()
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skip(item=f"image {image_id}", reason=str(error)))
+            continue
+        if image_id in predictions:
+            gathered.update(image_id, labels, predictions[image_id]())
+        else:
+            missing.append(image_id)
+            gathered.update(image_id, labels, np.full_like(labels, VOID))
+    result = gathered.result()
+    return Scores(
+        figures={
+            "mIoU": 100 * result.miou,
+            "fwIoU": 100 * result.fwiou,
+            "pixel accuracy": 100 * result.pixel_accuracy,
+            "mean accuracy": 100 * result.mean_accuracy,
+        },
+        images=result.images,
+        per_class={_own_name(classes, k): 100 * iou for k, iou in enumerate(result.per_class)},
+        per_class_metric="IoU",
+        skipped=tuple(skipped),
+        missing=tuple(missing),
+    )
+
+
+def score_semantic_files(predictions: Path, truth: Path, classes: Sequence[str]) -> Scores:
+    """Score a folder of PNGs of class indices against another; files with the same name belong together.
+
+    Raises:
+        ValueError: there is no truth; a prediction has no truth; or as `score_semantic`.
+        FileNotFoundError: a folder does not exist.
+    """
+    coding = _coding(len(classes))
+
+    def files(folder: Path) -> dict[ImageId, Callable[[], Labels]]:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder of label maps")
+        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".tif", ".tiff"))
+        return {
+            str(p.relative_to(folder).with_suffix("")): lambda p=p: coding.decode(_raster(p), str(p))
+            for p in paths
+        }
+
+    true, predicted = files(truth), files(predictions)
+    if not true:
+        raise ValueError(f"{truth}: no label maps (.png, .tif); nothing to score against")
+    if strangers := sorted(predicted.keys() - true.keys(), key=str):
+        raise ValueError(
+            f"{predictions}: {len(strangers)} label map(s) that the truth lacks: {strangers[:5]}; score "
+            "results against the split they were made for"
+        )
+    return score_semantic(true, predicted, classes)
+
+
+def _coding(classes: int) -> LabelCoding:
+    return LabelCoding(classes=classes, void=(void_value(classes),))
+
+
+def _raster(path: Path) -> NDArray[Any]:
+    return read_raster(str(path))
+
+
+def _own_name(classes: Sequence[str], k: int) -> str:
+    """A class's name; with its number where others have the name too."""
+    return classes[k] if classes.count(classes[k]) == 1 else f"{classes[k]} ({k})"
