@@ -26,9 +26,11 @@ from xdecoder.structures import (
     Box,
     Caption,
     Grounding,
+    Instance,
     InstanceSegmentation,
     PanopticSegmentation,
     SemanticSegmentation,
+    mask_box,
 )
 from xdecoder.tasks import captioning, retrieval, segmentation
 from xdecoder.tasks.geometry import Geometry, normalize_image
@@ -107,6 +109,8 @@ class Predictor:
         cache: Path | None = None,
         batch_size: int = 8,
     ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.model = model.eval()
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.tokenizer = tokenizer
@@ -153,6 +157,8 @@ class Predictor:
         return self._encode([cast("ImageSource", image)], short_side)[0]
 
     def _encode(self, sources: Sequence[ImageSource], short_side: int | None) -> list[EncodedImage]:
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side must be at least 1 pixel, got {short_side}")
         settings = self.config.inference
         short = short_side or settings.short_side
         long = max(settings.long_side, round(settings.long_side / settings.short_side * short))
@@ -300,13 +306,25 @@ class Predictor:
                 detections=settings.detections,
                 things=words.things,
             )
-            kept = output.scores >= score_threshold
-            return InstanceSegmentation.from_masks(
+            masks = list(output.query_masks.cpu().numpy())  # shared by the instances of a query, not copied
+            boxes = [mask_box(mask) for mask in masks]
+            found = zip(output.categories.tolist(), output.scores.tolist(), output.rows.tolist(), strict=True)
+            return InstanceSegmentation(
                 image=item.image,
-                masks=output.masks[kept].cpu().numpy(),
-                categories=output.categories[kept].tolist(),
-                scores=output.scores[kept].tolist(),
+                instances=tuple(
+                    Instance(
+                        label=words.classes[category],
+                        category=category,
+                        score=score,
+                        mask=masks[row],
+                        box=boxes[row],
+                    )
+                    for category, score, row in found
+                    if score >= score_threshold
+                ),
                 vocabulary=words.classes,
+                height=item.geometry.output[0],
+                width=item.geometry.output[1],
             )
 
         def semantic(item: EncodedImage) -> SemanticSegmentation:
@@ -518,6 +536,11 @@ class Predictor:
             return torch.from_numpy(mask).to(self.device)
         if isinstance(region, np.ndarray):
             return torch.from_numpy(region).to(self.device)
+        if len(region) != 4:
+            raise ValueError(
+                "a region is a mask of the image's size, a box (left, top, right, bottom) in pixels, or a "
+                f"phrase; got {region!r}"
+            )
         left, top, right, bottom = region
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
             raise ValueError(

@@ -191,7 +191,7 @@ def refer(
         sources = [image, *(more or [])] if phrase else [image]
         if not phrases:
             raise ValueError(f"what is to be found? Add a phrase: xdecoder refer {image} 'the left dog'")
-        if not phrase and (file := next((text for text in phrases if Path(text).exists()), None)):
+        if not phrase and (file := next(filter(_exists, phrases), None)):
             raise ValueError(
                 f"{file} is a file, and stands where phrases are; for several images, give the phrases "
                 "with -p: xdecoder refer IMAGE IMAGE -p PHRASE"
@@ -359,6 +359,13 @@ def embed(
 
 def _folder(out: Path | None, as_json: bool) -> Path | None:
     return out if out is not None or as_json else Path("results")
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a path
+        return False
 
 
 def _region(phrase: str | None, box: str | None, mask: Path | None) -> Region | None:

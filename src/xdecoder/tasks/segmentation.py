@@ -42,12 +42,19 @@ class InstanceOutput:
     Attributes:
         categories: class of each, (N,).
         scores: class probability × mean mask probability inside the mask, (N,).
-        masks: (N, H, W).
+        query_masks: (U, H, W); instances of one query and several classes share one.
+        rows: the mask of each, (N,).
     """
 
     categories: Int[Tensor, " N"]
     scores: Float[Tensor, " N"]
-    masks: Bool[Tensor, "N H W"]
+    query_masks: Bool[Tensor, "U H W"]
+    rows: Int[Tensor, " N"]
+
+    @property
+    def masks(self) -> Bool[Tensor, "N H W"]:
+        """The mask of each, copied."""
+        return self.query_masks[self.rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,4 +243,4 @@ def instances(
             inside += (tile.values.sigmoid() * covered).flatten(1).sum(1)
     quality = inside / (masks.flatten(1).sum(1) + 1e-6)
     scores, order = (best * quality[row]).sort(descending=True)
-    return InstanceOutput(categories=category[order], scores=scores, masks=masks[row[order]])
+    return InstanceOutput(categories=category[order], scores=scores, query_masks=masks, rows=row[order])
