@@ -23,5 +23,15 @@ check: install  ## format, lint, types, import rules
 test: check  ## the checks and the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
+demo: .venv/demo-installed  ## a page that shows the bundled model at work, and IMAGES="a.jpg b.jpg" of yours
+	$(BIN)/xdecoder demo $(IMAGES) --out out/demo.html \
+		$(if $(PHRASE),--phrase "$(PHRASE)") $(if $(VOCABULARY),--vocabulary "$(VOCABULARY)")
+
+.venv/demo-installed: pyproject.toml constraints.txt
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check torch -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[picturebook]' -c constraints.txt
+	touch $@
+
 clean:  ## remove .venv and caches
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
