@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -34,6 +37,14 @@ def newest(folder: Path) -> Path | None:
 def step_of(checkpoint: Path) -> int:
     """The number of steps that a checkpoint had done."""
     return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """Without the warning that there is but one process, which is no fault."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 def save(
@@ -64,25 +75,26 @@ def save(
     unfinished = final.with_suffix(_UNFINISHED)
     if world.is_first:
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
     wait_for_all()
     try:
-        state_dict_saver.save(
-            _state(model, optimizer, average),
-            storage_writer=FileSystemWriter(unfinished, single_file_per_rank=True, sync_files=True),
-            no_dist=world.size == 1,
-        )
-    except Exception as error:  # it wraps what a process raised
+        with _alone():
+            state_dict_saver.save(
+                _state(model, optimizer, average),
+                storage_writer=FileSystemWriter(unfinished, single_file_per_rank=True, sync_files=True),
+                no_dist=world.size == 1,
+            )
+        if world.is_first:
+            shutil.rmtree(final, ignore_errors=True)
+            unfinished.rename(final)
+            _sync_folder(folder)
+            for old in sorted(p for p in folder.glob(f"{_PREFIX}*") if not p.suffix)[:-keep]:
+                shutil.rmtree(old, ignore_errors=True)
+    except Exception as error:  # a process's error reaches all as one of the package's own kinds
         if world.is_first:
             shutil.rmtree(unfinished, ignore_errors=True)
         raise OSError(f"no checkpoint written at step {step}: {error}") from error
-    if world.is_first:
-        shutil.rmtree(final, ignore_errors=True)
-        unfinished.rename(final)
-        _sync_folder(folder)
-        for old in sorted(p for p in folder.glob(f"{_PREFIX}*") if not p.suffix)[:-keep]:
-            shutil.rmtree(old, ignore_errors=True)
-    wait_for_all()
+    finally:
+        wait_for_all()
     return final
 
 
@@ -95,10 +107,10 @@ def load(
     average: MovingAverage | None,
 ) -> int:
     """Continue from a checkpoint, which any number of processes may have written; the steps it had done."""
-    # Loading writes into the tensors themselves.
-    state_dict_loader.load(
-        _state(model, optimizer, average), checkpoint_id=checkpoint, no_dist=world.size == 1
-    )
+    with _alone():  # loading writes into the tensors themselves
+        state_dict_loader.load(
+            _state(model, optimizer, average), checkpoint_id=checkpoint, no_dist=world.size == 1
+        )
     return step_of(checkpoint)
 
 
@@ -115,7 +127,10 @@ def start_from(run: Path, module: nn.Module) -> None:
     stored = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
     source = "average" if any(name.startswith("average.") for name in stored) else "model"
     try:
-        state_dict_loader.load({source: dict(named_tensors(module))}, checkpoint_id=checkpoint, no_dist=True)
+        with _alone():
+            state_dict_loader.load(
+                {source: dict(named_tensors(module))}, checkpoint_id=checkpoint, no_dist=True
+            )
     except (RuntimeError, CheckpointException) as error:
         raise ValueError(f"{checkpoint} is of another model: {error}") from error
 

@@ -199,7 +199,7 @@ def _step(
     total = torch.stack([term for term in terms.values() if term.requires_grad]).sum()
     # One process's bad loss stops them all, so that none waits for another.
     if not math.isfinite(float(mean_over_processes(total.detach()))):
-        values = {name: float(term) for name, term in terms.items()}
+        values = {name: float(term.detach()) for name, term in terms.items()}
         path = run.folder / f"bad_batch_step{step}_rank{world.rank}.pt"
         torch.save({"step": step, "batch": batch, "terms": values}, path)
         raise NonFiniteLossError(

@@ -1,0 +1,262 @@
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from xdecoder.training import checkpoints
+from xdecoder.training.batches import Batch, Source
+from xdecoder.training.distributed import World
+from xdecoder.training.loop import (
+    NonFiniteLossError,
+    Phase,
+    RunConfig,
+    Training,
+    rate_at,
+    train,
+)
+from xdecoder.training.optimizer import (
+    Cosine,
+    Drops,
+    MovingAverage,
+    OptimizerConfig,
+    build_optimizer,
+    set_rate,
+)
+from xdecoder.training.settings import override
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(Batch):
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Line(Source[Batch]):
+    """Points of a line; those of `bad` are not numbers."""
+
+    bad: int = -1
+
+    def batch(self, step: int, rank: int, world_size: int) -> Numbers:
+        x = torch.randn(6, 3, generator=torch.Generator().manual_seed(step))
+        return Numbers(x=x, y=x.sum(1) / (0.0 if step == self.bad else 1.0))
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 1))
+
+    def forward(self, batch: Numbers) -> dict[str, Tensor]:
+        error = self.model(batch.x)[:, 0] - batch.y
+        return {"square": error.square().mean(), "shown": error.detach().abs().mean()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(Training):
+    steps: int = 6
+    bad: int = -1
+    seen: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase(name="first", steps=2, images=6),
+            Phase(name="second", steps=self.steps - 2, images=6, schedule=Cosine(warmup=2)),
+        )
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        return OptimizerConfig(rate=1e-2, factors=(), average=0.5)
+
+    def build_source(self) -> Line:
+        return Line(self.bad)
+
+    def build(self) -> Net:
+        return Net()
+
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        assert not module.training
+        state = {k: float(v.double().sum()) for k, v in module.state_dict().items()}
+        self.seen.append(state)
+        return {"sum": sum(state.values())}
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        torch.save(module.state_dict(), folder / "weights.pt")
+
+
+def config(folder: Path, **changes: object) -> RunConfig:
+    settings: dict[str, object] = {"log_every": 1, "save_every": 2, "validate_every": 0, **changes}
+    return RunConfig(folder=folder, **settings)  # pyright: ignore[reportArgumentType]
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["loss/total"] for row in rows(folder)]
+
+
+def test_the_loss_is_the_sum_of_what_has_a_gradient(tmp_path: Path) -> None:
+    train(Fit(), config(tmp_path), World())
+    for row in rows(tmp_path):
+        assert row["loss/total"] == row["loss/square"]
+        assert "loss/shown" in row
+        assert row["images_per_second"] > 0
+
+
+def test_a_run_resumes_from_its_newest_whole_checkpoint(tmp_path: Path) -> None:
+    train(Fit(), config(tmp_path / "whole"), World())
+    train(Fit(), config(tmp_path / "cut", workers=1), World())
+    saved = tmp_path / "cut" / "checkpoints"
+    assert sorted(p.name for p in saved.iterdir()) == ["step_00000004", "step_00000006"]
+    # As a kill while writing leaves it: a folder under its temporary name, and one without its metadata.
+    (saved / "step_00000006").rename(saved / "step_00000006.unfinished")
+    (saved / "step_00000005").mkdir()
+    assert checkpoints.newest(saved) == saved / "step_00000004"
+    train(Fit(), config(tmp_path / "cut"), World())
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    assert [row["step"] for row in rows(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_worker_processes_change_nothing(tmp_path: Path) -> None:
+    train(Fit(), config(tmp_path / "in_line"), World())
+    train(Fit(), config(tmp_path / "workers", workers=2), World())
+    assert losses(tmp_path / "in_line") == losses(tmp_path / "workers")
+
+
+def test_validation_sees_the_average_and_training_goes_on_without_it(tmp_path: Path) -> None:
+    often, never = Fit(), Fit()
+    train(often, config(tmp_path / "often", validate_every=1), World())
+    train(never, config(tmp_path / "never"), World())
+    assert losses(tmp_path / "often") == losses(tmp_path / "never")
+    assert len(often.seen) == 6
+    assert len(never.seen) == 1
+    exported = torch.load(tmp_path / "often" / "model" / "weights.pt")
+    assert often.seen[-1] == {k: float(v.double().sum()) for k, v in exported.items()}
+
+
+def test_a_loss_that_is_no_number_stops_with_its_batch_saved(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match="the loss of step 3 is not finite"):
+        train(Fit(bad=3), config(tmp_path), World())
+    saved = torch.load(tmp_path / "bad_batch_step3_rank0.pt", weights_only=False)
+    assert saved["step"] == 3
+    assert not torch.isfinite(saved["batch"].y).all()
+    assert checkpoints.newest(tmp_path / "checkpoints") == tmp_path / "checkpoints" / "step_00000002"
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written: list[Path] = []
+    real = checkpoints.FileSystemWriter
+
+    def full(path: Path, **options: object) -> object:
+        written.append(path)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        return real(path, **options)
+
+    monkeypatch.setattr(checkpoints, "FileSystemWriter", full)
+    train(Fit(), config(tmp_path), World())
+    assert "no checkpoint written at step 4: [Errno 28] No space left on device" in capsys.readouterr().out
+    left = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert left == ["step_00000002", "step_00000006"]
+
+
+def test_starting_from_a_run_takes_its_average(tmp_path: Path) -> None:
+    train(Fit(), config(tmp_path), World())
+    net = Net()
+    checkpoints.start_from(tmp_path, net)
+    exported = torch.load(tmp_path / "model" / "weights.pt")
+    for name, tensor in net.state_dict().items():
+        torch.testing.assert_close(tensor, exported[name], rtol=0, atol=0)
+    with pytest.raises(FileNotFoundError, match="no complete checkpoint yet"):
+        checkpoints.start_from(tmp_path / "nothing", net)
+    with pytest.raises(ValueError, match="is of another model"):
+        checkpoints.start_from(tmp_path, nn.Linear(3, 4))
+
+
+def test_each_phase_has_its_own_schedule() -> None:
+    phases = (
+        Phase(name="a", steps=4, images=0, schedule=Drops(milestones=(0.5,), warmup=0), rate=2.0),
+        Phase(name="b", steps=8, images=0, schedule=Cosine(warmup=2, floor=0.1)),
+    )
+    found = [rate_at(phases, step) for step in range(12)]
+    assert [phase.name for phase, _ in found] == ["a"] * 4 + ["b"] * 8
+    assert [factor for _, factor in found[:6]] == pytest.approx([2, 2, 0.2, 0.2, 0.5, 1.0])
+    assert found[6][1] == pytest.approx(1.0)
+    expected = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 5 / 6))
+    assert found[11][1] == pytest.approx(expected)
+    with pytest.raises(ValueError, match="ends"):
+        rate_at(phases, 12)
+
+
+def test_rates_and_decay_follow_the_parameters_names() -> None:
+    model = nn.ModuleDict(
+        {
+            "backbone": nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)),
+            "tokens": nn.Embedding(4, 3),
+            "head": nn.Linear(3, 2),
+        }
+    )
+    settings = OptimizerConfig(rate=0.1, factors=(("backbone.", 0.1),), weight_decay=0.5)
+    optimizer = build_optimizer(model, settings)
+    set_rate(optimizer, 0.5)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    found = {
+        names[p]: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    assert found == {
+        "backbone.0.weight": (pytest.approx(0.005), 0.5),
+        "backbone.0.bias": (pytest.approx(0.005), 0.0),
+        "backbone.1.weight": (pytest.approx(0.005), 0.0),
+        "backbone.1.bias": (pytest.approx(0.005), 0.0),
+        "tokens.weight": (pytest.approx(0.05), 0.0),
+        "head.weight": (pytest.approx(0.05), 0.5),
+        "head.bias": (pytest.approx(0.05), 0.0),
+    }
+
+
+def test_the_average_takes_in_the_statistics_of_batch_norms() -> None:
+    net = Net()
+    average = MovingAverage(net, 0.9)
+    net.model[0].running_mean.fill_(10.0)
+    net.model[0].num_batches_tracked.fill_(7)
+    average.update(net, step=1000)
+    assert average.tensors["model.0.running_mean"].tolist() == pytest.approx([1.0] * 3)
+    assert int(average.tensors["model.0.num_batches_tracked"]) == 7
+
+
+def test_settings_change_a_copy_of_a_record() -> None:
+    run = RunConfig(folder=Path("a"))
+    changed = override(run, ["seed=3", "bfloat16=true", "folder=b/c"])
+    assert (changed.seed, changed.bfloat16, changed.folder) == (3, True, Path("b/c"))
+    assert run.seed == 0
+    settings = override(OptimizerConfig(), ["rate=1e-3", "betas=[0.5, 0.9]"])
+    assert settings.rate == 1e-3
+    assert settings.betas == (0.5, 0.9)
+    assert override(Fit(), ["start=some/run"]).start == Path("some/run")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("seed", "expected name=value, got 'seed'"),
+        ("speed=3", "RunConfig has no setting 'speed'; it has bfloat16, folder"),
+        ("seed=many", "'seed=many': expected int, got 'many'"),
+        ("seed.x=1", "'seed' has no settings of its own"),
+    ],
+)
+def test_wrong_settings_are_refused(setting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        override(RunConfig(folder=Path("a")), [setting])

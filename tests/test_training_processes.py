@@ -1,0 +1,215 @@
+"""Two processes train as one does, a killed run goes on as if it had not been, checkpoints change hands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from xdecoder.config import (
+    DecoderConfig,
+    FocalNetConfig,
+    ModelConfig,
+    PixelDecoderConfig,
+    TextConfig,
+)
+from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.picturebook import ANSWERS
+from xdecoder.training.batches import Batch, SceneBatch, Source
+from xdecoder.training.distributed import join_world, leave_world
+from xdecoder.training.loop import Phase, RunConfig, Training, train
+from xdecoder.training.objective import Layers, Objective, Weights
+from xdecoder.training.optimizer import Cosine, OptimizerConfig
+from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer
+
+CONTEXT = 40
+
+
+@dataclass(frozen=True)
+class Shared(Source[Batch]):
+    """The one batch of all processes, cut into their shares."""
+
+    whole: PictureBook
+
+    def batch(self, step: int, rank: int, world_size: int) -> Batch:
+        batch = self.whole.batch(step, 0, 1)
+        assert isinstance(batch, SceneBatch)
+        share = len(batch.images) // world_size
+        return cut(batch, range(rank * share, (rank + 1) * share))
+
+
+def cut(batch: SceneBatch, images: range) -> SceneBatch:
+    """The part of a batch that belongs to some of its images."""
+    rows = slice(images.start, images.stop)
+    starts = [sum(batch.phrase_counts[:i]) for i in range(len(batch.images) + 1)]
+    phrases = slice(starts[images.start], starts[images.stop])
+    captions = slice(images.start * batch.captions_each, images.stop * batch.captions_each)
+    asked = (batch.question_images >= images.start) & (batch.question_images < images.stop)
+    return dataclasses.replace(
+        batch,
+        images=batch.images[rows],
+        classes=batch.classes[rows],
+        masks=batch.masks[rows],
+        phrases=batch.phrases[phrases],
+        phrase_lengths=batch.phrase_lengths[phrases],
+        phrase_counts=batch.phrase_counts[rows],
+        phrase_masks=batch.phrase_masks[rows],
+        captions=batch.captions[captions],
+        caption_valid=batch.caption_valid[captions],
+        caption_groups=batch.caption_groups[rows],
+        questions=batch.questions[asked],
+        question_images=batch.question_images[asked] - images.start,
+        answers=batch.answers[asked],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny(Training):
+    """Every task on tiny scenes, without batch norm, whose statistics differ between processes."""
+
+    steps: int = 20
+
+    @property
+    def config(self) -> ModelConfig:
+        return ModelConfig(
+            backbone=FocalNetConfig(
+                block="plain", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2
+            ),
+            pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
+            text=TextConfig(
+                width=16,
+                layers=1,
+                heads=2,
+                context_length=CONTEXT,
+                vocabulary_size=build_tokenizer(CONTEXT).vocabulary_size,
+            ),
+            decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
+            embed_width=16,
+        )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase(name="scenes", steps=self.steps, images=4, schedule=Cosine(warmup=2)),)
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        return OptimizerConfig(rate=1e-3, factors=(("backbone.", 0.5),), average=0.9)
+
+    def build_source(self) -> Shared:
+        return Shared(
+            PictureBook(
+                config=self.config,
+                tokenizer=build_tokenizer(CONTEXT),
+                seed=3,
+                text_steps=0,
+                patch_steps=0,
+                patches=0,
+                sizes=((self.steps, 64),),
+                images=4,
+                question_length=18,
+                mixture=Mixture(phrases=2),
+            )
+        )
+
+    def build(self) -> Objective:
+        head = AnswerHead(16, ANSWERS, question_length=18)
+        layers = Layers(segments=(0, 2), phrases=(2,), texts=(1,))
+        return Objective(XDecoder(self.config), head, weights=Weights(), layers=layers)
+
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        return {"parameters": float(sum(p.detach().double().sum() for p in module.parameters()))}
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+
+
+def command(folder: Path, *, processes: int, steps: int, save_every: int) -> subprocess.Popen[bytes]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.Popen(
+        [
+            sys.executable,
+            *(launcher if processes > 1 else []),
+            __file__,
+            str(folder),
+            str(steps),
+            str(save_every),
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def run(folder: Path, *, processes: int, steps: int = 6, save_every: int = 100) -> None:
+    assert command(folder, processes=processes, steps=steps, save_every=save_every).wait(timeout=300) == 0
+
+
+def losses(folder: Path) -> dict[int, dict[str, float]]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {row["step"]: {k: v for k, v in row.items() if k.startswith("loss/")} for row in rows}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    run(folder, processes=1, steps=20, save_every=7)
+    return folder
+
+
+def test_two_processes_learn_what_one_does_from_the_same_batch(alone: Path, tmp_path: Path) -> None:
+    run(tmp_path, processes=2, steps=20, save_every=10)
+    one, two = losses(alone), losses(tmp_path)
+    assert list(one) == list(two) == list(range(1, 21))
+    for step, terms in one.items():
+        assert set(terms) == set(two[step])
+        # Rounding grows with every step; the small terms feel it first.
+        names = terms if step <= 5 else ("loss/total",)
+        for name in names:
+            assert two[step][name] == pytest.approx(terms[name], rel=1e-4, abs=1e-4), (step, name)
+
+
+def test_a_killed_run_goes_on_as_if_it_had_never_stopped(alone: Path, tmp_path: Path) -> None:
+    process = command(tmp_path, processes=1, steps=20, save_every=7)
+    log = tmp_path / "metrics.jsonl"
+    while not log.is_file() or len(log.read_text().splitlines()) < 10:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run(tmp_path, processes=1, steps=20, save_every=7)
+    assert losses(tmp_path) == losses(alone)
+    assert (tmp_path / "scores.jsonl").read_text() == (alone / "scores.jsonl").read_text()
+
+
+def test_one_process_goes_on_from_what_two_saved(alone: Path, tmp_path: Path) -> None:
+    process = command(tmp_path, processes=2, steps=20, save_every=7)
+    log = tmp_path / "metrics.jsonl"
+    while not (tmp_path / "checkpoints" / "step_00000007").is_dir():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run(tmp_path, processes=1, steps=20, save_every=7)
+    assert json.loads(log.read_text().splitlines()[-1])["step"] == 20
+    for step, terms in losses(alone).items():
+        assert losses(tmp_path)[step]["loss/total"] == pytest.approx(terms["loss/total"], rel=1e-4)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    config = RunConfig(
+        folder=Path(sys.argv[1]), log_every=1, save_every=int(sys.argv[3]), validate_every=0, seed=5
+    )
+    train(Tiny(steps=int(sys.argv[2])), config, join_world("cpu"))
+    leave_world()
