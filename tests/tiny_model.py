@@ -1,0 +1,37 @@
+"""A tiny model of the drawn world with random weights, for tests of what is built on models."""
+
+from pathlib import Path
+
+import torch
+
+from xdecoder import weights
+from xdecoder.config import (
+    DecoderConfig,
+    HybridConfig,
+    InferenceConfig,
+    ModelConfig,
+    PixelDecoderConfig,
+    TextConfig,
+)
+from xdecoder.model import XDecoder
+from xdecoder.training.scenes import build_tokenizer
+
+
+def save_tiny_model(folder: Path) -> Path:
+    """Write the model to a folder."""
+    torch.manual_seed(3)
+    tokenizer = build_tokenizer(24)
+    config = ModelConfig(
+        backbone=HybridConfig(widths=(8, 16, 16, 32), depths=(1, 1, 1, 1)),
+        pixel_decoder=PixelDecoderConfig(width=32, mask_width=32, layers=1, heads=2, feedforward=32),
+        text=TextConfig(
+            width=32, layers=1, heads=2, context_length=24, vocabulary_size=tokenizer.vocabulary_size
+        ),
+        decoder=DecoderConfig(width=32, queries=7, layers=2, heads=2, feedforward=32),
+        embed_width=32,
+        inference=InferenceConfig(
+            short_side=64, long_side=128, object_threshold=0.05, overlap_threshold=0.1, caption_steps=6
+        ),
+    )
+    weights.save(folder, XDecoder(config), tokenizer)
+    return folder
