@@ -373,7 +373,9 @@ def test_info_tells_versions_devices_and_extras(cli: Cli) -> None:
     assert facts["model"]["name"] == "picturebook"
 
 
-@pytest.mark.parametrize("command", ["segment", "refer", "caption", "embed", "info"])
+@pytest.mark.parametrize(
+    "command", ["segment", "refer", "caption", "embed", "demo", "train", "evaluate", "score", "info"]
+)
 def test_help_has_examples(command: str, cli: Cli) -> None:
     done = cli(command, "--help", model=False)
     assert done.code == 0
@@ -382,8 +384,9 @@ def test_help_has_examples(command: str, cli: Cli) -> None:
 
 def test_help_lists_every_command_and_the_exit_codes(cli: Cli) -> None:
     done = cli("--help", model=False)
-    for command in ("segment", "refer", "caption", "embed", "info", "weights", "datasets"):
-        assert command in done.out
+    listed = re.findall(r"^│ (\w+) ", done.out, re.MULTILINE)
+    expected = {"segment", "refer", "caption", "embed", "demo", "train", "evaluate", "score", "info"}
+    assert expected | {"weights", "datasets"} <= set(listed)
     assert "0 done, 1 some images failed, 2 usage or bad input" in done.out
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli import datasets, demo, inference, info, weights
+from xdecoder.cli import datasets, demo, evaluate, inference, info, score, train, weights
 
 app = typer.Typer(
     name="xdecoder",
@@ -26,6 +26,9 @@ app.add_typer(datasets.app, name="datasets")
 app.command(
     epilog="xdecoder demo\n\nxdecoder demo photos/ --phrase 'the left dog' --weights xdecoder_focalt_last"
 )(demo.demo)
+app.command(epilog="xdecoder train list\n\nxdecoder train picturebook --out runs/picturebook")(train.train)
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=score.EPILOG)(score.score)
 app.command("info", epilog="xdecoder info --json")(info.info)
 
 
