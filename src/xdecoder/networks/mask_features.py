@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xdecoder.networks.resampling import bands, resize, resize_matrix
+from xdecoder.networks.winograd import conv3x3
 
 _TILE = 32
 
@@ -75,22 +76,26 @@ class Folded(MaskFeatures):
 
     def resized(self, size: tuple[int, int]) -> Float[Tensor, "B M H W"]:
         weight, bias = self.convolution.weight, self.convolution.bias
+        assert bias is not None
         x = self.stride4.permute(0, 2, 3, 1)
         B, H, W, C = x.shape
         kernel = weight.shape[-1]
-        patches = weight.permute(2, 3, 1, 0).flatten(0, 2)  # (kernel · kernel · C, M)
+        row_bands = bands(_shifted(H, size[0], kernel), _TILE, dtype=x.dtype, device=x.device)
+        column_bands = [
+            bands(matrix, _TILE, dtype=x.dtype, device=x.device) for matrix in _shifted(W, size[1], kernel)
+        ]
+        parts = weight.permute(2, 3, 1, 0)
         result = x.new_empty(B, *size, weight.shape[0])
-        row_bands = bands(_shifted(H, size[0], kernel), kernel * _TILE, dtype=x.dtype, device=x.device)
-        column_bands = bands(_shifted(W, size[1], kernel), kernel * _TILE, dtype=x.dtype, device=x.device)
         for row in row_bands:
-            strip = row.matrix @ x[:, row.columns].flatten(2)
-            strip = strip.unflatten(-1, (W, C))
-            rows = slice(row.rows.start // kernel, row.rows.stop // kernel)
-            for column in column_bands:
-                tile = column.matrix @ strip[:, :, column.columns]
-                tile = tile.unflatten(2, (-1, kernel)).unflatten(1, (-1, kernel)).transpose(2, 3)
-                columns = slice(column.rows.start // kernel, column.rows.stop // kernel)
-                result[:, rows, columns] = F.linear(tile.flatten(3), patches.T, bias)
+            # the copies moved up or down, resized over rows: (B, kernel, rows, W, C)
+            strip = (row.matrix.flatten(0, 1) @ x[:, row.columns].flatten(2)).view(B, kernel, -1, W, C)
+            for copies in zip(*column_bands, strict=True):
+                total = bias
+                for kx, column in enumerate(copies):
+                    tile = column.matrix @ strip[:, :, :, column.columns]
+                    for ky in range(kernel):
+                        total = total + tile[:, ky] @ parts[ky, kx]
+                result[:, row.rows, copies[0].rows] = total
         return result.permute(0, 3, 1, 2)
 
     def logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q H W"]:
@@ -100,18 +105,16 @@ class Folded(MaskFeatures):
         weight, bias = self.convolution.weight, self.convolution.bias
         assert bias is not None
         kernels = (embeddings @ weight.flatten(1)).unflatten(1, weight.shape[1:])
-        padding = weight.shape[-1] // 2
-        return F.conv2d(self.stride4[image][None], kernels, embeddings @ bias, padding=padding)[0]
+        convolve = conv3x3 if weight.shape[-1] == 3 else F.conv2d
+        return convolve(self.stride4[image][None], kernels, embeddings @ bias)[0]
 
 
-def _shifted(length: int, new_length: int, kernel: int) -> Float[Tensor, "rows length"]:
-    """The matrix that resizes `kernel` shifted copies of an axis, interleaved.
+def _shifted(length: int, new_length: int, kernel: int) -> Float[Tensor, "kernel new_length length"]:
+    """The matrices that resize an axis moved by k - kernel // 2 cells, for each k.
 
-    Row i · kernel + k is cell i of the copy moved by k - kernel // 2, with zeros coming in at the ends as in
-    a padded convolution.
+    Zeros come in at the ends, as in a padded convolution.
     """
     matrix = resize_matrix(length, new_length)
     reach = kernel // 2
     padded = F.pad(matrix, (reach, reach))
-    copies = [padded[:, 2 * reach - k : 2 * reach - k + length] for k in range(kernel)]
-    return torch.stack(copies, dim=1).flatten(0, 1)
+    return torch.stack([padded[:, 2 * reach - k : 2 * reach - k + length] for k in range(kernel)])

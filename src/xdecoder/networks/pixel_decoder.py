@@ -10,19 +10,21 @@ from xdecoder.config import PixelDecoderConfig
 from xdecoder.networks.attention import Attention
 from xdecoder.networks.features import PixelFeatures
 from xdecoder.networks.positions import sine_positions
+from xdecoder.networks.winograd import conv3x3
 
 _GROUPS = 32
 
 
 class NormedConv2d(nn.Conv2d):
-    """A convolution without bias, then a group norm."""
+    """A convolution without bias (1x1 or 3x3), then a group norm."""
 
     def __init__(self, channels: int, width: int, kernel: int) -> None:
         super().__init__(channels, width, kernel, padding=kernel // 2, bias=False)
         self.norm = nn.GroupNorm(_GROUPS, width)
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
-        return self.norm(super().forward(input))
+        y = conv3x3(input, self.weight) if self.kernel_size == (3, 3) else super().forward(input)
+        return self.norm(y)
 
 
 class EncoderLayer(nn.Module):
@@ -92,6 +94,14 @@ class FPNPixelDecoder(nn.Module):
             (self.adapter_1, self.layer_1, maps[0]),
         ):
             lateral = adapter(finer)
-            y = F.relu(layer(lateral + F.interpolate(y, size=lateral.shape[-2:], mode="nearest")))
+            y = F.relu(layer(_add_upsampled(lateral, y)))
             pyramid.append(y)
         return PixelFeatures(levels=(pyramid[0], pyramid[1], pyramid[2]), stride4=pyramid[3])
+
+
+def _add_upsampled(
+    fine: Float[Tensor, "B C H2 W2"], coarse: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "B C H2 W2"]:
+    """Add a map of half the size, each of its cells to four (nearest), without writing it out."""
+    fours = fine.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))
+    return (fours + coarse[:, :, :, None, :, None]).flatten(4, 5).flatten(2, 3)

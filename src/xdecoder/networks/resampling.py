@@ -37,7 +37,7 @@ class Band:
     Attributes:
         rows: the rows, a slice of the result.
         columns: the columns, a slice of the input.
-        matrix: that part of the matrix, (rows, columns).
+        matrix: that part of the matrix, (..., rows, columns).
     """
 
     rows: slice
@@ -45,18 +45,20 @@ class Band:
     matrix: Tensor
 
 
-def bands(matrix: Tensor, rows: int, *, dtype: torch.dtype, device: torch.device) -> list[Band]:
-    """Cut a banded matrix into groups of `rows` rows."""
+def bands(
+    matrix: Float[Tensor, "*stack rows length"], rows: int, *, dtype: torch.dtype, device: torch.device
+) -> list[Band]:
+    """Cut a banded matrix, or several of one shape alike, into groups of `rows` rows."""
     cut: list[Band] = []
-    for start in range(0, matrix.shape[0], rows):
-        part = matrix[start : start + rows]
-        used = part.ne(0).any(0).nonzero()
+    for start in range(0, matrix.shape[-2], rows):
+        part = matrix[..., start : start + rows, :]
+        used = part.ne(0).flatten(0, -2).any(0).nonzero()
         first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
         cut.append(
             Band(
-                rows=slice(start, start + part.shape[0]),
+                rows=slice(start, start + part.shape[-2]),
                 columns=slice(first, last),
-                matrix=part[:, first:last].to(device=device, dtype=dtype),
+                matrix=part[..., first:last].to(device=device, dtype=dtype),
             )
         )
     return cut

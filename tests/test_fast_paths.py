@@ -1,0 +1,91 @@
+"""Every fast path against the plain formulation of the same thing."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from goldens import assert_close
+from xdecoder.networks.mask_features import Folded, Plain
+from xdecoder.networks.queries import Kind, visibility
+from xdecoder.networks.resampling import output_matrix, resize, resized_tiles
+from xdecoder.networks.winograd import conv3x3
+from xdecoder.tasks.geometry import Geometry
+
+# From 2: PyTorch 2.13 resizes a map to one column as if all its rows were the first.
+lengths = st.integers(2, 90)
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 70), (20, 64), (34, 66)])
+def test_winograd_is_the_convolution(height: int, width: int) -> None:
+    x = torch.randn(2, 67, height, width)
+    weight, bias = torch.randn(71, 67, 3, 3), torch.randn(71)
+    expected = F.conv2d(x, weight, bias, padding=1)
+    with torch.no_grad():
+        assert_close(conv3x3(x, weight, bias), expected, 1e-5)
+        assert not torch.equal(conv3x3(x, weight, bias), expected)  # the fast path did run
+
+
+def test_winograd_leaves_gradients_to_the_plain_convolution() -> None:
+    x = torch.randn(1, 64, 4, 64, requires_grad=True)
+    conv3x3(x, torch.randn(64, 64, 3, 3)).sum().backward()
+    assert x.grad is not None
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@torch.no_grad()
+def test_folded_mask_features_equal_plain_ones(kernel: int) -> None:
+    convolution = nn.Conv2d(11, 7, kernel, padding=kernel // 2)
+    stride4 = torch.randn(2, 11, 88, 48)
+    plain, folded = Plain(stride4, convolution), Folded(stride4, convolution)
+    for size in ((44, 24), (22, 12), (11, 6)):
+        assert_close(folded.resized(size), plain.resized(size), 1e-5)
+    embeddings = torch.randn(2, 5, 7)
+    assert_close(folded.logits(embeddings), plain.logits(embeddings), 1e-5)
+    assert_close(folded.logits_of(1, embeddings[1]), plain.logits_of(1, embeddings[1]), 1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(lengths, lengths, lengths, lengths)
+def test_tiles_are_the_resized_map(height: int, width: int, new_height: int, new_width: int) -> None:
+    x = torch.randn(3, height, width)
+    rows = output_matrix(height, new_height, new_height, new_height)
+    columns = output_matrix(width, new_width, new_width, new_width)
+    result = torch.full((3, new_height, new_width), torch.nan)
+    for tile in resized_tiles(x, rows, columns, side=32):
+        result[:, tile.rows, tile.columns] = tile.values
+    assert_close(result, resize(x[None].double(), (new_height, new_width))[0], 1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 300), st.integers(2, 300), st.sampled_from([64, 96, 160]))
+def test_one_resampling_equals_pad_crop_and_resize(height: int, width: int, short_side: int) -> None:
+    geometry = Geometry.of((height, width), short_side=short_side, long_side=4 * short_side)
+    masks = torch.randn(2, geometry.padded[0] // 4, geometry.padded[1] // 4)
+    whole = resize(masks[None].double(), geometry.padded)
+    cropped = whole[..., : geometry.resized[0], : geometry.resized[1]]
+    expected = resize(cropped, geometry.output)[0]
+    result = torch.full((2, height, width), torch.nan)
+    for tile in geometry.tiles(masks):
+        result[:, tile.rows, tile.columns] = tile.values
+    assert_close(result, expected, 1e-5)
+
+
+def test_who_sees_whom() -> None:
+    kinds = {Kind.OBJECT: 2, Kind.GLOBAL: 1, Kind.CAPTION: 3}
+    assert visibility(kinds, kinds, "cpu").int().tolist() == [
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [0, 0, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 1, 0],
+        [1, 1, 1, 1, 1, 1],
+    ]
+    later = visibility({Kind.CAPTION: 2}, {Kind.OBJECT: 1, Kind.CAPTION: 4}, "cpu")
+    assert later.int().tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+    referring = {Kind.COPY: 2, Kind.PHRASE: 2}
+    assert visibility(referring, referring, "cpu").all()
+    assert not visibility({Kind.OBJECT: 1, Kind.GLOBAL: 1}, referring, "cpu").any()
+    assert visibility({Kind.QUESTION: 2}, {Kind.GLOBAL: 1, Kind.QUESTION: 2}, "cpu").all()
