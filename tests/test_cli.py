@@ -451,7 +451,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
     done = cli("segment", photos, *WORDS)
     assert done.code == 1
     assert "stopped after 1 of 3 images; --skip-existing goes on from here" in done.err
-    assert "No space left on device" in done.err
+    assert f"cannot write the result of {photos / 'one.png'} to results: No space left on device" in done.err
     monkeypatch.undo()
     assert files(photos.parent / "results") == {"one.jpg.png", "one.jpg.json", "one.png.png"}
 

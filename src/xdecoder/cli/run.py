@@ -109,10 +109,15 @@ class Output:
         data = {"file": str(target.path), **data}
         if self.folder is not None:
             file = target.output(self.folder, ".json")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if save_picture:
-                save_picture(file.with_name(f"{target.name.name}.png"))
-            write_whole(file, json.dumps(data).encode())
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if save_picture:
+                    save_picture(file.with_name(f"{target.name.name}.png"))
+                write_whole(file, json.dumps(data).encode())
+            except OSError as error:
+                raise OSError(
+                    f"cannot write the result of {target.path} to {self.folder}: {error.strerror or error}"
+                ) from error
         if self.as_json:
             print_json(data)
 
