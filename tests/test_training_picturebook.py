@@ -1,0 +1,255 @@
+"""The bundled model's recipe: its batches, its losses, its scores and its command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer import Typer
+from typer.testing import CliRunner
+
+from xdecoder import weights
+from xdecoder.cli.train import train as train_command
+from xdecoder.config import (
+    DecoderConfig,
+    HybridConfig,
+    InferenceConfig,
+    ModelConfig,
+    PixelDecoderConfig,
+    TextConfig,
+)
+from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.picturebook import (
+    ANSWERS,
+    COLOURS,
+    HELD_OUT_PAIRS,
+    THING_CATEGORIES,
+    draw_scene,
+    is_true,
+)
+from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
+from xdecoder.training.objective import Layers, Objective, Weights
+from xdecoder.training.phrases import concatenate
+from xdecoder.training.picturebook_scores import evaluate_picturebook
+from xdecoder.training.recipes.picturebook import PictureBookRecipe
+from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer, coverage
+
+TOKENIZER = build_tokenizer(40)
+CONFIG = ModelConfig(
+    backbone=HybridConfig(widths=(8, 12, 16, 20), depths=(1, 1, 1, 1)),
+    pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
+    text=TextConfig(
+        width=16, layers=1, heads=2, context_length=40, vocabulary_size=TOKENIZER.vocabulary_size
+    ),
+    decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
+    embed_width=16,
+    inference=InferenceConfig(caption_steps=12),
+)
+SOURCE = PictureBook(
+    config=CONFIG,
+    tokenizer=TOKENIZER,
+    seed=1,
+    text_steps=1,
+    patch_steps=1,
+    patches=6,
+    sizes=((2, 64), (9, 96)),
+    images=4,
+    question_length=18,
+    mixture=Mixture(pair_share=0.0),
+)
+
+
+def objective() -> Objective:
+    torch.manual_seed(0)
+    head = AnswerHead(16, ANSWERS, question_length=18)
+    layers = Layers(segments=(0, 2), phrases=(2,), texts=(0, 1))
+    return Objective(XDecoder(CONFIG), head, weights=Weights(), layers=layers)
+
+
+def scenes(step: int = 2, **mixture: float) -> SceneBatch:
+    source = dataclasses.replace(SOURCE, mixture=Mixture(**{"pair_share": 0.0, **mixture}))  # pyright: ignore
+    batch = source.batch(step, 0, 1)
+    assert isinstance(batch, SceneBatch)
+    return batch
+
+
+def text(ids: torch.Tensor) -> str:
+    return TOKENIZER.decode(ids.tolist()[1:])
+
+
+def test_a_batch_follows_from_its_step_and_its_process_alone() -> None:
+    for step in (0, 1, 2, 5):
+        first, again, other = SOURCE.batch(step, 1, 2), SOURCE.batch(step, 1, 2), SOURCE.batch(step, 0, 2)
+        ids = [b.names if isinstance(b, SceneBatch) else b.token_ids for b in (first, again, other)]  # pyright: ignore
+        assert torch.equal(ids[0], ids[1])
+        if isinstance(first, (PatchBatch, SceneBatch)):
+            assert isinstance(again, type(first))
+            assert isinstance(other, type(first))
+            assert torch.equal(first.images, again.images)
+            assert not torch.equal(first.images, other.images)
+
+
+def test_the_kinds_of_batches_and_sizes_of_pictures_follow_each_other() -> None:
+    kinds = [type(SOURCE.batch(step, 0, 1)) for step in range(3)]
+    assert kinds == [TextBatch, PatchBatch, SceneBatch]
+    assert [scenes(step).images.shape[-1] for step in (2, 3, 4, 12, 99)] == [64, 64, 96, 96, 96]
+
+
+def test_texts_overlap_as_far_as_they_say_the_same() -> None:
+    batch = SOURCE.batch(0, 0, 1)
+    assert isinstance(batch, TextBatch)
+    torch.testing.assert_close(batch.overlaps.diagonal(), torch.ones(len(batch.token_ids)))
+    said = [text(ids) for ids in batch.token_ids]
+    for i in range(len(said)):
+        for j in range(i):
+            for colour in COLOURS:
+                if said[i] == f"{colour}." and said[j].endswith(f" {colour}."):
+                    assert batch.overlaps[i, j] == 1.0  # a template adds nothing
+
+
+def test_segments_phrases_and_answers_belong_to_their_scenes() -> None:
+    batch = scenes(5, template_share=0.0, synonym_share=0.0)
+    names = [text(ids).rstrip(".") for ids in batch.names]
+    assert names[-1] == "background"
+    first = 100_000_000 + 3 * 4
+    drawn = [draw_scene(first + i, split="train", size=96) for i in range(4)]
+    for scene, classes, masks in zip(drawn, batch.classes, batch.masks, strict=True):
+        assert [names[k] for k in classes.tolist()] == [s.category for s in scene.segments]
+        assert torch.allclose(masks.sum(0), torch.ones(24, 24))
+        areas = (masks.sum((1, 2)) * 16).round().long().tolist()
+        assert areas == [s.area for s in scene.segments]
+    captions = [text(ids) for ids in batch.captions]
+    for i, caption in enumerate(captions):
+        assert is_true(caption, drawn[i // 2]), caption
+        assert int(batch.caption_valid[i].sum()) == len(TOKENIZER.encode(caption))
+    assert sum(batch.phrase_counts) == len(batch.phrases) == len(batch.phrase_lengths)
+    for ids, length in zip(batch.phrases, batch.phrase_lengths, strict=True):
+        assert int(ids[length - 1]) == TOKENIZER.end_id
+    assert batch.questions.shape[1] == 18
+    assert batch.answers.max() < len(ANSWERS)
+
+
+def test_pairs_that_are_held_out_are_never_named() -> None:
+    for step in range(2, 12):
+        batch = scenes(step, pair_share=1.0, template_share=0.0, synonym_share=0.0)
+        names = [text(ids).rstrip(".") for ids in batch.names]
+        assert len(set(names)) == len(names) == 49
+        assert not {f"{colour} {category}" for colour, category in HELD_OUT_PAIRS} & set(names)
+        for classes in batch.classes:
+            assert int(classes.max()) < len(names) - 1
+
+
+def test_coverage_is_the_share_of_each_cell() -> None:
+    scene = draw_scene(4, split="val", size=64)
+    masks = coverage(scene)
+    assert masks.shape == (len(scene.segments), 16, 16)
+    assert masks[1, 3, 5] == np.mean(scene.ids[12:16, 20:24] == 2)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_every_kind_of_batch_teaches_the_parts_it_is_for(step: int) -> None:
+    module = objective()
+    terms = module(SOURCE.batch(step, 0, 1))
+    torch.stack(list(terms.values())).sum().backward()
+    trained = {
+        name.split(".")[1 if name.startswith("model.") else 0]
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None and parameter.grad.any()
+    }
+    expected = [
+        {"text_encoder"},
+        {"backbone", "backbone_projection", "logit_scale"},
+        {name for name, _ in module.model.named_children()}
+        | {"backbone_projection", "logit_scale", "answer_head", "dense"},
+    ]
+    assert trained == expected[step]
+
+
+def test_a_scene_is_learned_by_heart() -> None:
+    module = objective()
+    batch = SOURCE.batch(2, 0, 1)
+    optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
+    totals: list[float] = []
+    for _ in range(30):
+        loss = torch.stack(list(module(batch).values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        totals.append(float(loss.detach()))
+    assert totals[-1] < 0.6 * totals[0]
+
+
+def test_phrases_stand_one_after_the_other_without_their_padding() -> None:
+    tokens = torch.arange(4 * 3 * 2.0).reshape(4, 3, 2)
+    joined, valid = concatenate(tokens, [2, 3, 1, 2], [3, 0, 1])
+    assert valid.sum(1).tolist() == [6, 0, 2]
+    assert torch.equal(joined[0], torch.cat((tokens[0, :2], tokens[1], tokens[2, :1])))
+    assert torch.equal(joined[2, :2], tokens[3, :2])
+
+
+def test_scores_lie_between_nothing_and_all() -> None:
+    module = objective().eval()
+    scores = evaluate_picturebook(module.model, TOKENIZER, module.answer_head, count=3, size=64)
+    assert all(0 <= value <= 1 for value in scores.to_dict().values())
+    again = evaluate_picturebook(module.model, TOKENIZER, module.answer_head, count=3, size=64)
+    assert scores == again
+
+
+def test_an_answer_head_is_written_and_read(tmp_path: Path) -> None:
+    head = AnswerHead(6, ("yes", "no", "blue"), question_length=7).eval()
+    head.save(tmp_path)
+    read = AnswerHead.load(tmp_path)
+    assert (read.answers, read.question_length) == (("yes", "no", "blue"), 7)
+    states = torch.randn(2, 5, 6)
+    torch.testing.assert_close(read(states), head(states), atol=2e-2, rtol=0)
+    with pytest.raises(FileNotFoundError, match="was not trained to answer"):
+        AnswerHead.load(tmp_path / "elsewhere")
+
+
+APP = Typer()
+APP.command()(train_command)
+SHORT = ["text_steps=1", "patch_steps=1", "steps=1", "images=2", "patches=2", "validation=2"]
+
+
+def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> None:
+    settings = [word for s in [*SHORT, "run.log_every=1"] for word in ("--set", s)]
+    first = CliRunner().invoke(APP, ["picturebook", "--out", str(tmp_path / "run"), *settings])
+    assert first.exit_code == 0, first.output
+    model, _ = weights.load(tmp_path / "run" / "model")
+    assert model.config == PictureBookRecipe().config
+    assert (tmp_path / "run" / "model" / "model.safetensors").stat().st_size < 20 * 2**20
+    assert AnswerHead.load(tmp_path / "run" / "model").answers == ANSWERS
+    scores = json.loads((tmp_path / "run" / "scores.jsonl").read_text())
+    assert {"pq", "referring", "captions", "retrieval", "answers"} <= set(scores)
+    more = [*settings, "--from", str(tmp_path / "run")]
+    second = CliRunner().invoke(APP, ["picturebook", "--out", str(tmp_path / "more"), *more])
+    assert second.exit_code == 0, second.output
+    log = (tmp_path / "more" / "metrics.jsonl").read_text()
+    assert json.loads(log)["step"] == 1  # neither texts nor patches again
+
+
+def test_the_command_says_what_is_wrong() -> None:
+    unknown = CliRunner().invoke(APP, ["novel"])
+    assert unknown.exit_code == 2
+    assert "no recipe 'novel'; there are picturebook, custom" in unknown.output
+    wrong = CliRunner().invoke(APP, ["picturebook", "--set", "stepz=3"])
+    assert "has no setting 'stepz'" in wrong.output
+
+
+def test_the_command_lists_recipes_and_estimates_one() -> None:
+    assert "finetune_vqa" in CliRunner().invoke(APP, ["list"]).output
+    settings = [word for s in SHORT for word in ("--set", s)]
+    told = CliRunner().invoke(APP, ["picturebook", "--dry-run", *settings])
+    assert told.exit_code == 0, told.output
+    for wanted in ("model.backbone", "GiB a process", "scenes: 1 steps of 2 images"):
+        assert wanted in told.output
+
+
+def test_every_thing_has_a_token_of_its_own() -> None:
+    for name in (*THING_CATEGORIES, *COLOURS):
+        assert len(TOKENIZER.encode(name)) == 3
