@@ -314,3 +314,7 @@ def _published(row: Benchmark) -> str:
             figures = ", ".join(f"{m} {v}" if named else f"{v}" for m, v in scores.items())
             told.append(f"{name.removeprefix('xdecoder_')} {figures}")
     return "; ".join(told) or "–"
+
+
+if __name__ == "__main__":
+    print(protocol_table(), end="")

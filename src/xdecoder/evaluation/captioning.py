@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.evaluation.pipeline import Entry, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
 from xdecoder.metrics.captions import CaptionScores
 from xdecoder.predictor import Predictor
 
@@ -19,8 +19,11 @@ class Captioning(Pipeline[CaptionSample]):
 
     file: ClassVar[str] = "captions.json"
 
-    def predict(self, predictor: Predictor, sample: CaptionSample) -> Entry:
-        caption = predictor.caption(self.encode(predictor, sample.image()))
+    def read(self, sample: CaptionSample) -> Picture:
+        return Picture(pixels=sample.image())
+
+    def predict(self, predictor: Predictor, sample: CaptionSample, picture: Picture) -> Entry:
+        caption = predictor.caption(self.encode(predictor, picture.pixels))
         return {"image_id": sample.image_id, "caption": caption.text}
 
     def write(self, entries: Iterable[Entry], path: Path) -> None:

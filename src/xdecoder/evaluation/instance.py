@@ -7,10 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, final
 
+from pycocotools import mask as rle
+
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, InstanceSample, Region, RunLengths
-from xdecoder.evaluation.pipeline import Entry, Pipeline, Scores, read_list, refuse_unknown, write_list
+from xdecoder.evaluation.pipeline import (
+    Entry,
+    Picture,
+    Pipeline,
+    Scores,
+    read_list,
+    refuse_unknown,
+    write_list,
+)
 from xdecoder.metrics.average_precision import average_precision
 from xdecoder.predictor import Predictor
 
@@ -21,15 +31,15 @@ class Instance(Pipeline[InstanceSample]):
 
     file: ClassVar[str] = "instances.json"
 
-    def predict(self, predictor: Predictor, sample: InstanceSample) -> Entry:
+    def read(self, sample: InstanceSample) -> Picture:
         image, regions = sample.image(), sample.regions()
         for region in regions:
             region.run_lengths(image.shape[0], image.shape[1])  # refuses a mask of another size
-        asked, place = self.names.asked, tuple(range(len(self.names.asked)))
-        if self.job.classes == "present":
-            asked, place = self.names.present({r.category for r in regions})
-        result = predictor.segment(self.encode(predictor, image), asked, task="instance")
-        ids = {k: i for k, i in enumerate(self.names.id_of(i) for i in place) if i is not None}
+        return self.picture(image, (region.category for region in regions))
+
+    def predict(self, predictor: Predictor, sample: InstanceSample, picture: Picture) -> Entry:
+        result = predictor.segment(self.encode(predictor, picture.pixels), picture.asked, task="instance")
+        ids = {k: i for k, i in enumerate(self.names.id_of(i) for i in picture.places) if i is not None}
         kept = [i for i in result.instances if i.category in ids]
         found = type(result)(
             image=None,
@@ -39,10 +49,9 @@ class Instance(Pipeline[InstanceSample]):
             width=result.width,
         )
         number = number_of(sample.image_id, self._numbers)
-        size = [int(n) for n in image.shape[:2]]
         return {
             "image_id": sample.image_id,
-            "size": size,
+            "size": list(picture.pixels.shape[:2]),
             "detections": found.to_coco(image_id=number, category_ids=ids),
         }
 
@@ -154,6 +163,9 @@ def score_instances(
 def score_instance_files(predictions: Path, truth: Path) -> Scores:
     """Score a COCO result file against a COCO annotation file; as `score_instances`.
 
+    An annotation file may stand for results: its objects, crowds left out, with score 1. Polygons become
+    masks.
+
     Raises:
         FileNotFoundError: a file does not exist.
         ValueError: a file is malformed, or they do not fit.
@@ -161,8 +173,25 @@ def score_instance_files(predictions: Path, truth: Path) -> Scores:
     data = read_json(truth)
     if not isinstance(data, dict) or not isinstance(data.get("images"), list):
         raise ValueError(f'{truth}: not a COCO annotation file; expected an object with "images"')
-    rows = read_list(predictions, ("image_id", "category_id", "score"))
-    return score_instances(rows, data, predictions)
+    content = read_json(predictions)
+    rows: list[Entry]
+    if isinstance(content, dict) and "annotations" in content:
+        listed = read_list(predictions, ("image_id", "category_id", "segmentation"), key="annotations")
+        rows = [{"score": 1.0, **row} for row in listed if not row.get("iscrowd", 0)]
+    else:
+        rows = read_list(predictions, ("image_id", "category_id", "score"))
+    sizes: dict[ImageId, tuple[int, int]] = {i["id"]: (i["height"], i["width"]) for i in data["images"]}
+    refuse_unknown((row["image_id"] for row in rows), predictions, sizes)
+    return score_instances([_as_mask(row, *sizes[row["image_id"]]) for row in rows], data, predictions)
+
+
+def _as_mask(row: Entry, height: int, width: int) -> Entry:
+    """A result whose polygons, if it has any, have become a mask."""
+    segmentation: Any = row.get("segmentation")
+    if not isinstance(segmentation, list):
+        return row
+    code: Any = rle.merge(rle.frPyObjects(segmentation, height, width))
+    return {**row, "segmentation": {"size": code["size"], "counts": code["counts"].decode("ascii")}}
 
 
 def _segmentation(region: Region, height: int, width: int) -> Any:

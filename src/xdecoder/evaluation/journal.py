@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self, final
+from typing import Any, BinaryIO, final
 
 from xdecoder.data.records import ImageId
 
@@ -56,7 +56,7 @@ class Journal:
             os.fsync(self._file.fileno())
             self._synced = now
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_raster
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
 from xdecoder.evaluation.pictures import write_png
-from xdecoder.evaluation.pipeline import Entry, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
 from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment
 from xdecoder.predictor import Predictor
 
@@ -27,17 +27,17 @@ class Panoptic(Pipeline[PanopticSample]):
 
     file: ClassVar[str] = "panoptic.json"
 
-    def predict(self, predictor: Predictor, sample: PanopticSample) -> Entry:
+    def read(self, sample: PanopticSample) -> Picture:
         image, truth = sample.read()
-        asked, place = self.names.asked, tuple(range(len(self.names.asked)))
-        if self.job.classes == "present":
-            asked, place = self.names.present({s.category for s in truth.segments})
-        result = predictor.segment(self.encode(predictor, image), asked)
-        ids = [self.names.id_of(i) for i in place]
-        entry, picture = result.to_coco(
+        return self.picture(image, (s.category for s in truth.segments))
+
+    def predict(self, predictor: Predictor, sample: PanopticSample, picture: Picture) -> Entry:
+        result = predictor.segment(self.encode(predictor, picture.pixels), picture.asked)
+        ids = [self.names.id_of(i) for i in picture.places]
+        entry, coded = result.to_coco(
             image_id=sample.image_id, category_ids={k: i for k, i in enumerate(ids) if i is not None}
         )
-        write_png(self.job.folder / "panoptic" / entry["file_name"], picture)
+        write_png(self.job.folder / "panoptic" / entry["file_name"], coded)
         return entry
 
     def write(self, entries: Iterable[Entry], path: Path) -> None:

@@ -23,6 +23,7 @@ from xdecoder.data.records import ImageId, Sample
 from xdecoder.evaluation.benchmarks import Benchmark
 from xdecoder.evaluation.names import Names
 from xdecoder.predictor import EncodedImage, Predictor
+from xdecoder.vocabularies import Vocabulary
 
 Entry = dict[str, Any]
 """One image's prediction, ready for JSON; `image_id` is among its fields."""
@@ -80,6 +81,21 @@ class Job:
     folder: Path
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """An image, and what to ask it for.
+
+    Attributes:
+        pixels: the image.
+        asked: the classes, for segmentation.
+        places: their places among all classes that the benchmark asks for.
+    """
+
+    pixels: UInt8[np.ndarray, "H W 3"]
+    asked: Vocabulary | None = None
+    places: tuple[int, ...] = ()
+
+
 class Pipeline(ABC, Generic[S]):
     """One kind of benchmark, from samples to scores.
 
@@ -103,13 +119,17 @@ class Pipeline(ABC, Generic[S]):
         return self.job.names
 
     @abstractmethod
-    def predict(self, predictor: Predictor, sample: S) -> Entry:
-        """The prediction for a sample; pictures are written to the job's folder.
+    def read(self, sample: S) -> Picture:
+        """A sample's image, after a look at its truth.
 
         Raises:
             ValueError: the image or its truth cannot be used; the sample is to be left out.
             FileNotFoundError: likewise.
         """
+
+    @abstractmethod
+    def predict(self, predictor: Predictor, sample: S, picture: Picture) -> Entry:
+        """The prediction for a sample; pictures are written to the job's folder."""
 
     @abstractmethod
     def write(self, entries: Iterable[Entry], path: Path) -> None:
@@ -127,6 +147,21 @@ class Pipeline(ABC, Generic[S]):
             ValueError: the file does not fit the data set: unknown images or categories, other sizes.
             FileNotFoundError: the file, or one that it names, does not exist.
         """
+
+    def picture(self, pixels: UInt8[np.ndarray, "H W 3"], present: Iterable[int]) -> Picture:
+        """What `read` gives for segmentation: the image and the classes to ask it for.
+
+        Args:
+            pixels: the image.
+            present: the categories that its truth has.
+
+        Raises:
+            ValueError: its classes alone are to be asked for, and it has none.
+        """
+        if self.job.classes == "global":
+            return Picture(pixels=pixels, asked=self.names.asked, places=tuple(range(len(self.names.asked))))
+        asked, places = self.names.present(frozenset(present))
+        return Picture(pixels=pixels, asked=asked, places=places)
 
     def encode(self, predictor: Predictor, image: UInt8[np.ndarray, "H W 3"]) -> EncodedImage:
         """An image at the job's input size."""

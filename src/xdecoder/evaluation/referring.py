@@ -14,7 +14,7 @@ import numpy as np
 
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, ReferringSample
-from xdecoder.evaluation.pipeline import Entry, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
 from xdecoder.metrics.referring import ReferringSegmentation
 from xdecoder.predictor import Predictor
 from xdecoder.structures import decode_rle
@@ -26,12 +26,15 @@ class Referring(Pipeline[ReferringSample]):
 
     file: ClassVar[str] = "referring.json"
 
-    def predict(self, predictor: Predictor, sample: ReferringSample) -> Entry:
+    def read(self, sample: ReferringSample) -> Picture:
         image = sample.image()
         for referent in sample.referents:
             referent.region.run_lengths(image.shape[0], image.shape[1])  # refuses a mask of another size
+        return Picture(pixels=image)
+
+    def predict(self, predictor: Predictor, sample: ReferringSample, picture: Picture) -> Entry:
         phrases = [referent.phrases[0].lower() for referent in sample.referents]
-        result = predictor.refer(self.encode(predictor, image), phrases)
+        result = predictor.refer(self.encode(predictor, picture.pixels), phrases)
         rows = result.to_coco(image_id=sample.image_id)
         fields = ("image_id", "phrase", "score", "bbox", "segmentation")
         return {

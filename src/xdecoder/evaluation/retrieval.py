@@ -14,7 +14,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.evaluation.pipeline import Entry, Pipeline, Scores, by_id
+from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id
 from xdecoder.metrics.retrieval import Retrieval
 from xdecoder.predictor import Predictor
 
@@ -25,8 +25,11 @@ class ImageTextRetrieval(Pipeline[CaptionSample]):
 
     file: ClassVar[str] = "embeddings.jsonl"
 
-    def predict(self, predictor: Predictor, sample: CaptionSample) -> Entry:
-        images = predictor.embed_images(self.encode(predictor, sample.image()))
+    def read(self, sample: CaptionSample) -> Picture:
+        return Picture(pixels=sample.image())
+
+    def predict(self, predictor: Predictor, sample: CaptionSample, picture: Picture) -> Entry:
+        images = predictor.embed_images(self.encode(predictor, picture.pixels))
         texts = predictor.embed_texts(sample.captions)
         gathered = Retrieval()
         both = np.stack([images.decoder[0].float().cpu().numpy(), images.backbone[0].float().cpu().numpy()])

@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -15,13 +16,14 @@ import torch
 
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.opening import open_dataset
+from xdecoder.data.records import Sample
 from xdecoder.evaluation.benchmarks import Benchmark, Kind, published_scores
 from xdecoder.evaluation.captioning import Captioning
 from xdecoder.evaluation.instance import Instance
 from xdecoder.evaluation.journal import Finished, Journal
 from xdecoder.evaluation.names import names_of
 from xdecoder.evaluation.panoptic import Panoptic
-from xdecoder.evaluation.pipeline import Classes, Job, Pipeline, Scores
+from xdecoder.evaluation.pipeline import Classes, Job, Picture, Pipeline, Scores
 from xdecoder.evaluation.plots import plot_scores
 from xdecoder.evaluation.referring import Referring
 from xdecoder.evaluation.report import Report, write_report
@@ -215,18 +217,40 @@ def _predict(
     folder = pipeline.job.folder
     finished = Finished.read(folder, fingerprint)
     mine = range(world.rank, len(pipeline.dataset), world.size)
-    done = 0
+    todo = [i for i in mine if pipeline.dataset[i].image_id not in finished.places]
+    done = len(mine) - len(todo)
     with Journal(folder, world.rank, fingerprint) as journal:
-        for index in mine:
-            sample = pipeline.dataset[index]
-            if sample.image_id not in finished.places:
-                try:
-                    journal.add(pipeline.predict(predictor, sample))
-                except (ValueError, FileNotFoundError) as error:
-                    journal.add({"image_id": sample.image_id, "error": str(error)})
+        for sample, picture in _read_ahead(pipeline, todo):
+            if isinstance(picture, Picture):
+                journal.add(pipeline.predict(predictor, sample, picture))
+            else:
+                journal.add({"image_id": sample.image_id, "error": str(picture)})
             done += 1
             if advance:
                 advance(done, len(mine))
+
+
+def _read_ahead(
+    pipeline: Pipeline[Any], indices: Sequence[int]
+) -> Iterator[tuple[Sample, Picture | Exception]]:
+    """Samples and their pictures, or why they cannot be used; the next one is read while one is worked on."""
+
+    def read(index: int) -> tuple[Sample, Picture | Exception]:
+        sample = pipeline.dataset[index]
+        try:
+            return sample, pipeline.read(sample)
+        except (ValueError, FileNotFoundError) as error:
+            return sample, error
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = [reader.submit(read, index) for index in indices[:1]]
+        for following in [*indices[1:], None]:
+            if not ahead:
+                return
+            found = ahead.pop().result()
+            if following is not None:
+                ahead.append(reader.submit(read, following))
+            yield found
 
 
 def _at_size(predictor: Predictor, job: Job) -> Predictor:

@@ -14,7 +14,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import LabelCoding, read_raster
 from xdecoder.data.records import VOID, ImageId, SemanticSample
 from xdecoder.evaluation.pictures import write_png
-from xdecoder.evaluation.pipeline import Entry, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
 from xdecoder.metrics.semantic import SemanticSegmentation
 from xdecoder.predictor import Predictor
 
@@ -32,14 +32,14 @@ class Semantic(Pipeline[SemanticSample]):
 
     file: ClassVar[str] = "semantic.json"
 
-    def predict(self, predictor: Predictor, sample: SemanticSample) -> Entry:
+    def read(self, sample: SemanticSample) -> Picture:
         image, labels = sample.read()
-        asked, place = self.names.asked, tuple(range(len(self.names.asked)))
-        if self.job.classes == "present":
-            asked, place = self.names.present(set(np.unique(labels).tolist()) - {VOID})
-        result = predictor.segment(self.encode(predictor, image), asked, task="semantic")
+        return self.picture(image, np.unique(labels).tolist())
+
+    def predict(self, predictor: Predictor, sample: SemanticSample, picture: Picture) -> Entry:
+        result = predictor.segment(self.encode(predictor, picture.pixels), picture.asked, task="semantic")
         void = void_value(len(self.names.truth))
-        category = [self.names.category[i] for i in place]
+        category = [self.names.category[i] for i in picture.places]
         table = np.array([void if c is None else c for c in category], np.uint8 if void == 255 else np.uint16)
         name = f"{sample.image_id}.png"
         write_png(self.job.folder / "semantic" / name, table[result.categories])

@@ -1,0 +1,88 @@
+"""The table of benchmarks: it fits the data sets, the published scores and its documentation."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from xdecoder.data.catalog import DATASETS
+from xdecoder.evaluation.benchmarks import (
+    BENCHMARKS,
+    GROUPS,
+    METRICS,
+    checkpoint_of,
+    find_benchmarks,
+    protocol_table,
+    published_scores,
+)
+from xdecoder.hub import PUBLISHED
+from xdecoder.vocabularies import BUILT_IN
+
+DOCS = Path(__file__).parents[1] / "docs/evaluation.md"
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_row_names_a_data_set_that_has_its_task_split_and_vocabulary(name: str) -> None:
+    row = BENCHMARKS[name]
+    info = DATASETS[row.data]
+    assert row.task in info.tasks
+    assert row.split in info.splits
+    assert row.vocabulary is None or row.vocabulary in BUILT_IN
+    assert row.long_side is None or row.long_side > row.short_side
+
+
+def test_every_published_score_belongs_to_one_row() -> None:
+    rows = Counter(
+        (row.published, metric) for row in BENCHMARKS.values() if row.published for metric in row.metrics
+    )
+    for model in PUBLISHED.values():
+        for score in model.scores:
+            assert rows[score.data, score.metric] == 1, score
+
+
+def test_published_scores_are_those_of_the_row_and_the_checkpoint() -> None:
+    (panoptic, refcocog) = find_benchmarks(["coco-panoptic", "refcocog-umd-val"])
+    assert published_scores(panoptic, "xdecoder_focalt_last") == {"PQ": 50.8}
+    assert published_scores(refcocog, "xdecoder_focalt_last") == {"mIoU": 63.2, "cIoU": 57.6}
+    assert published_scores(refcocog, None) == {}
+    with pytest.raises(ValueError, match="no published checkpoint 'mine'; there are xdecoder_focalt_last"):
+        published_scores(panoptic, "mine")
+
+
+def test_weights_are_a_checkpoint_by_their_name_or_their_folders() -> None:
+    assert checkpoint_of("xdecoder_focall_last") == "xdecoder_focall_last"
+    assert checkpoint_of("/models/xdecoder_focalt_last") == "xdecoder_focalt_last"
+    assert checkpoint_of("/models/mine") is None
+
+
+def test_input_sizes_are_the_published_ones() -> None:
+    sizes = {name: (row.short_side, row.long_side) for name, row in BENCHMARKS.items()}
+    assert sizes["coco-panoptic"] == (800, 1333)
+    assert sizes["ade20k-150-instance"] == sizes["ade20k-847-semantic"] == (640, 2560)
+    assert sizes["cityscapes-semantic"] == (1024, 2048)
+    assert sizes["sun-rgbd-37-semantic"] == sizes["scannet-40-semantic"] == sizes["refcocog-umd-val"]
+    assert sizes["refcocog-umd-val"] == (512, None)
+    assert sizes["bdd100k-panoptic"] == sizes["bdd100k-semantic"] == (800, None)
+    assert sizes["coco-karpathy-retrieval"] == sizes["coco-karpathy-caption"] == (224, None)
+
+
+def test_groups_stand_for_their_rows() -> None:
+    assert len(GROUPS["seginw"]) == 25
+    sets = {BENCHMARKS[name].data for name in GROUPS["open-vocabulary"]}
+    assert len({name.removesuffix("-semantic").removesuffix("-panoptic") for name in sets}) == 10
+    assert len({name.split("-")[0] if "scannet" in name or "bdd" in name else name for name in sets}) == 9
+    assert [row.name for row in find_benchmarks(["coco", "coco-panoptic"])] == list(GROUPS["coco"])
+    assert {BENCHMARKS[name].kind for name in GROUPS["vl"]} == {"referring", "retrieval", "caption"}
+
+
+def test_an_unknown_name_is_told_with_a_likely_one() -> None:
+    with pytest.raises(ValueError, match="no benchmark 'coco-panotic'; did you mean 'coco-panoptic'"):
+        find_benchmarks(["coco-panotic"])
+    with pytest.raises(ValueError, match="no benchmark named; groups are open-vocabulary, seginw, coco, vl"):
+        find_benchmarks([])
+
+
+def test_the_documentation_has_the_table_as_it_is() -> None:
+    assert set(METRICS) == {row.kind for row in BENCHMARKS.values()}
+    documented = DOCS.read_text(encoding="utf-8").split("<!-- benchmarks -->\n")[1]
+    assert documented == protocol_table(), "paste it anew: python -m xdecoder.evaluation.benchmarks"

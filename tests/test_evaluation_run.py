@@ -1,0 +1,390 @@
+"""Runs on a tiny model and tiny data: what they write, and that neither a kill nor company changes it."""
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from test_data_coco import write_ids, write_image, write_json
+from test_data_language import REFS, refer_layout
+from xdecoder import weights
+from xdecoder.config import (
+    DecoderConfig,
+    FocalNetConfig,
+    InferenceConfig,
+    ModelConfig,
+    PixelDecoderConfig,
+    TextConfig,
+)
+from xdecoder.evaluation.benchmarks import BENCHMARKS
+from xdecoder.evaluation.panoptic import Panoptic
+from xdecoder.evaluation.report import Report
+from xdecoder.evaluation.run import Changes, Subject, evaluate
+from xdecoder.evaluation.scoring import Truth, score
+from xdecoder.model import XDecoder
+from xdecoder.predictor import Predictor
+from xdecoder.tokenizer import build_word_tokenizer
+
+IMAGES = 7
+SIDE = {name: 64 if row.square else 32 for name, row in BENCHMARKS.items()}
+CATEGORIES = [
+    {"id": 3, "name": "dog", "isthing": 1},
+    {"id": 8, "name": "cat", "isthing": 1},
+    {"id": 11, "name": "grass", "isthing": 0},
+]
+WORDS = ["dog", "cat", "grass", "background", "man", "the", "a", "his", "bird", "sky", "red"]
+
+
+def size_of(number: int) -> tuple[int, int]:
+    return 20 + number, 31 - number
+
+
+def write_data(root: Path) -> Path:
+    """Seven images, each with a dog, a cat and grass, in the layouts of custom data, refer and Karpathy."""
+    generator = np.random.default_rng(0)
+    panoptic, instances, images = [], [], []
+    for number in range(1, IMAGES + 1):
+        height, width = size_of(number)
+        name = f"{number}.png"
+        (root / "images/val").mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 255, (height, width, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(root / "images/val" / name)
+        ids = np.full((height, width), 300)
+        ids[2:9, 3:12], ids[10:15, 5:20], ids[0] = 1, 70001, 0
+        write_ids(root / "panoptic_val" / name, ids)
+        segments = [
+            {"id": i, "category_id": c, "iscrowd": 0, "area": 1, "bbox": [0, 0, 1, 1]}
+            for i, c in ((300, 11), (1, 3), (70001, 8))
+        ]
+        panoptic.append({"image_id": number, "file_name": name, "segments_info": segments})
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
+        for category, (x, y, w, h) in ((3, (3, 2, 9, 7)), (8, (5, 10, 15, 5))):
+            instances.append(
+                {
+                    "id": len(instances) + 1,
+                    "image_id": number,
+                    "category_id": category,
+                    "iscrowd": 0,
+                    "area": w * h,
+                    "bbox": [x, y, w, h],
+                    "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
+                }
+            )
+    file = {"images": images, "annotations": panoptic, "categories": CATEGORIES}
+    write_json(root / "annotations/panoptic_val.json", file)
+    write_json(
+        root / "annotations/instances_val.json",
+        {"images": images, "annotations": instances, "categories": CATEGORIES[:2]},
+    )
+    refer_layout(root, REFS)
+    rows = []
+    for number in (5, 6):
+        write_image(root / f"coco/val2014/COCO_val2014_{number:012d}.jpg", 20, 30)
+        sentences = [{"raw": f"the {word}"} for word in ("dog", "cat", "red bird")[: number - 3]]
+        name = f"COCO_val2014_{number:012d}.jpg"
+        rows.append(
+            {
+                "cocoid": number,
+                "filepath": "val2014",
+                "filename": name,
+                "split": "test",
+                "sentences": sentences,
+            }
+        )
+    write_json(root / "coco/annotations/dataset_coco.json", {"images": rows})
+    return root
+
+
+def build_predictor(seed_weight: float = 0.0) -> Predictor:
+    tokenizer = build_word_tokenizer(WORDS, context_length=20)
+    model = XDecoder(
+        ModelConfig(
+            backbone=FocalNetConfig(
+                block="plain", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2
+            ),
+            pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
+            text=TextConfig(
+                width=16, layers=1, heads=2, context_length=20, vocabulary_size=tokenizer.vocabulary_size
+            ),
+            decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
+            embed_width=16,
+            inference=InferenceConfig(
+                object_threshold=0.0,
+                overlap_threshold=0.0,
+                detections=6,
+                caption_steps=4,
+                prompt_ensemble=False,
+            ),
+        )
+    )
+    if seed_weight:
+        model.logit_scale.data += seed_weight
+    return Predictor(model.requires_grad_(False), tokenizer)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDECODER_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def subject() -> Subject:
+    return Subject.of("tiny", build_predictor())
+
+
+def run(name: str, subject: Subject, data: Path, out: Path, **changes: Any) -> Report:
+    report = evaluate(
+        BENCHMARKS[name],
+        subject,
+        data=data,
+        out=out,
+        changes=Changes(**{"short_side": SIDE[name], **changes}),
+    )
+    assert report is not None
+    return report
+
+
+KINDS = [
+    "custom-panoptic",
+    "custom-semantic",
+    "custom-instance",
+    "refcocog-umd-val",
+    "coco-karpathy-caption",
+    "coco-karpathy-retrieval",
+]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_report_s_figures_are_those_of_its_result_file(
+    name: str, subject: Subject, data: Path, tmp_path: Path
+) -> None:
+    report = run(name, subject, data, tmp_path)
+    again = score(name, report.predictions, Truth(data=data))
+    assert again.figures == pytest.approx(report.scores.figures, nan_ok=True)
+    assert again.images == report.scores.images
+    stored = json.loads((tmp_path / name / "report.json").read_text())[0]
+    assert list(stored["figures"]) == list(report.scores.figures)
+    assert set(BENCHMARKS[name].metrics) <= set(stored["figures"])
+    assert all(plot.is_file() for plot in report.plots)
+    assert f"| {name} | {BENCHMARKS[name].metrics[0]} |" in (tmp_path / name / "report.md").read_text()
+
+
+def test_result_files_bear_the_data_set_s_own_ids(subject: Subject, data: Path, tmp_path: Path) -> None:
+    panoptic = json.loads(run("custom-panoptic", subject, data, tmp_path).predictions.read_text())
+    assert {s["category_id"] for row in panoptic["annotations"] for s in row["segments_info"]} <= {3, 8, 11}
+    assert panoptic["categories"] == CATEGORIES
+    report = run("custom-instance", subject, data, tmp_path)
+    detections = json.loads(report.predictions.read_text())
+    assert {d["category_id"] for d in detections} <= {3, 8}
+    assert {d["image_id"] for d in detections} == set(range(1, IMAGES + 1))
+    other_tool = score("instance", report.predictions, Truth(file=report.predictions.with_name("truth.json")))
+    assert other_tool.figures == pytest.approx(report.scores.figures, nan_ok=True)
+
+
+def test_the_report_names_the_protocol_and_what_was_changed(
+    subject: Subject, data: Path, tmp_path: Path
+) -> None:
+    report = run("custom-semantic", subject, data, tmp_path / "a", limit=3)
+    assert report.protocol == (
+        "short side 32, long side at most 53; words: the data set's own, all classes, 81-prompt ensemble"
+    )
+    assert report.changes == ("input size 32 instead of 800", "the first 3 images alone")
+    assert report.scores.images == 3
+    present = run("custom-semantic", subject, data, tmp_path / "b", classes="present")
+    assert "only the classes present in the image" in present.protocol
+    assert "each image asked for the classes of its own truth alone" in present.changes
+    assert "not to be set beside published figures" in (tmp_path / "b/custom-semantic/report.md").read_text()
+
+
+def test_the_two_protocols_are_never_mixed_in_one_folder(
+    subject: Subject, data: Path, tmp_path: Path
+) -> None:
+    run("custom-semantic", subject, data, tmp_path, limit=1)
+    with pytest.raises(ValueError, match=r"made otherwise \(classes 'global' there, 'present' now\)"):
+        run("custom-semantic", subject, data, tmp_path, limit=1, classes="present")
+    other = Subject.of("other", build_predictor(0.5))
+    with pytest.raises(ValueError, match=r"weights '.*' there, '.*' now\): give another --out, or delete"):
+        run("custom-semantic", other, data, tmp_path, limit=1)
+
+
+def test_only_the_asked_classes_are_answered_where_those_present_are_asked(
+    subject: Subject, data: Path, tmp_path: Path
+) -> None:
+    """Without cats in the truth, no cat is found."""
+    ids = np.full(size_of(1), 300)
+    ids[2:9] = 1
+    root = write_data(tmp_path / "data")
+    write_ids(root / "panoptic_val/1.png", ids)
+    path = run("custom-panoptic", subject, root, tmp_path, classes="present", limit=1).predictions
+    (row,) = json.loads(path.read_text())["annotations"]
+    assert {s["category_id"] for s in row["segments_info"]} <= {3, 11}
+
+
+def test_a_killed_run_goes_on_without_computing_anything_twice(
+    subject: Subject, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run("custom-panoptic", subject, data, tmp_path / "whole")
+    computed: list[int | str] = []
+    predict = Panoptic.predict
+
+    def counted(self: Panoptic, predictor: Predictor, sample: Any, picture: Any) -> Any:
+        if len(computed) == 4:
+            raise KeyboardInterrupt
+        computed.append(sample.image_id)
+        return predict(self, predictor, sample, picture)
+
+    monkeypatch.setattr(Panoptic, "predict", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run("custom-panoptic", subject, data, tmp_path / "killed")
+    journal = tmp_path / "killed/custom-panoptic/journal-0.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-7])  # the last line was cut short
+    first, computed[:] = computed.copy(), []
+    resumed = run("custom-panoptic", subject, data, tmp_path / "killed")
+    assert computed == [first[-1], *range(5, IMAGES + 1)]
+    assert resumed.scores == whole.scores
+    assert resumed.predictions.read_bytes() == whole.predictions.read_bytes()
+    computed.clear()
+    assert run("custom-panoptic", subject, data, tmp_path / "killed").scores == whole.scores
+    assert computed == []
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+import torch
+from test_evaluation_run import run_processes
+run_processes(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+"""
+
+
+def run_processes(folder: Path, data: Path, out: Path, names: list[str]) -> None:
+    """What each of several processes does."""
+    from xdecoder.training.distributed import join_world, leave_world
+
+    world = join_world("cpu")
+    subject = Subject.of("tiny", Predictor(*weights.load(folder)))
+    for name in names:
+        evaluate(
+            BENCHMARKS[name], subject, data=data, out=out, changes=Changes(short_side=SIDE[name]), world=world
+        )
+    leave_world()
+
+
+def test_two_processes_give_exactly_the_figures_of_one(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    build_predictor().save(folder)
+    names = ["custom-panoptic", "custom-instance", "coco-karpathy-retrieval"]
+    alone = Subject.of("tiny", Predictor(*weights.load(folder)))
+    one = {name: run(name, alone, data, tmp_path / "one") for name in names}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(folder), str(data), str(tmp_path / "two"), *names],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    for name in names:
+        stored = json.loads((tmp_path / "two" / name / "report.json").read_text())[0]
+        expected = one[name].to_dict()
+        for part in ("figures", "per_class", "images", "weights_digest"):
+            assert stored[part] == expected[part]
+        assert Path(stored["predictions"]).read_bytes() == one[name].predictions.read_bytes()
+        lines = [len(p.read_bytes().splitlines()) for p in (tmp_path / "two" / name).glob("journal-*")]
+        assert len(lines) == 2
+        assert max(lines) - min(lines) <= 1
+
+
+# Bad input.
+
+
+def test_images_that_cannot_be_used_are_left_out_and_listed(subject: Subject, tmp_path: Path) -> None:
+    root = write_data(tmp_path / "data")
+    (root / "images/val/2.png").write_bytes(b"no picture")
+    write_image(root / "images/val/3.png", 9, 9)
+    write_ids(root / "panoptic_val/4.png", np.full((5, 6), 300))
+    write_ids(root / "panoptic_val/5.png", np.full(size_of(5), 12))
+    report = run("custom-panoptic", subject, root, tmp_path)
+    assert report.scores.images == IMAGES - 4
+    reasons = {skip.item: skip.reason for skip in report.scores.skipped}
+    assert "unreadable image" in reasons["image 2"]
+    assert "the annotation file says 28x23, the image is 9x9" in reasons["image 3"]
+    assert "the image is 27x24, its annotation 6x5" in reasons["image 4"]
+    assert "segment id(s) [12] are in the PNG but not in the annotation file" in reasons["image 5"]
+    assert report.changes[-1] == "4 left out"
+    text = (tmp_path / "custom-panoptic/report.md").read_text()
+    assert "4 left out:" in text
+    assert "- image 3: " in text
+
+
+def test_missing_files_refuse_the_data_set_unless_they_may_be_skipped(
+    subject: Subject, tmp_path: Path
+) -> None:
+    root = write_data(tmp_path / "data")
+    (root / "panoptic_val/2.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 file\(s\) missing"):
+        run("custom-panoptic", subject, root, tmp_path)
+    report = run("custom-panoptic", subject, root, tmp_path, skip_missing=True)
+    assert report.scores.images == IMAGES - 1
+    assert "missing file" in report.scores.skipped[0].reason
+
+
+def test_a_data_set_without_a_usable_image_is_an_error(subject: Subject, tmp_path: Path) -> None:
+    root = write_data(tmp_path / "data")
+    for path in (root / "images/val").iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"none of the 7 images could be used; the first: .*unreadable"):
+        run("custom-instance", subject, root, tmp_path)
+    file = root / "annotations/panoptic_val.json"
+    write_json(file, {**json.loads(file.read_text()), "annotations": []})
+    with pytest.raises(ValueError, match="no samples"):
+        run("custom-panoptic", subject, root, tmp_path)
+
+
+def test_duplicate_ids_in_the_truth_are_an_error(subject: Subject, tmp_path: Path) -> None:
+    root = write_data(tmp_path / "data")
+    file = root / "annotations/panoptic_val.json"
+    content = json.loads(file.read_text())
+    content["annotations"].append(content["annotations"][0])
+    write_json(file, content)
+    with pytest.raises(ValueError, match=r"duplicate image id\(s\) \[1\]"):
+        run("custom-panoptic", subject, root, tmp_path)
+
+
+def test_classes_present_are_for_segmentation_alone(subject: Subject, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--classes present is for segmentation"):
+        run("coco-karpathy-caption", subject, data, tmp_path, classes="present")
+    with pytest.raises(ValueError, match="limit must be at least 1"):
+        Changes(limit=0)
+
+
+def test_a_published_checkpoint_s_figures_stand_beside_ours(
+    subject: Subject, data: Path, tmp_path: Path
+) -> None:
+    known = dataclasses.replace(subject, checkpoint="xdecoder_focalt_last")
+    report = run("refcocog-umd-val", known, data, tmp_path)
+    assert report.published == {"mIoU": 63.2, "cIoU": 57.6}
+    assert "| 63.2 | 1 |" in (tmp_path / "refcocog-umd-val/report.md").read_text()

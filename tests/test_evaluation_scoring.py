@@ -1,0 +1,264 @@
+"""Result files scored without a model: truth against itself, damaged truth, and files that do not fit."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from test_data_coco import write_json
+from test_evaluation_run import CATEGORIES, IMAGES, write_data
+from test_metrics_panoptic_quality import COCO100, GOLDEN, Example, damaged_coco100, needs_coco100
+from xdecoder.evaluation.pipeline import Scores
+from xdecoder.evaluation.scoring import Truth, score
+from xdecoder.metrics.panoptic_quality import Segment
+
+TRUTH = COCO100 / "annotations/panoptic_train2017.json"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_data(tmp_path / "data")
+
+
+def panoptic_truth(data: Path) -> Path:
+    return data / "annotations/panoptic_val.json"
+
+
+def copy_of(truth: Path, path: Path, **changes: Any) -> Path:
+    write_json(path, {**json.loads(truth.read_text()), **changes})
+    return path
+
+
+def against_itself(kind: str, data: Path) -> Scores:
+    if kind == "instance":
+        truth = data / "annotations/instances_val.json"
+        return score("instance", truth, Truth(file=truth))
+    if kind == "semantic":
+        labels = data / "labels"
+        labels.mkdir()
+        for seed in range(3):
+            pixels = np.random.default_rng(seed).choice([0, 1, 2, 255], (5, 7)).astype(np.uint8)
+            Image.fromarray(pixels).save(labels / f"{seed}.png")
+        return score("semantic", labels, Truth(file=labels, vocabulary="dog, cat, sky"))
+    truth = panoptic_truth(data)
+    return score("panoptic", truth, Truth(file=truth))
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"), [("panoptic", "PQ"), ("instance", "AP"), ("instance", "box AP"), ("semantic", "mIoU")]
+)
+def test_truth_against_itself_scores_100(kind: str, metric: str, data: Path) -> None:
+    scores = against_itself(kind, data)
+    assert scores.figures[metric] == pytest.approx(100)
+    assert scores.missing == scores.skipped == ()
+
+
+@needs_coco100
+def test_real_truth_against_itself_scores_100() -> None:
+    scores = score("panoptic", TRUTH, Truth(file=TRUTH))
+    assert (scores.figures["PQ"], scores.figures["PQ_th"], scores.figures["PQ_st"]) == (100, 100, 100)
+    assert scores.images == 100
+
+
+def panoptic_rows(maps: list[tuple[str, int, list[Segment]]]) -> dict[str, Any]:
+    """A panoptic JSON over COCO's categories."""
+    rows = [
+        {
+            "image_id": image_id,
+            "file_name": name,
+            "segments_info": [
+                {"id": s.id, "category_id": s.category_id, "iscrowd": int(s.is_crowd)} for s in segments
+            ],
+        }
+        for name, image_id, segments in maps
+    ]
+    return {"annotations": rows, "categories": json.loads(TRUTH.read_text())["categories"]}
+
+
+@needs_coco100
+def test_damaged_real_truth_scores_the_golden_figures(tmp_path: Path) -> None:
+    examples: list[Example] = damaged_coco100()[0]
+    names = [f"{row['file_name']}" for row in json.loads(TRUTH.read_text())["annotations"]]
+    true, given = [], []
+    for i, (name, e) in enumerate(zip(sorted(names), examples, strict=True)):
+        true.append((name, i, e.truth_segments))
+        if e.prediction is not None:
+            given.append((name, i, e.predicted_segments))
+            coded = np.stack([e.prediction >> shift & 255 for shift in (0, 8, 16)], axis=-1)
+            (tmp_path / "results").mkdir(exist_ok=True)
+            Image.fromarray(coded.astype(np.uint8)).save(tmp_path / "results" / name, compress_level=1)
+    write_json(tmp_path / "truth.json", panoptic_rows(true))
+    write_json(tmp_path / "results.json", panoptic_rows(given))
+    scores = score(
+        "panoptic",
+        tmp_path / "results.json",
+        Truth(file=tmp_path / "truth.json", maps=COCO100 / "panoptic_train2017"),
+    )
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    for ending, part in (("", "all"), ("_th", "things"), ("_st", "stuff")):
+        found = [scores.figures[f"{name}{ending}"] for name in ("PQ", "SQ", "RQ")]
+        assert found == pytest.approx([100 * value for value in golden[part]], abs=1e-9)
+    assert scores.missing == (9,)
+
+
+def test_captions_are_scored_and_a_missing_one_is_listed(tmp_path: Path) -> None:
+    sentences = {1: "a dog runs on grass", 2: "two cats sleep in the sun", 3: "a red bird"}
+    write_json(
+        tmp_path / "truth.json",
+        {"annotations": [{"image_id": i, "caption": text} for i, text in sentences.items()]},
+    )
+    write_json(tmp_path / "all.json", [{"image_id": i, "caption": text} for i, text in sentences.items()])
+    perfect = score("caption", tmp_path / "all.json", Truth(file=tmp_path / "truth.json"))
+    assert perfect.figures["BLEU-4"] == pytest.approx(100, abs=1e-3)
+    assert perfect.figures["ROUGE-L"] == pytest.approx(100)
+    write_json(tmp_path / "some.json", [{"image_id": 2, "caption": sentences[2]}])
+    partial = score("caption", tmp_path / "some.json", Truth(file=tmp_path / "truth.json"))
+    assert partial.missing == (1, 3)
+    assert partial.figures["ROUGE-L"] == pytest.approx(100 / 3)
+
+
+def test_answers_are_scored_and_a_missing_one_counts_nothing(tmp_path: Path) -> None:
+    answers = [{"answer": "red"}] * 8 + [{"answer": "blue"}] * 2
+    questions = [
+        {"question_id": i, "image_id": 1, "answer_type": "other", "answers": answers} for i in (10, 11)
+    ]
+    write_json(tmp_path / "truth.json", {"annotations": questions})
+    write_json(tmp_path / "results.json", [{"question_id": 10, "answer": "Red"}])
+    scores = score("vqa", tmp_path / "results.json", Truth(file=tmp_path / "truth.json"))
+    assert scores.figures["accuracy"] == 50
+    assert (scores.missing, scores.images) == ((11,), 1)
+
+
+def test_an_image_without_a_label_map_counts_as_missed(tmp_path: Path) -> None:
+    for folder, numbers in (("truth", (1, 2)), ("results", (1,))):
+        (tmp_path / folder).mkdir()
+        for number in numbers:
+            Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / folder / f"{number}.png")
+    scores = score("semantic", tmp_path / "results", Truth(file=tmp_path / "truth", vocabulary="dog, cat"))
+    assert scores.missing == ("2",)
+    assert scores.figures["mIoU"] == 50
+    assert math.isnan(scores.per_class["cat"])
+
+
+# Files that do not fit.
+
+
+def refused(data: Path, match: str, truth: Path | None = None, **changes: Any) -> None:
+    results = copy_of(panoptic_truth(data), data / "results.json", **changes)
+    with pytest.raises(ValueError, match=match):
+        score(
+            "panoptic",
+            results,
+            Truth(file=truth or panoptic_truth(data), predicted_maps=data / "panoptic_val"),
+        )
+
+
+def test_panoptic_results_that_do_not_fit_are_refused(data: Path) -> None:
+    rows = json.loads(panoptic_truth(data).read_text())["annotations"]
+    refused(
+        data,
+        r"1 image_id\(s\) that the truth lacks: \[99\]; score results against the split",
+        annotations=[{**rows[0], "image_id": 99}],
+    )
+    refused(data, r"1 duplicate image_id\(s\): \[1\]; give each one result", annotations=rows + rows[:1])
+    strange = [{**s, "category_id": 77} for s in rows[0]["segments_info"]]
+    refused(data, r"unknown category 77", annotations=[{**rows[0], "segments_info": strange}])
+    refused(data, r"the prediction is 22 x 29, the truth 21 x 30", annotations=[{**rows[1], "image_id": 1}])
+    refused(
+        data,
+        r"segment ids 1, which its list",
+        annotations=[{**rows[0], "segments_info": [s for s in rows[0]["segments_info"] if s["id"] != 1]}],
+    )
+    refused(data, r"entry 0 lacks segments_info", annotations=[{"image_id": 1, "file_name": "1.png"}])
+    refused(data, r'expected an object with a list "annotations"', annotations=None)
+    empty = copy_of(panoptic_truth(data), data / "annotations/empty.json", annotations=[])
+    (data / "annotations/empty").mkdir()
+    refused(data, "nothing to score against", truth=empty)
+
+
+def test_a_result_s_missing_picture_is_an_error_and_a_truth_s_a_listed_skip(data: Path) -> None:
+    truth = panoptic_truth(data)
+    copy_of(truth, data / "results.json")
+    (data / "results").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"results/1\.png: no such annotation image"):
+        score("panoptic", data / "results.json", Truth(file=truth))
+    for number in range(1, IMAGES + 1):
+        (data / "results" / f"{number}.png").write_bytes(
+            (data / "panoptic_val" / f"{number}.png").read_bytes()
+        )
+    (data / "panoptic_val/3.png").unlink()
+    (data / "panoptic_val/4.png").write_bytes(b"no picture")
+    scores = score("panoptic", data / "results.json", Truth(file=truth))
+    assert [skip.item for skip in scores.skipped] == ["image 3", "image 4"]
+    assert scores.images == IMAGES - 2
+
+
+def test_detections_that_do_not_fit_are_refused(data: Path) -> None:
+    truth = data / "annotations/instances_val.json"
+    rows = [{**row, "score": 0.5} for row in json.loads(truth.read_text())["annotations"]]
+
+    def refused(changed: Any, match: str) -> None:
+        write_json(data / "results.json", changed)
+        with pytest.raises(ValueError, match=match):
+            score("instance", data / "results.json", Truth(file=truth))
+
+    refused([{**rows[0], "image_id": 99}], r"1 image_id\(s\) that the truth lacks: \[99\]")
+    refused([{**rows[0], "category_id": 99}], r"detections name the categories \[99\]")
+    refused([{k: v for k, v in rows[0].items() if k != "score"}], "entry 0 lacks score")
+    refused([], "no detections")
+    refused({"detections": rows}, "expected a list of objects")
+
+
+def test_label_maps_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    def write(path: Path, value: int, size: tuple[int, int] = (4, 5)) -> None:
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full(size, value, np.uint8)).save(path)
+
+    truth = Truth(file=tmp_path / "truth", vocabulary="dog, cat")
+    write(tmp_path / "truth/1.png", 0)
+    write(tmp_path / "values/1.png", 7)
+    with pytest.raises(ValueError, match=r"unknown category value\(s\) \[7\]; expected 0 to 1"):
+        score("semantic", tmp_path / "values", truth)
+    write(tmp_path / "sizes/1.png", 0, (4, 6))
+    with pytest.raises(ValueError, match="the prediction is 4 x 6, the truth 4 x 5"):
+        score("semantic", tmp_path / "sizes", truth)
+    write(tmp_path / "names/2.png", 0)
+    with pytest.raises(ValueError, match=r"1 label map\(s\) that the truth lacks: \['2'\]"):
+        score("semantic", tmp_path / "names", truth)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no label maps"):
+        score("semantic", tmp_path / "values", Truth(file=tmp_path / "empty", vocabulary="dog, cat"))
+    with pytest.raises(ValueError, match="say which classes with --vocabulary"):
+        score("semantic", tmp_path / "values", Truth(file=tmp_path / "truth"))
+
+
+def test_masks_of_another_size_or_object_are_refused(data: Path) -> None:
+    code = {"size": [3, 3], "counts": "09"}
+    write_json(data / "results.json", [{"ref_id": 10, "segmentation": code}])
+    with pytest.raises(ValueError, match=r"the mask of ref 10 is 3 x 3, its image 6 x 8"):
+        score("refcocog-umd-val", data / "results.json", Truth(data=data))
+    write_json(data / "results.json", [{"ref_id": 99, "segmentation": code}])
+    with pytest.raises(ValueError, match=r"1 ref_id\(s\) that the truth lacks: \[99\]"):
+        score("refcocog-umd-val", data / "results.json", Truth(data=data))
+
+
+def test_what_to_score_against_must_be_told(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_json(path, [])
+    with pytest.raises(ValueError, match="caption results are scored against a truth: add --truth FILE"):
+        score("caption", path, Truth())
+    with pytest.raises(ValueError, match="coco-panoptic results are scored against its data set: add --data"):
+        score("coco-panoptic", path, Truth())
+    with pytest.raises(ValueError, match="no kind of result file or benchmark 'boxes'; kinds are panoptic"):
+        score("boxes", path, Truth())
+    write_json(tmp_path / "truth.json", {"annotations": [{"image_id": 1, "caption": "a"}]})
+    with pytest.raises(FileNotFoundError, match="no such result file"):
+        score("caption", tmp_path / "none.json", Truth(file=tmp_path / "truth.json"))
+    rows = [{"image_id": 1, "file_name": "1.png", "segments_info": []}]
+    write_json(tmp_path / "panoptic.json", {"annotations": rows, "categories": CATEGORIES})
+    with pytest.raises(FileNotFoundError, match="name it with --maps or --truth-maps"):
+        score("panoptic", tmp_path / "panoptic.json", Truth(file=tmp_path / "panoptic.json"))
