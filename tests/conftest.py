@@ -29,9 +29,14 @@ def golden_d() -> Golden:
     return load_golden("D")
 
 
+@pytest.fixture(scope="session")
+def goldens(golden_a: Golden, golden_b: Golden) -> dict[str, Golden]:
+    return {"A": golden_a, "B": golden_b}
+
+
 @pytest.fixture(scope="session", params=["A", "B"])
-def golden(request: pytest.FixtureRequest, golden_a: Golden, golden_b: Golden) -> Golden:
-    return {"A": golden_a, "B": golden_b}[request.param]
+def golden(request: pytest.FixtureRequest, goldens: dict[str, Golden]) -> Golden:
+    return goldens[request.param]
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +54,8 @@ def build(golden: Golden) -> XDecoder:
 
 
 @pytest.fixture(scope="session")
-def models(golden_a: Golden, golden_b: Golden) -> dict[str, XDecoder]:
-    return {"A": build(golden_a), "B": build(golden_b)}
+def models(goldens: dict[str, Golden]) -> dict[str, XDecoder]:
+    return {name: build(golden) for name, golden in goldens.items()}
 
 
 @pytest.fixture(scope="session")

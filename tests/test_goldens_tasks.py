@@ -103,10 +103,9 @@ def test_instances(golden: Golden, model: XDecoder) -> None:
 
 
 @pytest.mark.parametrize("group", ["d1", "d3"])
-def test_semantic_scores(group: str, golden: Golden, model: XDecoder) -> None:
+def test_semantic_scores(group: str, golden_a: Golden, models: dict[str, XDecoder]) -> None:
+    golden, model = golden_a, models["A"]
     key = f"{group}/out0/sem_seg"
-    if key not in golden.io:
-        pytest.skip(f"stored for golden A only: {key}")
     image = golden[f"{group}/in/image0"]
     sizes = geometry(image, golden.meta["inputs"][group]["hw"][0])
     expected = golden[key]
@@ -131,10 +130,11 @@ def test_padding_another_image_into_the_batch_changes_no_published_result(
         assert_close(together[i].masks(), alone.masks(), 1e-4)
 
 
-@pytest.mark.parametrize("group", ["e1", "e2", "e3"])
-def test_referring_masks(group: str, golden: Golden, model: XDecoder, clip_tokenizer: Tokenizer) -> None:
-    if f"{group}/in/image0" not in golden.io:
-        pytest.skip(f"stored for golden A only: {group}")
+@pytest.mark.parametrize(("name", "group"), [("A", "e1"), ("A", "e2"), ("A", "e3"), ("B", "e1"), ("B", "e2")])
+def test_referring_masks(
+    name: str, group: str, goldens: dict[str, Golden], models: dict[str, XDecoder], clip_tokenizer: Tokenizer
+) -> None:
+    golden, model = goldens[name], models[name]
     image = golden[f"{group}/in/image0"]
     texts = [text for texts in golden.meta["inputs"][group]["texts"] for text in texts]
     phrases, valid = encode_phrases(model, clip_tokenizer, texts)
@@ -163,11 +163,12 @@ def test_phrases_one_by_one_equal_each_alone(
         assert_close(separately.masks[i], alone.masks[0])
 
 
-@pytest.mark.parametrize("group", ["f1", "f2", "f3"])
-def test_captions(group: str, golden: Golden, model: XDecoder, clip_tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize(("name", "group"), [("A", "f1"), ("A", "f2"), ("A", "f3"), ("B", "f1"), ("B", "f2")])
+def test_captions(
+    name: str, group: str, goldens: dict[str, Golden], models: dict[str, XDecoder], clip_tokenizer: Tokenizer
+) -> None:
+    golden, model = goldens[name], models[name]
     keys = [k for k in (f"{group}/in/images", f"{group}/in/image0", "d2/in/image0") if k in golden.io]
-    if f"{group}/captioning_token" not in golden.io:
-        pytest.skip(f"stored for golden A only: {group}")
     images = golden[keys[0]] if group == "f1" else golden[keys[0]][None]
     features = encode(model, *images)
     latents = model.decoder.decode_latents(features.memory, keep=True)

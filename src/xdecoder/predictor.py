@@ -61,6 +61,7 @@ class EncodedBatch:
         self.features: ImageFeatures = model.encode_images(pixels)
 
     @cached_property
+    @torch.inference_mode()
     def latents(self) -> LatentStates:
         """The latent queries, decoded when first asked for."""
         return self._model.decoder.decode_latents(self.features.memory, keep=True)
