@@ -132,6 +132,30 @@ def test_worker_processes_change_nothing(tmp_path: Path) -> None:
     assert losses(tmp_path / "in_line") == losses(tmp_path / "workers")
 
 
+def test_a_share_cut_in_two_is_learned_as_a_whole(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Cut(Source[Batch]):
+        def batch(self, step: int, rank: int, world_size: int) -> Numbers:
+            whole = Line().batch(step, 0, 1)
+            share = len(whole.x) // world_size
+            rows = slice(rank * share, (rank + 1) * share)
+            return Numbers(x=whole.x[rows], y=whole.y[rows])
+
+    @dataclass(frozen=True, kw_only=True)
+    class Plain(Fit):
+        def build_source(self) -> Cut:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return Cut()
+
+        def build(self) -> Net:
+            net = Net()
+            net.model[0] = nn.Identity()  # a batch norm would see the cuts
+            return net
+
+    train(Plain(), config(tmp_path / "whole"), World())
+    train(Plain(), config(tmp_path / "cut", accumulate=3), World())
+    assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+
+
 def test_validation_sees_the_average_and_training_goes_on_without_it(tmp_path: Path) -> None:
     often, never = Fit(), Fit()
     train(often, config(tmp_path / "often", validate_every=1), World())
@@ -252,7 +276,7 @@ def test_settings_change_a_copy_of_a_record() -> None:
     ("setting", "message"),
     [
         ("seed", "expected name=value, got 'seed'"),
-        ("speed=3", "RunConfig has no setting 'speed'; it has bfloat16, folder"),
+        ("speed=3", "RunConfig has no setting 'speed'; it has accumulate, bfloat16"),
         ("seed=many", "'seed=many': expected int, got 'many'"),
         ("seed.x=1", "'seed' has no settings of its own"),
     ],

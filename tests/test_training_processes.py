@@ -135,7 +135,9 @@ class Tiny(Training):
         folder.mkdir(exist_ok=True)
 
 
-def command(folder: Path, *, processes: int, steps: int, save_every: int) -> subprocess.Popen[bytes]:
+def command(
+    folder: Path, *, processes: int, steps: int, save_every: int, sharded: bool = False
+) -> subprocess.Popen[bytes]:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.Popen(
         [
@@ -145,14 +147,16 @@ def command(folder: Path, *, processes: int, steps: int, save_every: int) -> sub
             str(folder),
             str(steps),
             str(save_every),
+            "sharded" if sharded else "replicated",
         ],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
 
 
-def run(folder: Path, *, processes: int, steps: int = 6, save_every: int = 100) -> None:
-    assert command(folder, processes=processes, steps=steps, save_every=save_every).wait(timeout=300) == 0
+def run(folder: Path, *, processes: int, steps: int, save_every: int, sharded: bool = False) -> None:
+    process = command(folder, processes=processes, steps=steps, save_every=save_every, sharded=sharded)
+    assert process.wait(timeout=300) == 0
 
 
 def losses(folder: Path) -> dict[int, dict[str, float]]:
@@ -167,8 +171,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_processes_learn_what_one_does_from_the_same_batch(alone: Path, tmp_path: Path) -> None:
-    run(tmp_path, processes=2, steps=20, save_every=10)
+@pytest.mark.parametrize("sharded", [False, True])
+def test_two_processes_learn_what_one_does_from_the_same_batch(
+    sharded: bool, alone: Path, tmp_path: Path
+) -> None:
+    run(tmp_path, processes=2, steps=20, save_every=10, sharded=sharded)
     one, two = losses(alone), losses(tmp_path)
     assert list(one) == list(two) == list(range(1, 21))
     for step, terms in one.items():
@@ -192,8 +199,9 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(alone: Path, tmp_path: 
     assert (tmp_path / "scores.jsonl").read_text() == (alone / "scores.jsonl").read_text()
 
 
-def test_one_process_goes_on_from_what_two_saved(alone: Path, tmp_path: Path) -> None:
-    process = command(tmp_path, processes=2, steps=20, save_every=7)
+@pytest.mark.parametrize("sharded", [False, True])
+def test_one_process_goes_on_from_what_two_saved(sharded: bool, alone: Path, tmp_path: Path) -> None:
+    process = command(tmp_path, processes=2, steps=20, save_every=7, sharded=sharded)
     log = tmp_path / "metrics.jsonl"
     while not (tmp_path / "checkpoints" / "step_00000007").is_dir():
         assert process.poll() is None
@@ -209,7 +217,12 @@ def test_one_process_goes_on_from_what_two_saved(alone: Path, tmp_path: Path) ->
 if __name__ == "__main__":
     torch.set_num_threads(1)
     config = RunConfig(
-        folder=Path(sys.argv[1]), log_every=1, save_every=int(sys.argv[3]), validate_every=0, seed=5
+        folder=Path(sys.argv[1]),
+        log_every=1,
+        save_every=int(sys.argv[3]),
+        validate_every=0,
+        seed=5,
+        sharded=sys.argv[4] == "sharded",
     )
     train(Tiny(steps=int(sys.argv[2])), config, join_world("cpu"))
     leave_world()

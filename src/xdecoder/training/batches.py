@@ -119,21 +119,31 @@ class Source(ABC, Generic[B_co]):
         """The batch of one process in one step."""
 
 
-class _Steps(Dataset[B]):
+class _Steps(Dataset[tuple[B, ...]]):
     """A source as a data set whose items are whole steps."""
 
-    def __init__(self, source: Source[B], rank: int, world_size: int) -> None:
+    def __init__(self, source: Source[B], rank: int, world_size: int, accumulate: int) -> None:
         self.source = source
         self.rank = rank
         self.world_size = world_size
+        self.accumulate = accumulate
 
-    def __getitem__(self, index: int) -> B:
-        return self.source.batch(index, self.rank, self.world_size)
+    def __getitem__(self, index: int) -> tuple[B, ...]:
+        """The batches that this process takes one after the other: as if it were several processes."""
+        ranks = range(self.rank * self.accumulate, (self.rank + 1) * self.accumulate)
+        return tuple(self.source.batch(index, rank, self.world_size * self.accumulate) for rank in ranks)
 
 
 def stream(
-    source: Source[B], *, first: int, last: int, rank: int, world_size: int, workers: int
-) -> DataLoader[B]:
+    source: Source[B],
+    *,
+    first: int,
+    last: int,
+    rank: int,
+    world_size: int,
+    accumulate: int,
+    workers: int,
+) -> DataLoader[tuple[B, ...]]:
     """The batches of steps `first` to `last - 1`, made ahead by worker processes.
 
     Args:
@@ -142,10 +152,11 @@ def stream(
         last: the step after the last.
         rank: this process.
         world_size: all processes.
+        accumulate: into how many batches a process's share of a step is cut.
         workers: worker processes; 0 makes each batch when it is asked for.
     """
     return DataLoader(
-        _Steps(source, rank, world_size),
+        _Steps(source, rank, world_size, accumulate),
         sampler=range(first, last),
         batch_size=None,
         num_workers=workers,

@@ -8,7 +8,11 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +74,45 @@ def wait_for_all() -> None:
     """Return when every process has come here."""
     if dist.is_initialized():
         dist.barrier()
+
+
+def replicate(module: nn.Module, world: World) -> nn.Module:
+    """The module, with gradients averaged over the processes (DDP); each process keeps everything."""
+    if world.size == 1:
+        return module
+    devices = [world.device] if world.device.type == "cuda" else None
+    return DistributedDataParallel(
+        module, device_ids=devices, find_unused_parameters=True, gradient_as_bucket_view=True
+    )
+
+
+def shard(module: nn.Module, world: World) -> nn.Module:
+    """The module, with its weights, gradients and the optimizer's state shared out (FSDP2).
+
+    The model's parts are used one by one, so the weights are gathered when the module is called and given up
+    after its gradients are known (ZeRO's second stage). Numbers that are no vector cannot be cut; every
+    process keeps them, and `average_small_gradients` averages their gradients.
+    """
+    fully_shard(
+        module,
+        mesh=init_device_mesh(world.device.type, (world.size,)),
+        reshard_after_forward=False,
+        ignored_params=set(_small(module)),
+    )
+    return module
+
+
+def average_small_gradients(module: nn.Module) -> None:
+    """Average the gradients of what `shard` left in every process."""
+    for parameter in _small(module):
+        if parameter.grad is not None:
+            parameter.grad = mean_over_processes(parameter.grad)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor that may be shared out, gathered; all processes call this together."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _small(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.ndim == 0]

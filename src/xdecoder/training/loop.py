@@ -6,25 +6,35 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from xdecoder.training import checkpoints
 from xdecoder.training.batches import Batch, Source, stream
-from xdecoder.training.distributed import World, mean_over_processes, wait_for_all
+from xdecoder.training.distributed import (
+    World,
+    average_small_gradients,
+    mean_over_processes,
+    replicate,
+    shard,
+    wait_for_all,
+    whole,
+)
 from xdecoder.training.optimizer import (
     Cosine,
     MovingAverage,
     OptimizerConfig,
     Schedule,
     build_optimizer,
+    named_tensors,
     set_rate,
 )
 from xdecoder.training.progress import JsonLines, Progress, TensorBoard, Writer
@@ -61,6 +71,10 @@ class RunConfig:
         save_every: steps between two checkpoints.
         keep: checkpoints kept.
         validate_every: steps between two validations; 0 for none but the last.
+        accumulate: batches that a process's share of a step is cut into, one after the other, to save memory.
+            Contrastive losses then see the negatives of one cut alone.
+        sharded: share gradients and the optimizer's state out among the processes (FSDP2) instead of keeping
+            them in each (DDP).
         bfloat16: compute in bfloat16 where autocast thinks it safe.
         tensorboard: write TensorBoard's files too.
     """
@@ -72,6 +86,8 @@ class RunConfig:
     save_every: int = 200
     keep: int = 2
     validate_every: int = 500
+    accumulate: int = 1
+    sharded: bool = False
     bfloat16: bool = False
     tensorboard: bool = False
 
@@ -131,6 +147,7 @@ def train(training: Training, run: RunConfig, world: World) -> None:
     """
     torch.manual_seed(run.seed)
     module = training.build().to(world.device).train()
+    wrapped = shard(module, world) if run.sharded and world.size > 1 else replicate(module, world)
     optimizer = build_optimizer(module, training.optimizer)
     decay = training.optimizer.average
     average = MovingAverage(module, decay) if decay else None
@@ -140,24 +157,30 @@ def train(training: Training, run: RunConfig, world: World) -> None:
     first = 0
     if newest is not None:
         first = checkpoints.load(newest, world=world, model=module, optimizer=optimizer, average=average)
-    wrapped = _wrap(module, world)
     batches = stream(
         training.build_source(),
         first=first,
         last=steps,
         rank=world.rank,
         world_size=world.size,
+        accumulate=run.accumulate,
         workers=run.workers,
     )
     with ExitStack() as stack:
         log = stack.enter_context(_Log(run, training, world, first, steps))
         began = time.monotonic()
-        for step, batch in enumerate(batches, start=first):
+        for step, own in enumerate(batches, start=first):
             phase, factor = rate_at(training.phases, step)
             set_rate(optimizer, factor)
             waited = time.monotonic() - began
             terms = _step(
-                wrapped, optimizer, batch.to(world.device), training.optimizer.clip, run, world, step
+                wrapped,
+                optimizer,
+                [b.to(world.device) for b in own],
+                training.optimizer.clip,
+                run,
+                world,
+                step,
             )
             if average is not None:
                 average.update(module, step)
@@ -166,12 +189,26 @@ def train(training: Training, run: RunConfig, world: World) -> None:
             if done % run.save_every == 0 or done == steps:
                 _save(saved, done, run, world, module, optimizer, average, log)
             if done == steps or (run.validate_every and done % run.validate_every == 0):
+                tensors = {
+                    name: whole(t)
+                    for name, t in (average.tensors if average else dict(named_tensors(module))).items()
+                }
                 if world.is_first:
-                    with _averaged(module, average):
-                        log.score(done, training.validate(module, run.folder, done))
-                        training.export(module, run.folder / "model")
+                    _report(training, run, world, tensors, done, log)
                 wait_for_all()
             began = time.monotonic()
+
+
+def _report(
+    training: Training, run: RunConfig, world: World, tensors: Mapping[str, Tensor], done: int, log: _Log
+) -> None:
+    """Score and export a copy of the trained module, which itself goes on as it is."""
+    with torch.random.fork_rng():
+        copy = training.build().to(world.device)
+    for name, tensor in named_tensors(copy):
+        tensor.copy_(tensors[name])
+    log.score(done, training.validate(copy.eval(), run.folder, done))
+    training.export(copy, run.folder / "model")
 
 
 def rate_at(phases: tuple[Phase, ...], step: int) -> tuple[Phase, float]:
@@ -186,53 +223,47 @@ def rate_at(phases: tuple[Phase, ...], step: int) -> tuple[Phase, float]:
 def _step(
     module: nn.Module,
     optimizer: Optimizer,
-    batch: Batch,
+    batches: Sequence[Batch],
     clip: float,
     run: RunConfig,
     world: World,
     step: int,
 ) -> dict[str, Tensor]:
+    """One step of the optimizer; the means of the batches' terms."""
     torch.manual_seed((run.seed * 1_000_003 + step) * 4099 + world.rank)
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=run.bfloat16):
-        terms: dict[str, Tensor] = module(batch)
-    total = torch.stack([term for term in terms.values() if term.requires_grad]).sum()
-    # One process's bad loss stops them all, so that none waits for another.
-    if not math.isfinite(float(mean_over_processes(total.detach()))):
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        path = run.folder / f"bad_batch_step{step}_rank{world.rank}.pt"
-        torch.save({"step": step, "batch": batch, "terms": values}, path)
-        raise NonFiniteLossError(
-            f"the loss of step {step} is not finite: {values}; its batch is in {path}. Lower the learning "
-            "rate, or look at the batch with torch.load(path, weights_only=False)"
-        )
-    total.backward()
-    norm = nn.utils.clip_grad_norm_(module.parameters(), clip)
+    means: dict[str, Tensor] = {}
+    for index, batch in enumerate(batches):
+        with ExitStack() as stack:
+            if index + 1 < len(batches) and isinstance(module, DistributedDataParallel):
+                stack.enter_context(module.no_sync())
+            with torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=run.bfloat16):
+                terms: dict[str, Tensor] = module(batch)
+            total = torch.stack([term for term in terms.values() if term.requires_grad]).sum()
+            # One process's bad loss stops them all, so that none waits for another.
+            if not math.isfinite(float(mean_over_processes(total.detach()))):
+                raise _bad(run, world, step, batch, terms)
+            (total / len(batches)).backward()
+        for name, term in {"total": total, **terms}.items():
+            share = term.detach() / len(batches)
+            means[name] = means[name] + share if name in means else share
+    if isinstance(module, FSDPModule):
+        average_small_gradients(module)
+    norm = whole(nn.utils.clip_grad_norm_(module.parameters(), clip))
     optimizer.step()
-    return {"total": total.detach(), **{k: v.detach() for k, v in terms.items()}, "gradient": norm}
+    return {**means, "gradient": norm}
 
 
-def _wrap(module: nn.Module, world: World) -> nn.Module:
-    if world.size == 1:
-        return module
-    devices = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(
-        module, device_ids=devices, find_unused_parameters=True, gradient_as_bucket_view=True
+def _bad(
+    run: RunConfig, world: World, step: int, batch: Batch, terms: Mapping[str, Tensor]
+) -> NonFiniteLossError:
+    values = {name: float(term.detach()) for name, term in terms.items()}
+    path = run.folder / f"bad_batch_step{step}_rank{world.rank}.pt"
+    torch.save({"step": step, "batch": batch, "terms": values}, path)
+    return NonFiniteLossError(
+        f"the loss of step {step} is not finite: {values}; its batch is in {path}. Lower the learning "
+        "rate, or look at the batch with torch.load(path, weights_only=False)"
     )
-
-
-@contextmanager
-def _averaged(module: nn.Module, average: MovingAverage | None) -> Generator[None]:
-    """The module with its averaged weights, in evaluation mode, for as long as this lasts."""
-    kept = MovingAverage(module, 0.0)
-    if average is not None:
-        average.copy_to(module)
-    module.eval()
-    try:
-        yield
-    finally:
-        kept.copy_to(module)
-        module.train()
 
 
 def _save(
