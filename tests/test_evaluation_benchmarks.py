@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from xdecoder.data.catalog import DATASETS
+from xdecoder.data.request import built_in_for
 from xdecoder.evaluation.benchmarks import (
     BENCHMARKS,
     GROUPS,
@@ -15,8 +16,9 @@ from xdecoder.evaluation.benchmarks import (
     protocol_table,
     published_scores,
 )
+from xdecoder.evaluation.names import names_of
 from xdecoder.hub import PUBLISHED
-from xdecoder.vocabularies import BUILT_IN
+from xdecoder.vocabularies import BUILT_IN, built_in
 
 DOCS = Path(__file__).parents[1] / "docs/evaluation.md"
 
@@ -29,6 +31,24 @@ def test_a_row_names_a_data_set_that_has_its_task_split_and_vocabulary(name: str
     assert row.split in info.splits
     assert row.vocabulary is None or row.vocabulary in BUILT_IN
     assert row.long_side is None or row.long_side > row.short_side
+
+
+@pytest.mark.parametrize("name", [name for name, row in BENCHMARKS.items() if row.vocabulary])
+def test_the_classes_asked_for_are_those_of_the_data_set_or_hold_its_things(
+    name: str, tmp_path: Path
+) -> None:
+    row = BENCHMARKS[name]
+    truth = built_in_for(DATASETS[row.data].vocabulary, row.task)
+    names = names_of(row, tmp_path, truth)
+    assert [names.asked.classes[i] for i, c in enumerate(names.category) if c is not None] == [*truth.classes]
+    assert names.ids == tuple(range(1, len(truth) + 1))
+
+
+def test_classes_of_another_data_set_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="the data set's 19 classes are neither those of 'coco' nor its things"
+    ):
+        names_of(BENCHMARKS["coco-panoptic"], tmp_path, built_in("cityscapes"))
 
 
 def test_every_published_score_belongs_to_one_row() -> None:

@@ -37,7 +37,7 @@ def test_evaluate_tells_the_figures_the_protocol_and_the_changes_and_score_tells
     )  # fmt: skip
     assert "(published 63.2, xdecoder_focalt_last)" in told
     assert "not the published protocol: input size 32 instead of 800" in told
-    assert "all classes, 81-prompt ensemble" in told
+    assert "all classes, the bare name of each" in told
     assert [row["benchmark"] for row in json.loads((out / "report.json").read_text())] == [
         "custom-semantic",
         "refcocog-umd-val",

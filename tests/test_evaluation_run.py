@@ -199,9 +199,13 @@ def test_the_report_names_the_protocol_and_what_was_changed(
 ) -> None:
     report = run("custom-semantic", subject, data, tmp_path / "a", limit=3)
     assert report.protocol == (
-        "short side 32, long side at most 53; words: the data set's own, all classes, 81-prompt ensemble"
+        "short side 32, long side at most 53; words: the data set's own, all classes, the bare name of each"
     )
-    assert report.changes == ("input size 32 instead of 800", "the first 3 images alone")
+    assert report.changes == (
+        "input size 32 instead of 800",
+        "the first 3 images alone",
+        "the model's prompt_ensemble is False, the published True",
+    )
     assert report.scores.images == 3
     present = run("custom-semantic", subject, data, tmp_path / "b", classes="present")
     assert "only the classes present in the image" in present.protocol
@@ -262,25 +266,22 @@ def test_a_killed_run_goes_on_without_computing_anything_twice(
 
 
 PROCESS = """
-import sys
+import json, sys
 from pathlib import Path
-import torch
-from test_evaluation_run import run_processes
-run_processes(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+from xdecoder import weights
+from xdecoder.evaluation.benchmarks import BENCHMARKS
+from xdecoder.evaluation.run import Changes, Subject, evaluate
+from xdecoder.predictor import Predictor
+from xdecoder.training.distributed import join_world, leave_world
+
+folder, data, out, sides = sys.argv[1:]
+world = join_world("cpu")
+subject = Subject.of("tiny", Predictor(*weights.load(Path(folder))))
+for name, side in json.loads(sides).items():
+    changes = Changes(short_side=side)
+    evaluate(BENCHMARKS[name], subject, data=Path(data), out=Path(out), changes=changes, world=world)
+leave_world()
 """
-
-
-def run_processes(folder: Path, data: Path, out: Path, names: list[str]) -> None:
-    """What each of several processes does."""
-    from xdecoder.training.distributed import join_world, leave_world
-
-    world = join_world("cpu")
-    subject = Subject.of("tiny", Predictor(*weights.load(folder)))
-    for name in names:
-        evaluate(
-            BENCHMARKS[name], subject, data=data, out=out, changes=Changes(short_side=SIDE[name]), world=world
-        )
-    leave_world()
 
 
 def test_two_processes_give_exactly_the_figures_of_one(data: Path, tmp_path: Path) -> None:
@@ -292,16 +293,16 @@ def test_two_processes_give_exactly_the_figures_of_one(data: Path, tmp_path: Pat
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    sides = json.dumps({name: SIDE[name] for name in names})
     common = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": "2",
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).parent),
     }
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(folder), str(data), str(tmp_path / "two"), *names],
+            [sys.executable, "-c", PROCESS, str(folder), str(data), str(tmp_path / "two"), sides],
             env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from xdecoder.cli.options import Debug, Device, DtypeOption, Weights
 
 if TYPE_CHECKING:
     from xdecoder.evaluation.report import Report
+
+_SECONDS_BETWEEN_LINES = 60
 
 EPILOG = (
     "xdecoder evaluate coco --data ~/data --weights xdecoder_focalt_last --out results\n\n"
@@ -143,12 +146,15 @@ def _list() -> None:
 
 
 class _Progress:
-    """A bar on stderr with the time left, where stderr is a terminal."""
+    """A bar on stderr with the time left; where stderr is no terminal, a line now and then."""
 
     def __init__(self, name: str, *, visible: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         to = console()
+        self._name = name
+        self._lines = visible and not to.is_terminal
+        self._began = self._told = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -163,6 +169,11 @@ class _Progress:
 
     def __call__(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
+        now = time.monotonic()
+        if self._lines and now - self._told > _SECONDS_BETWEEN_LINES:
+            self._told = now
+            left = (now - self._began) / done * (total - done)
+            typer.echo(f"{self._name}: {done} of {total}, {left / 60:.0f} minutes left", err=True)
         if done == total:
             self._bar.update(self._task, description="scoring")
 

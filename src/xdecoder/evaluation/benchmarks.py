@@ -275,8 +275,13 @@ def input_size(short_side: int, long_side: int | None, *, square: bool) -> str:
     return f"short side {short_side}" + ("" if long_side is None else f", long side at most {long_side}")
 
 
-def prompts_of(benchmark: Benchmark) -> str:
-    """What words the model is given, in words."""
+def prompts_of(benchmark: Benchmark, *, ensemble: bool = True) -> str:
+    """What words the model is given, in words.
+
+    Args:
+        benchmark: the row.
+        ensemble: whether the model embeds a class by its 81 prompts, as published.
+    """
     match benchmark.kind:
         case "referring":
             return "the first phrase of each object, lower case; all of an image together"
@@ -286,7 +291,8 @@ def prompts_of(benchmark: Benchmark) -> str:
             return "the captions; decoder and backbone cosines averaged"
         case _:
             names = f"`{benchmark.vocabulary}`" if benchmark.vocabulary else "the data set's own"
-            return f"{names}, all classes, 81-prompt ensemble"
+            prompts = "81-prompt ensemble" if ensemble else "the bare name of each"
+            return f"{names}, all classes, {prompts}"
 
 
 def protocol_table() -> str:

@@ -20,9 +20,10 @@ from PIL import Image
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, Sample
+from xdecoder.encoding import EncodedImage
 from xdecoder.evaluation.benchmarks import Benchmark
 from xdecoder.evaluation.names import Names
-from xdecoder.predictor import EncodedImage, Predictor
+from xdecoder.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
 
 Entry = dict[str, Any]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from xdecoder.config import InferenceConfig
 from xdecoder.evaluation.benchmarks import Benchmark, input_size, prompts_of
 from xdecoder.evaluation.pipeline import Classes, Scores
 from xdecoder.structures.result import write_whole
@@ -29,6 +30,7 @@ class Report:
         short_side: input size of this run.
         long_side: likewise.
         classes: the words of an image.
+        settings: the model's own settings of inference.
         changes: what was done otherwise than the benchmark says: the figures then compare with no published
             one.
         scores: what came out.
@@ -45,6 +47,7 @@ class Report:
     short_side: int
     long_side: int | None
     classes: Classes
+    settings: InferenceConfig
     changes: tuple[str, ...]
     scores: Scores
     published: Mapping[str, float]
@@ -56,10 +59,16 @@ class Report:
     def protocol(self) -> str:
         """How the figures were made, in a line."""
         size = input_size(self.short_side, self.long_side, square=self.benchmark.square)
-        words = prompts_of(self.benchmark)
+        words = prompts_of(self.benchmark, ensemble=self.settings.prompt_ensemble)
         if self.classes == "present":
             words = words.replace("all classes", "only the classes present in the image")
-        return f"{size}; words: {words}"
+        limits = {
+            "panoptic": f"; thresholds: object {self.settings.object_threshold}, "
+            f"overlap {self.settings.overlap_threshold}",
+            "instance": f"; the best {self.settings.detections} detections",
+            "caption": f"; {self.settings.caption_steps} tokens at most",
+        }
+        return f"{size}; words: {words}{limits.get(self.benchmark.kind, '')}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; what is not a number is null."""
@@ -74,6 +83,7 @@ class Report:
             "checkpoint": self.checkpoint,
             "protocol": self.protocol,
             "classes": self.classes,
+            "settings": asdict(self.settings),
             "changes": list(self.changes),
             "figures": _numbers(scores.figures),
             "published": dict(self.published),

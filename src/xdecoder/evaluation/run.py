@@ -14,6 +14,7 @@ from typing import Any, final
 
 import torch
 
+from xdecoder.config import InferenceConfig
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import Sample
@@ -274,10 +275,29 @@ def _fingerprint(job: Job, subject: Subject) -> dict[str, Any]:
     }
 
 
+def _settings_changed(settings: InferenceConfig, kind: Kind) -> list[str]:
+    """Settings of the model that are not the published ones and bear on a kind of benchmark."""
+    published = InferenceConfig()
+    relevant: dict[Kind, tuple[str, ...]] = {
+        "panoptic": ("object_threshold", "overlap_threshold", "prompt_ensemble"),
+        "instance": ("detections", "prompt_ensemble"),
+        "semantic": ("resize_probabilities", "prompt_ensemble"),
+        "referring": (),
+        "caption": ("caption_steps",),
+        "retrieval": (),
+    }
+    ours, theirs = asdict(settings), asdict(published)
+    return [
+        f"the model's {name} is {ours[name]}, the published {theirs[name]}"
+        for name in relevant[kind]
+        if ours[name] != theirs[name]
+    ]
+
+
 def _report(
     job: Job, subject: Subject, scores: Scores, changes: Changes, images: int, path: Path, seconds: float
 ) -> Report:
-    benchmark = job.benchmark
+    benchmark, settings = job.benchmark, subject.predictor.config.inference
     told: list[str] = []
     if changes.short_side is not None:
         told.append(f"input size {job.short_side} instead of {benchmark.short_side}")
@@ -285,6 +305,7 @@ def _report(
         told.append(f"the first {images} images alone")
     if changes.classes == "present":
         told.append("each image asked for the classes of its own truth alone")
+    told += _settings_changed(settings, benchmark.kind)
     if scores.skipped:
         told.append(f"{len(scores.skipped)} left out")
     report = Report(
@@ -295,6 +316,7 @@ def _report(
         short_side=job.short_side,
         long_side=job.long_side,
         classes=job.classes,
+        settings=settings,
         changes=tuple(told),
         scores=scores,
         published=published_scores(benchmark, subject.checkpoint),
