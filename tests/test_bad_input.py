@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from xdecoder import weights
 from xdecoder.cli.app import app
+from xdecoder.encoding import EncodedImage
 from xdecoder.model import XDecoder
-from xdecoder.predictor import EncodedImage, Predictor
+from xdecoder.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
 
 NAMES = ["dog", "grass"]

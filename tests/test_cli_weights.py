@@ -57,10 +57,10 @@ def test_convert_tells_errors_without_a_traceback(checkpoint: Path, golden_a: Go
     assert (code, out) == (1, "")
     assert err.startswith("error: no checkpoint at ")
     code, _, err = run("convert", checkpoint, tmp_path / "b", "--config", golden_a.config_path)
-    assert code == 1
+    assert code == 2
     assert "error: the YAML is not this checkpoint's" in err
     code, _, err = run("convert", checkpoint, tmp_path / "b", "--clip-vocabulary", tmp_path / "x.txt")
-    assert code == 1
+    assert code == 2
     assert "error: no CLIP vocabulary at" in err
     assert not (tmp_path / "b").exists()
 
@@ -98,7 +98,7 @@ def test_info_of_a_model_that_is_not_here_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("XDECODER_CACHE", str(tmp_path))
     code, _, err = run("info", "xdecoder_focalt_last")
-    assert code == 1
+    assert code == 2
     assert "is not in the cache: run `xdecoder weights pull xdecoder_focalt_last`" in err
 
 
@@ -112,7 +112,7 @@ def test_pull_prints_the_folder_and_offline_says_what_to_do(
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     code, _, err = run("pull", "xdecoder_focall_last")
-    assert code == 1
+    assert code == 2
     assert "xdecoder_focall_last could not be downloaded" in err
     monkeypatch.setattr(hub, "download", lambda _: checkpoint)
     code, out, _ = run("pull", "xdecoder_focall_last", "--json")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xdecoder.config import ModelConfig
+    from xdecoder.encoding import EncodedImage
     from xdecoder.model import XDecoder
-    from xdecoder.predictor import EncodedImage, Predictor, load
+    from xdecoder.predictor import Predictor, load
     from xdecoder.structures import (
         Caption,
         Grounding,
@@ -40,7 +41,7 @@ __all__ = [
 
 _HOMES = {
     "Caption": "structures",
-    "EncodedImage": "predictor",
+    "EncodedImage": "encoding",
     "Grounding": "structures",
     "ImageEmbeddings": "tasks.retrieval",
     "InstanceSegmentation": "structures",

@@ -143,8 +143,9 @@ class PixelDecoderConfig:
     def __post_init__(self) -> None:
         _require_positive(self, "width", "mask_width", "layers", "heads", "feedforward")
         _require(
-            self.width % self.heads == 0 and self.width % 4 == 0,
-            f"PixelDecoderConfig.width {self.width} must be a multiple of 4 and of heads {self.heads}",
+            self.width % self.heads == 0 and self.width % 32 == 0,
+            f"PixelDecoderConfig.width {self.width} must be a multiple of 32 (group norm) and of heads "
+            f"{self.heads}",
         )
 
 
@@ -281,6 +282,11 @@ class ModelConfig:
             self.embed_width == self.decoder.width,
             f"embed_width {self.embed_width} must equal decoder.width {self.decoder.width}: text features "
             "enter the decoder as queries",
+        )
+        _require(
+            self.embed_width == self.text.width,
+            f"embed_width {self.embed_width} must equal text.width {self.text.width}: captions are scored "
+            "against the token table",
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar, cast, overload
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
-from PIL import Image
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from xdecoder import weights
 from xdecoder.config import ModelConfig
+from xdecoder.encoding import AnyImage, EncodedImage, Encoder
 from xdecoder.hub import cache_folder
-from xdecoder.images import ImageSource, read_image
-from xdecoder.model import ImageFeatures, XDecoder, normalize
-from xdecoder.networks.decoder import LatentStates
+from xdecoder.images import ImageSource
+from xdecoder.model import XDecoder, normalize
 from xdecoder.structures import (
     Box,
     Caption,
@@ -33,7 +30,6 @@ from xdecoder.structures import (
     mask_box,
 )
 from xdecoder.tasks import captioning, retrieval, segmentation
-from xdecoder.tasks.geometry import Geometry, normalize_image
 from xdecoder.tasks.referring import refer
 from xdecoder.tasks.retrieval import ImageEmbeddings
 from xdecoder.tasks.vocabulary import NameCache, embed_texts, encode_phrases
@@ -46,45 +42,6 @@ Region = Bool[np.ndarray, "H W"] | Box | str
 """A part of an image: a mask of its size, a box (left, top, right, bottom) in pixels, or a phrase."""
 
 _R = TypeVar("_R")
-
-
-class EncodedBatch:
-    """Images of one padded size, encoded together.
-
-    Args:
-        model: the model.
-        pixels: normalised, padded images, (B, 3, H, W).
-    """
-
-    def __init__(self, model: XDecoder, pixels: Float[Tensor, "B 3 H W"]) -> None:
-        self._model = model
-        self.features: ImageFeatures = model.encode_images(pixels)
-
-    @cached_property
-    @torch.inference_mode()
-    def latents(self) -> LatentStates:
-        """The latent queries, decoded when first asked for."""
-        return self._model.decoder.decode_latents(self.features.memory, keep=True)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class EncodedImage:
-    """An image that was encoded once and can be given to every verb in its stead.
-
-    Attributes:
-        image: the picture, (H, W, 3).
-        geometry: the sizes it went through.
-        batch: what it was encoded with.
-        index: its place there.
-    """
-
-    image: UInt8[np.ndarray, "H W 3"]
-    geometry: Geometry
-    batch: EncodedBatch
-    index: int
-
-
-AnyImage = ImageSource | EncodedImage
 
 
 class Predictor:
@@ -110,12 +67,10 @@ class Predictor:
         cache: Path | None = None,
         batch_size: int = 8,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.model = model.eval()
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.tokenizer = tokenizer
-        self.batch_size = batch_size
+        self._encoder = Encoder(model, batch_size)
         self._names = NameCache(model, tokenizer, cache)
 
     @property
@@ -154,53 +109,16 @@ class Predictor:
         """
         if _is_many(image):
             images = cast("Sequence[ImageSource]", image)
-            return [item for batch in self._batches(images, short_side) for item in batch]
-        return self._encode([cast("ImageSource", image)], short_side)[0]
-
-    def _encode(self, sources: Sequence[ImageSource], short_side: int | None) -> list[EncodedImage]:
-        if short_side is not None and short_side < 1:
-            raise ValueError(f"short_side must be at least 1 pixel, got {short_side}")
-        settings = self.config.inference
-        short = short_side or settings.short_side
-        long = max(settings.long_side, round(settings.long_side / settings.short_side * short))
-        images = [read_image(source) for source in sources]
-        geometries = [Geometry.of(i.shape[:2], short_side=short, long_side=long) for i in images]
-        of_size: dict[tuple[int, int], list[int]] = {}
-        for position, geometry in enumerate(geometries):
-            of_size.setdefault(geometry.padded, []).append(position)
-        encoded: dict[int, EncodedImage] = {}
-        for positions in of_size.values():
-            pixels = torch.stack([self._pixels(images[p], geometries[p]) for p in positions])
-            batch = EncodedBatch(self.model, pixels.contiguous(memory_format=torch.channels_last))
-            for index, p in enumerate(positions):
-                encoded[p] = EncodedImage(image=images[p], geometry=geometries[p], batch=batch, index=index)
-        return [encoded[p] for p in range(len(images))]
-
-    def _pixels(self, image: UInt8[np.ndarray, "H W 3"], geometry: Geometry) -> Float[Tensor, "3 H2 W2"]:
-        height, width = geometry.resized
-        resized = Image.fromarray(image)
-        if resized.size != (width, height):
-            resized = resized.resize((width, height), Image.Resampling.BICUBIC)
-        tensor = torch.from_numpy(np.array(resized)).to(self.device).permute(2, 0, 1)
-        pixels = normalize_image(tensor, self.config.pixel_mean, self.config.pixel_std)
-        return pixels.to(self.model.logit_scale.dtype)
-
-    def _batches(
-        self, images: Sequence[AnyImage], short_side: int | None = None
-    ) -> Iterator[list[EncodedImage]]:
-        """Images, encoded where they are not yet, a few at a time."""
-        for start in range(0, len(images), self.batch_size):
-            group = images[start : start + self.batch_size]
-            new = iter(self._encode([i for i in group if not isinstance(i, EncodedImage)], short_side))
-            yield [i if isinstance(i, EncodedImage) else next(new) for i in group]
+            return [item for batch in self._encoder.batches(images, short_side) for item in batch]
+        return next(self._encoder.batches([cast("ImageSource", image)], short_side))[0]
 
     def _for_each(
         self, image: AnyImage | Sequence[AnyImage], result: Callable[[EncodedImage], _R]
     ) -> _R | list[_R]:
         if not _is_many(image):
-            return result(next(self._batches([cast("AnyImage", image)]))[0])
+            return result(next(self._encoder.batches([cast("AnyImage", image)]))[0])
         images = cast("Sequence[AnyImage]", image)
-        return [result(item) for batch in self._batches(images) for item in batch]
+        return [result(item) for batch in self._encoder.batches(images) for item in batch]
 
     # Verbs
 
@@ -431,7 +349,7 @@ class Predictor:
         many = _is_many(image)
         images = cast("Sequence[AnyImage]", image) if many else [cast("AnyImage", image)]
         captions: list[Caption] = []
-        for items in self._batches(images):
+        for items in self._encoder.batches(images):
             captions += self._caption(items, region, beams, length)
         return captions if many else captions[0]
 
@@ -482,7 +400,7 @@ class Predictor:
         if not many:
             raise ValueError("no images to embed; give at least one")
         rows: list[ImageEmbeddings] = []
-        for items in self._batches(many):
+        for items in self._encoder.batches(many):
             of_batch: dict[int, ImageEmbeddings] = {}
             for item in items:
                 key = id(item.batch)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from xdecoder import hub
+from xdecoder.cli.messages import told_errors
+from xdecoder.cli.options import Debug
 
 if TYPE_CHECKING:
     from xdecoder.weights import FolderInfo
@@ -45,9 +46,10 @@ def convert(
     ] = None,
     clip_vocabulary: ClipVocabulary = None,
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Turn a published checkpoint into a model folder."""
-    with _told_errors():
+    with told_errors(debug=debug):
         from xdecoder import weights
 
         done = weights.convert(source, folder, yaml=config, clip_vocabulary=clip_vocabulary)
@@ -119,9 +121,10 @@ def pull(
     name: Annotated[str, typer.Argument(help="Name from `xdecoder weights list`.")],
     clip_vocabulary: ClipVocabulary = None,
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Download a published model and convert it; kept in the cache. An interrupted download goes on."""
-    with _told_errors():
+    with told_errors(debug=debug):
         from xdecoder import weights
 
         folder = weights.pull(name, clip_vocabulary=clip_vocabulary)
@@ -137,9 +140,10 @@ def info(
         str, typer.Argument(help="Model folder, or name of a model in the cache.", metavar="PATH")
     ],
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Describe a model: configuration, parameters of each part, kind of numbers, tokenizer."""
-    with _told_errors():
+    with told_errors(debug=debug):
         from xdecoder import weights
 
         if model in hub.PUBLISHED and not Path(model).exists():
@@ -217,13 +221,3 @@ def _list(values: tuple[int, ...]) -> str:
 
 def _print_json(data: Any) -> None:
     typer.echo(json.dumps(data, indent=2))
-
-
-@contextmanager
-def _told_errors() -> Generator[None]:
-    """What a user can mend is told without a traceback; exit code 1."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error

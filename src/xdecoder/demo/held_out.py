@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
+from xdecoder.encoding import EncodedImage
 from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment, count_matches
 from xdecoder.picturebook import (
     HELD_OUT_PAIRS,
@@ -25,7 +26,7 @@ from xdecoder.picturebook import (
     statements,
     words_rng,
 )
-from xdecoder.predictor import EncodedImage, Predictor
+from xdecoder.predictor import Predictor
 from xdecoder.structures import PanopticSegmentation
 from xdecoder.vocabularies import Vocabulary
 

@@ -1,0 +1,114 @@
+"""Images to features: read, resized, normalised and encoded in batches that change no image's result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from xdecoder.images import ImageSource, read_image
+from xdecoder.model import ImageFeatures, XDecoder
+from xdecoder.networks.decoder import LatentStates
+from xdecoder.tasks.geometry import Geometry, normalize_image
+
+
+class EncodedBatch:
+    """Images of one padded size, encoded together.
+
+    Args:
+        model: the model.
+        pixels: normalised, padded images, (B, 3, H, W).
+    """
+
+    def __init__(self, model: XDecoder, pixels: Float[Tensor, "B 3 H W"]) -> None:
+        self._model = model
+        self.features: ImageFeatures = model.encode_images(pixels)
+
+    @cached_property
+    @torch.inference_mode()
+    def latents(self) -> LatentStates:
+        """The latent queries, decoded when first asked for."""
+        return self._model.decoder.decode_latents(self.features.memory, keep=True)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedImage:
+    """An image that was encoded once and can be given to every verb in its stead.
+
+    Attributes:
+        image: the picture, (H, W, 3).
+        geometry: the sizes it went through.
+        batch: what it was encoded with.
+        index: its place there.
+    """
+
+    image: UInt8[np.ndarray, "H W 3"]
+    geometry: Geometry
+    batch: EncodedBatch
+    index: int
+
+
+AnyImage = ImageSource | EncodedImage
+
+
+class Encoder:
+    """Encodes images, those of one padded size together.
+
+    Args:
+        model: the network.
+        batch_size: images encoded together at the most.
+    """
+
+    def __init__(self, model: XDecoder, batch_size: int) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self._model = model
+        self._batch_size = batch_size
+
+    def batches(
+        self, images: Sequence[AnyImage], short_side: int | None = None
+    ) -> Iterator[list[EncodedImage]]:
+        """Images, encoded where they are not yet, a few at a time.
+
+        Args:
+            images: any number of images.
+            short_side: pixels that the shorter side is resized to; by default the model's own.
+        """
+        for start in range(0, len(images), self._batch_size):
+            group = images[start : start + self._batch_size]
+            new = iter(self._encode([i for i in group if not isinstance(i, EncodedImage)], short_side))
+            yield [i if isinstance(i, EncodedImage) else next(new) for i in group]
+
+    def _encode(self, sources: Sequence[ImageSource], short_side: int | None) -> list[EncodedImage]:
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side must be at least 1 pixel, got {short_side}")
+        settings = self._model.config.inference
+        short = short_side or settings.short_side
+        long = max(settings.long_side, round(settings.long_side / settings.short_side * short))
+        images = [read_image(source) for source in sources]
+        geometries = [Geometry.of(i.shape[:2], short_side=short, long_side=long) for i in images]
+        of_size: dict[tuple[int, int], list[int]] = {}
+        for position, geometry in enumerate(geometries):
+            of_size.setdefault(geometry.padded, []).append(position)
+        encoded: dict[int, EncodedImage] = {}
+        for positions in of_size.values():
+            pixels = torch.stack([self._pixels(images[p], geometries[p]) for p in positions])
+            batch = EncodedBatch(self._model, pixels.contiguous(memory_format=torch.channels_last))
+            for index, p in enumerate(positions):
+                encoded[p] = EncodedImage(image=images[p], geometry=geometries[p], batch=batch, index=index)
+        return [encoded[p] for p in range(len(images))]
+
+    def _pixels(self, image: UInt8[np.ndarray, "H W 3"], geometry: Geometry) -> Float[Tensor, "3 H2 W2"]:
+        height, width = geometry.resized
+        resized = Image.fromarray(image)
+        if resized.size != (width, height):
+            resized = resized.resize((width, height), Image.Resampling.BICUBIC)
+        tensor = torch.from_numpy(np.array(resized)).to(self._model.logit_scale.device).permute(2, 0, 1)
+        pixels = normalize_image(tensor, self._model.config.pixel_mean, self._model.config.pixel_std)
+        return pixels.to(self._model.logit_scale.dtype)
