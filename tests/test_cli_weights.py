@@ -54,7 +54,7 @@ def test_convert_without_a_yaml_says_what_it_assumed(checkpoint: Path, tmp_path:
 
 def test_convert_tells_errors_without_a_traceback(checkpoint: Path, golden_a: Golden, tmp_path: Path) -> None:
     code, out, err = run("convert", tmp_path / "absent.pt", tmp_path / "b")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert err.startswith("error: no checkpoint at ")
     code, _, err = run("convert", checkpoint, tmp_path / "b", "--config", golden_a.config_path)
     assert code == 2
