@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -36,6 +37,7 @@ from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.objective import Layers, Objective, Weights
 from xdecoder.training.phrases import concatenate
 from xdecoder.training.picturebook_scores import evaluate_picturebook
+from xdecoder.training.pictures import _series, draw_curves
 from xdecoder.training.recipes.picturebook import PictureBookRecipe
 from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer, coverage
 
@@ -226,11 +228,27 @@ def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> Non
     assert AnswerHead.load(tmp_path / "run" / "model").answers == ANSWERS
     scores = json.loads((tmp_path / "run" / "scores.jsonl").read_text())
     assert {"pq", "referring", "captions", "retrieval", "answers"} <= set(scores)
+    sheet = Image.open(tmp_path / "run" / "samples" / "step_00000003.png")
+    assert sheet.size == (6 * 256, 2 * 256)
     more = [*settings, "--from", str(tmp_path / "run")]
     second = CliRunner().invoke(APP, ["picturebook", "--out", str(tmp_path / "more"), *more])
     assert second.exit_code == 0, second.output
     log = (tmp_path / "more" / "metrics.jsonl").read_text()
     assert json.loads(log)["step"] == 1  # neither texts nor patches again
+
+
+def test_curves_go_on_from_run_to_run(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        for file, key in (("metrics.jsonl", "loss/masks"), ("scores.jsonl", "pq")):
+            rows = [json.dumps({"step": step, key: 1 / step}) for step in (2, 5)]
+            (tmp_path / name / file).write_text("\n".join(rows))
+    runs = [tmp_path / "first", tmp_path / "second"]
+    assert [step for step, _ in _series(runs, "scores.jsonl")["pq"]] == [2, 5, 7, 10]
+    draw_curves(runs, tmp_path / "curves.png")
+    assert Image.open(tmp_path / "curves.png").width > 1000
+    with pytest.raises(FileNotFoundError, match="no such numbers yet"):
+        draw_curves([tmp_path], tmp_path / "curves.png")
 
 
 def test_the_command_says_what_is_wrong() -> None:

@@ -36,6 +36,7 @@ from xdecoder.training.loop import Phase, Training
 from xdecoder.training.objective import Layers, Objective, Weights
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.picturebook_scores import evaluate_picturebook
+from xdecoder.training.pictures import draw_samples
 from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer
 
 CONTEXT_LENGTH = 48
@@ -150,9 +151,9 @@ class PictureBookRecipe(Training):
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         assert isinstance(module, Objective)
-        return evaluate_picturebook(
-            module.model, self.tokenizer, module.answer_head, count=self.validation
-        ).to_dict()
+        scores = evaluate_picturebook(module.model, self.tokenizer, module.answer_head, count=self.validation)
+        draw_samples(module.model, self.tokenizer, folder / "samples" / f"step_{step:08d}.png")
+        return scores.to_dict()
 
     def export(self, module: nn.Module, folder: Path) -> None:
         assert isinstance(module, Objective)
