@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer import Typer
+from typer.testing import CliRunner
 
 from xdecoder import weights
+from xdecoder.cli.train import train as train_command
 from xdecoder.config import (
     DecoderConfig,
     FocalNetConfig,
@@ -176,6 +179,20 @@ def test_a_recipe_learns_resumes_and_writes_a_model(
     before, _ = weights.load(model)
     assert tokenizer.vocabulary_size == TOKENIZER.vocabulary_size
     assert not torch.equal(trained.decoder.query_features, before.decoder.query_features)
+
+
+def test_the_command_trains_on_anybodys_folder(data: Path, model: Path, tmp_path: Path) -> None:
+    small = ["steps=1", "segments.images=1", "segments.size=64", "losses.config.points=20", "run.log_every=1"]
+    settings = [word for s in small for word in ("--set", s)]
+    where = ["--data", str(data), "--from", str(model), "--out", str(tmp_path)]
+    app = Typer()
+    app.command()(train_command)
+    done = CliRunner().invoke(app, ["custom", *where, *settings])
+    assert done.exit_code == 0, done.output
+    assert weights.load(tmp_path / "model")[0].config == CONFIG
+    wrong = CliRunner().invoke(app, ["picturebook", *where])
+    assert wrong.exit_code == 2
+    assert "PictureBookRecipe has no setting 'data'" in wrong.output
 
 
 def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None:

@@ -14,7 +14,11 @@ def train(
         "runs/latest"
     ),
     start: Annotated[
-        Path | None, typer.Option("--from", help="A run's or a model's folder whose weights to start from.")
+        Path | None, typer.Option("--from", help="Start from a model (folder or name) or a run.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="The data sets' folder, for recipes on photographs."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting: steps=200, run.save_every=50.")
@@ -34,11 +38,14 @@ def train(
         typer.echo(list_recipes())
         return
     try:
-        run_recipe(recipe, out=out, start=start, settings=settings or [], dry_run=dry_run, device=device)
+        run_recipe(
+            recipe,
+            out=out,
+            start=start,
+            settings=[*([f"data={data}"] if data else []), *(settings or [])],
+            dry_run=dry_run,
+            device=device,
+        )
     except (ValueError, FileNotFoundError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-
-
-if __name__ == "__main__":
-    typer.run(train)
