@@ -69,7 +69,7 @@ class Encoder:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self._model = model
-        self._batch_size = batch_size
+        self.batch_size = batch_size
 
     def batches(
         self, images: Sequence[AnyImage], short_side: int | None = None
@@ -80,8 +80,8 @@ class Encoder:
             images: any number of images.
             short_side: pixels that the shorter side is resized to; by default the model's own.
         """
-        for start in range(0, len(images), self._batch_size):
-            group = images[start : start + self._batch_size]
+        for start in range(0, len(images), self.batch_size):
+            group = images[start : start + self.batch_size]
             new = iter(self._encode([i for i in group if not isinstance(i, EncodedImage)], short_side))
             yield [i if isinstance(i, EncodedImage) else next(new) for i in group]
 

@@ -79,6 +79,11 @@ class Predictor:
         return self.model.config
 
     @property
+    def batch_size(self) -> int:
+        """Images encoded together at the most."""
+        return self._encoder.batch_size
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self.model.logit_scale.device
