@@ -78,7 +78,8 @@ def test_the_benchmarks_and_groups_are_listed() -> None:
     ("words", "message"),
     [
         (["coco"], "where are the data sets? Add --data ROOT"),
-        (["coco", "--data", "."], "no such folder"),
+        (["coco-panoptic", "--data", "."], "no such folder"),
+        (["coco", "--data", "."], "coco-panoptic: coco/annotations/panoptic_val2017.json: no such"),
         (["cocoa", "--data", "."], "no benchmark 'cocoa'; did you mean 'coco'?"),
         (["coco", "--data", ".", "--classes", "all"], "--classes must be global or present, got 'all'"),
         (["coco", "--data", ".", "--checkpoint", "mine"], "no published checkpoint 'mine'"),

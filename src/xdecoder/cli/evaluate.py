@@ -101,9 +101,12 @@ def evaluate(
         changes = Changes(short_side=short_side, limit=limit, classes=classes, skip_missing=skip_missing)
         from xdecoder.cli.run import find_device, load_model
         from xdecoder.evaluation.report import write_report
-        from xdecoder.evaluation.run import Subject, evaluate
+        from xdecoder.evaluation.run import Subject, check_data, evaluate
         from xdecoder.training.distributed import join_world, leave_world
 
+        if len(rows) > 1:
+            with console().status("opening the data sets"):
+                check_data(rows, data, changes)
         world = join_world(None if device is None else find_device(device).type)
         place = device if world.size == 1 and device else str(world.device)
         reports: list[Report] = []

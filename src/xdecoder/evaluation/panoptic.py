@@ -165,6 +165,7 @@ def _read_map(row: Entry, folder: Path, *, drop_empty: bool = False) -> Map:
         for s in row["segments_info"]
     ]
     if drop_empty:
-        there = frozenset(np.unique(ids).tolist())
-        segments = [s for s in segments if s.id in there]
+        there = np.zeros(2**24, np.bool_)
+        there[ids] = True
+        segments = [s for s in segments if 0 < s.id < 2**24 and there[s.id]]
     return ids, segments

@@ -180,6 +180,26 @@ def open_benchmark(benchmark: Benchmark, data: Path, changes: Changes) -> Datase
     )
 
 
+def check_data(benchmarks: Sequence[Benchmark], data: Path, changes: Changes) -> None:
+    """Open the data sets of several benchmarks before the first one runs, and tell all that is wrong at once.
+
+    Raises:
+        ValueError: a data set is missing, incomplete or malformed.
+    """
+    wrong: dict[str, str] = {}
+    for benchmark in benchmarks:
+        try:
+            open_benchmark(benchmark, data, changes)
+        except (ValueError, FileNotFoundError) as error:
+            wrong[benchmark.name] = " ".join(str(error).split())
+    if wrong:
+        told = "".join(f"\n  {name}: {reason}" for name, reason in wrong.items())
+        raise ValueError(
+            f"the data of {len(wrong)} of {len(benchmarks)} benchmarks cannot be used; `xdecoder datasets "
+            f"check` says more:{told}"
+        )
+
+
 def make_job(
     benchmark: Benchmark, dataset: Dataset[Any], *, data: Path, folder: Path, changes: Changes
 ) -> Job:
