@@ -343,7 +343,7 @@ def _report(
         predictions=path,
         seconds=seconds,
     )
-    plots = plot_scores(scores, job.folder, title=f"{benchmark.name}, {subject.name}")
+    plots = plot_scores(scores, job.folder, title=f"{benchmark.name}, {Path(subject.name).name}")
     report = replace(report, plots=plots)
     write_report([report], job.folder)
     return report
