@@ -1,3 +1,4 @@
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -8,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from xdecoder.config import FocalNetConfig
+from xdecoder.networks.focalnet import FocalNet
 from xdecoder.training import checkpoints
 from xdecoder.training.batches import Batch, Source
 from xdecoder.training.distributed import World
@@ -27,6 +30,7 @@ from xdecoder.training.optimizer import (
     build_optimizer,
     set_rate,
 )
+from xdecoder.training.recomputation import recompute_blocks
 from xdecoder.training.settings import override
 
 
@@ -259,6 +263,18 @@ def test_the_average_takes_in_the_statistics_of_batch_norms() -> None:
     average.update(net, step=1000)
     assert average.tensors["model.0.running_mean"].tolist() == pytest.approx([1.0] * 3)
     assert int(average.tensors["model.0.num_batches_tracked"]) == 7
+
+
+def test_blocks_that_are_computed_again_have_the_same_gradients() -> None:
+    config = FocalNetConfig(block="depthwise", widths=(4, 6, 8, 10), depths=(1, 2, 1, 1), focal_levels=1)
+    plain = FocalNet(config)
+    again = copy.deepcopy(plain)
+    recompute_blocks(again)
+    images = torch.randn(2, 3, 32, 64)
+    for net in (plain, again):
+        torch.stack([m.square().mean() for m in net(images)]).sum().backward()
+    for (name, expected), actual in zip(plain.named_parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(actual.grad, expected.grad, msg=name)
 
 
 def test_settings_change_a_copy_of_a_record() -> None:

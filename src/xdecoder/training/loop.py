@@ -38,6 +38,7 @@ from xdecoder.training.optimizer import (
     set_rate,
 )
 from xdecoder.training.progress import JsonLines, Progress, TensorBoard, Writer
+from xdecoder.training.recomputation import recompute_blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,8 @@ class RunConfig:
             Contrastive losses then see the negatives of one cut alone.
         sharded: share gradients and the optimizer's state out among the processes (FSDP2) instead of keeping
             them in each (DDP).
+        recompute: keep no activations inside the encoders' blocks, but compute them again on the way back: a
+            third more arithmetic for a fraction of the memory.
         bfloat16: compute in bfloat16 where autocast thinks it safe.
         tensorboard: write TensorBoard's files too.
     """
@@ -88,6 +91,7 @@ class RunConfig:
     validate_every: int = 500
     accumulate: int = 1
     sharded: bool = False
+    recompute: bool = False
     bfloat16: bool = False
     tensorboard: bool = False
 
@@ -147,6 +151,8 @@ def train(training: Training, run: RunConfig, world: World) -> None:
     """
     torch.manual_seed(run.seed)
     module = training.build().to(world.device).train()
+    if run.recompute:
+        recompute_blocks(module)
     wrapped = shard(module, world) if run.sharded and world.size > 1 else replicate(module, world)
     optimizer = build_optimizer(module, training.optimizer)
     decay = training.optimizer.average
