@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
@@ -123,12 +123,12 @@ class Progress:
         if self._live is None:
             print(head, " ".join(f"{k.removeprefix('loss/')} {v:.3f}" for k, v in terms.items()), flush=True)
             return
-        table = Table(title=head, title_justify="left")
+        table = Table()
         table.add_column("term")
         table.add_column("value", justify="right")
         for name, value in terms.items():
             table.add_row(name.removeprefix("loss/"), f"{value:.4f}")
-        self._live.update(table)
+        self._live.update(Group(head, table))
 
     def say(self, message: str) -> None:
         """Print a line above the live table."""
