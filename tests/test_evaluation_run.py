@@ -26,7 +26,7 @@ from xdecoder.config import (
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.panoptic import Panoptic
-from xdecoder.evaluation.report import Report
+from xdecoder.evaluation.report import Report, markdown_of
 from xdecoder.evaluation.run import Changes, Subject, evaluate
 from xdecoder.evaluation.scoring import Truth, score
 from xdecoder.model import XDecoder
@@ -389,3 +389,17 @@ def test_a_published_checkpoint_s_figures_stand_beside_ours(
     report = run("refcocog-umd-val", known, data, tmp_path)
     assert report.published == {"mIoU": 63.2, "cIoU": 57.6}
     assert "| 63.2 | 1 |" in (tmp_path / "refcocog-umd-val/report.md").read_text()
+
+
+def test_several_sets_in_the_wild_are_meaned(subject: Subject, data: Path, tmp_path: Path) -> None:
+    report = run("custom-instance", subject, data, tmp_path, limit=2)
+    wild = [
+        dataclasses.replace(
+            report,
+            benchmark=BENCHMARKS[name],
+            scores=dataclasses.replace(report.scores, figures={"AP": ap}),
+        )
+        for name, ap in (("seginw-Hand", 10.0), ("seginw-Cows", 30.0))
+    ]
+    assert "| mean of 2 seginw sets | AP | 20.0 | – | |" in markdown_of(wild, tmp_path)
+    assert "mean of" not in markdown_of(wild[:1], tmp_path)

@@ -28,7 +28,7 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             help="Benchmarks or groups: open-vocabulary, seginw, coco, vl; --list names all.",
-            metavar="NAME...",
+            metavar="NAME",
             show_default=False,
         ),
     ] = None,

@@ -159,13 +159,14 @@ def _read_map(row: Entry, folder: Path, *, drop_empty: bool = False) -> Map:
     stored = read_raster(str(path))
     if stored.ndim != 3 or stored.shape[2] < 3:
         raise ValueError(f"{path}: a panoptic PNG has three channels, this has shape {stored.shape}")
-    ids = stored[..., :3].astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+    red, green, blue = (stored[..., channel].astype(np.int32) for channel in range(3))
+    ids = red | green << 8 | blue << 16
     segments = [
         Segment(id=int(s["id"]), category_id=int(s["category_id"]), is_crowd=bool(s.get("iscrowd", 0)))
         for s in row["segments_info"]
     ]
     if drop_empty:
-        there = np.zeros(2**24, np.bool_)
+        there = np.zeros(int(ids.max(initial=0)) + 1, np.bool_)
         there[ids] = True
-        segments = [s for s in segments if 0 < s.id < 2**24 and there[s.id]]
+        segments = [s for s in segments if 0 < s.id < len(there) and there[s.id]]
     return ids, segments
