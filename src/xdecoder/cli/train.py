@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from xdecoder.cli.messages import told_errors
+from xdecoder.cli.options import Debug, Device
+
 
 def train(
     recipe: Annotated[str, typer.Argument(help="The recipe's name: `xdecoder train list` shows all.")],
@@ -26,18 +29,24 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print sizes and estimates of memory and time, and stop.")
     ] = False,
-    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
+    device: Device = None,
+    debug: Debug = False,
 ) -> None:
     """Train a model with a recipe.
 
     Several processes: `torchrun --nproc-per-node N -m xdecoder train ...`.
     """
-    from xdecoder.training.start import list_recipes, run_recipe
+    with told_errors(debug=debug):
+        try:
+            from xdecoder.training.start import list_recipes, run_recipe
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
+            ) from error
 
-    if recipe == "list":
-        typer.echo(list_recipes())
-        return
-    try:
+        if recipe == "list":
+            typer.echo(list_recipes())
+            return
         run_recipe(
             recipe,
             out=out,
@@ -46,6 +55,3 @@ def train(
             dry_run=dry_run,
             device=device,
         )
-    except (ValueError, FileNotFoundError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error

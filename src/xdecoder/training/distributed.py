@@ -39,12 +39,12 @@ def join_world(device: str | None = None) -> World:
     """Join the processes that torchrun started; alone where it started none.
 
     Args:
-        device: "cpu" or "cuda"; by default CUDA where there is one.
+        device: "cpu", "cuda" or "cuda:1"; by default CUDA where there is one. Under torchrun each process takes
+            the GPU of its own number.
     """
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    place = torch.device(kind, local) if kind == "cuda" else torch.device(kind)
-    if kind == "cuda":
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if place.type == "cuda":
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", place.index or 0)))
         torch.cuda.set_device(place)
     if "WORLD_SIZE" not in os.environ:
         return World(device=place)
