@@ -109,7 +109,8 @@ def _hero(reading: SceneReading) -> str:
     for grounded in reading.grounded[:1]:
         found = inlined(lit(scene.image, grounded.found))
         tiles.append(_figure(_overlaid(scene.image, found, ""), f"“{escape(grounded.text)}”"))
-    tiles.append(_figure(f'<div class="said"><q>{escape(reading.told.text)}</q></div>', "In its own words"))
+    told = f'<div class="said"><q>{escape(reading.told.text)}</q>{_verdict(reading.told)}</div>'
+    tiles.append(_figure(told, "In its own words, and whether they are true"))
     return f'<div class="quad">{"".join(tiles)}</div>'
 
 
@@ -272,7 +273,7 @@ def _own_images(demo: Demo) -> str:
             f"<q>{escape(reading.caption)}</q></header>"
             f'<div class="{"pair" if len(panels) > 1 else "single"}">{"".join(panels)}</div></article>'
         )
-    parts.append(f'<div class="cards">{"".join(cards)}</div>')
+    parts.append(f'<div class="cards fit">{"".join(cards)}</div>')
     parts += [
         f'<p class="note">{escape(failure.name)} could not be read: {escape(failure.reason)}</p>'
         for failure in demo.failures

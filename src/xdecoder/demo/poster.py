@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from xdecoder.demo.held_out import SceneReading
+from xdecoder.demo.held_out import SceneReading, Told
 from xdecoder.demo.panels import lit, painted, regions_of
 from xdecoder.demo.tags import Tag, place_tags
 from xdecoder.drawing import Color, label_color
 
-_CELL = 300
+_CELL = 280
 _GAP = 12
 _HEAD = 34
 _FOOT = 46
@@ -24,7 +24,11 @@ _INK: Color = (29, 26, 22)
 _SOFT: Color = (106, 99, 89)
 _WHITE: Color = (255, 255, 255)
 _TITLES = ("a drawn scene", "segment", "refer", "describe")
-_COLORS = 200
+_VERDICTS: dict[str, tuple[str, Color]] = {
+    "true": ("true of the scene", (43, 122, 61)),
+    "false": ("not true of the scene", (184, 48, 42)),
+    "unclear": ("nothing that can be checked", (184, 48, 42)),
+}
 
 
 def draw_poster(readings: Sequence[SceneReading]) -> bytes:
@@ -46,8 +50,7 @@ def draw_poster(readings: Sequence[SceneReading]) -> bytes:
     for row, reading in enumerate(readings):
         _draw_row(poster, reading, _HEAD + row * (_CELL + _FOOT))
     stream = io.BytesIO()
-    few = poster.quantize(_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
-    few.save(stream, "PNG", optimize=True)
+    poster.save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 
@@ -64,13 +67,23 @@ def _draw_row(poster: Image.Image, reading: SceneReading, top: int) -> None:
         poster.paste(picture, (_left(column), top), _corners(_CELL))
     found = f"{reading.found} of {len(reading.scene.segments)} segments right"
     _write(poster, found, (_left(1), top + _CELL + 6), size=15, color=_INK)
-    told = reading.told
-    words = textwrap.fill(f"“{told.text}”", 25)
-    lines = words.count("\n") + 1
-    _write(poster, words, (_left(3) + 8, top + max(0, (_CELL - 30 * lines - 34) // 2)), size=22, color=_INK)
-    verdict = {"true": "true of the scene", "false": "not true of the scene", "unclear": "no clear sentence"}
-    place = (_left(3) + 8, top + max(0, (_CELL - 30 * lines - 34) // 2) + 30 * lines + 10)
-    _write(poster, verdict[told.verdict], place, size=15, color=_SOFT)
+    _draw_words(poster, reading.told, top)
+
+
+def _draw_words(poster: Image.Image, told: Told, top: int) -> None:
+    """The caption on a card, and whether it is true."""
+    card = Image.new("RGB", (_CELL, _CELL), _WHITE)
+    draw = ImageDraw.Draw(card)
+    text = textwrap.fill(f"“{told.text}”", 24)
+    words, verdict = ImageFont.load_default(20), ImageFont.load_default(15)
+    middle = _CELL // 2
+    draw.multiline_text(
+        (middle, middle - 16), text, fill=_INK, font=words, anchor="mm", align="center", spacing=7
+    )
+    lines = text.count("\n") + 1
+    said, color = _VERDICTS[told.verdict]
+    draw.text((middle, middle + 16 * lines + 14), said, fill=color, font=verdict, anchor="mm")
+    poster.paste(card, (_left(3), top), _corners(_CELL))
 
 
 def _left(column: int) -> int:
