@@ -39,8 +39,8 @@ def join_world(device: str | None = None) -> World:
     """Join the processes that torchrun started; alone where it started none.
 
     Args:
-        device: "cpu", "cuda" or "cuda:1"; by default CUDA where there is one. Under torchrun each process takes
-            the GPU of its own number.
+        device: "cpu", "cuda" or "cuda:1"; by default CUDA where there is one. Under torchrun each
+            process takes the GPU of its own number.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if place.type == "cuda":
@@ -49,9 +49,8 @@ def join_world(device: str | None = None) -> World:
     if "WORLD_SIZE" not in os.environ:
         return World(device=place)
     if not dist.is_initialized():
-        dist.init_process_group(
-            "cuda:nccl,cpu:gloo" if kind == "cuda" else "gloo", timeout=timedelta(hours=1)
-        )
+        backend = "cuda:nccl,cpu:gloo" if place.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(hours=1))
     return World(rank=dist.get_rank(), size=dist.get_world_size(), device=place)
 
 
