@@ -95,27 +95,34 @@ class Predictor:
     # Encoding
 
     @overload
-    def encode(self, image: ImageSource, *, short_side: int | None = None) -> EncodedImage: ...
+    def encode(
+        self, image: ImageSource, *, short_side: int | None = None, long_side: int | None = None
+    ) -> EncodedImage: ...
     @overload
     def encode(
-        self, image: Sequence[ImageSource], *, short_side: int | None = None
+        self, image: Sequence[ImageSource], *, short_side: int | None = None, long_side: int | None = None
     ) -> list[EncodedImage]: ...
 
     @torch.inference_mode()
     def encode(
-        self, image: ImageSource | Sequence[ImageSource], *, short_side: int | None = None
+        self,
+        image: ImageSource | Sequence[ImageSource],
+        *,
+        short_side: int | None = None,
+        long_side: int | None = None,
     ) -> EncodedImage | list[EncodedImage]:
         """Encode images once, for several verbs.
 
         Args:
             image: one image or a list.
-            short_side: pixels that the shorter side is resized to; by default the model's own. The longer
-                side stays within the model's limit.
+            short_side: pixels that the shorter side is resized to; by default the model's own.
+            long_side: pixels that the longer side has at the most; by default the model's own limit, grown
+                with a larger short side.
         """
         if _is_many(image):
             images = cast("Sequence[ImageSource]", image)
-            return [item for batch in self._encoder.batches(images, short_side) for item in batch]
-        return next(self._encoder.batches([cast("ImageSource", image)], short_side))[0]
+            return [item for batch in self._encoder.batches(images, short_side, long_side) for item in batch]
+        return next(self._encoder.batches([cast("ImageSource", image)], short_side, long_side))[0]
 
     def _for_each(
         self, image: AnyImage | Sequence[AnyImage], result: Callable[[EncodedImage], _R]

@@ -26,6 +26,8 @@ from xdecoder.evaluation.names import Names
 from xdecoder.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
 
+_NO_LIMIT = 2**20
+
 Entry = dict[str, Any]
 """One image's prediction, ready for JSON; `image_id` is among its fields."""
 
@@ -170,7 +172,8 @@ class Pipeline(ABC, Generic[S]):
             # The published caption and retrieval evaluation squeezes images, bilinearly.
             side = self.job.short_side
             image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
-        return predictor.encode(image)
+        long_side = self.job.long_side or _NO_LIMIT
+        return predictor.encode(image, short_side=self.job.short_side, long_side=long_side)
 
 
 def write_list(

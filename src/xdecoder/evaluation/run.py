@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import time
@@ -30,7 +29,6 @@ from xdecoder.evaluation.referring import Referring
 from xdecoder.evaluation.report import Report, write_report
 from xdecoder.evaluation.retrieval import ImageTextRetrieval
 from xdecoder.evaluation.semantic import Semantic
-from xdecoder.hub import cache_folder
 from xdecoder.predictor import Predictor
 from xdecoder.training.distributed import World, wait_for_all
 
@@ -43,7 +41,6 @@ PIPELINES: dict[Kind, type[Pipeline[Any]]] = {
     "retrieval": ImageTextRetrieval,
 }
 
-_NO_LIMIT = 2**20
 _FORMAT = 1  # of the journals' entries
 
 Advance = Callable[[int, int], None]
@@ -140,7 +137,7 @@ def evaluate(
     job = make_job(benchmark, dataset, data=data, folder=out / benchmark.name, changes=changes)
     pipeline = PIPELINES[benchmark.kind](job, dataset)
     fingerprint = _fingerprint(job, subject)
-    _predict(pipeline, _at_size(subject.predictor, job), fingerprint, world, advance)
+    _predict(pipeline, subject.predictor, fingerprint, world, advance)
     wait_for_all()
     if not world.is_first:
         return None
@@ -272,16 +269,6 @@ def _read_ahead(
             if following is not None:
                 ahead.append(reader.submit(read, following))
             yield found
-
-
-def _at_size(predictor: Predictor, job: Job) -> Predictor:
-    """The same parameters, with the job's input size; one image at a time, so that none depends on others."""
-    settings = replace(
-        predictor.config.inference, short_side=job.short_side, long_side=job.long_side or _NO_LIMIT
-    )
-    model = copy.copy(predictor.model)
-    model.config = replace(predictor.config, inference=settings)
-    return Predictor(model, predictor.tokenizer, cache=cache_folder() / "names", batch_size=1)
 
 
 def _fingerprint(job: Job, subject: Subject) -> dict[str, Any]:
