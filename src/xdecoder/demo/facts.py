@@ -52,7 +52,7 @@ class ModelFacts:
 
     @property
     def is_drawn_world(self) -> bool:
-        """Whether the model comes from the drawn world alone, and knows no photographs."""
+        """Whether the model is of the bundled kind, which grew up in the drawn world."""
         return self.name not in PUBLISHED and self.backbone == "hybrid"
 
 
