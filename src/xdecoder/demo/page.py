@@ -257,7 +257,8 @@ def _own_images(demo: Demo) -> str:
         parts.append(
             "<p>The bundled model grew up in a drawn world of some forty kinds of things and has never seen "
             "a photograph: expect little of it there, unless these weights were trained further. For "
-            "photographs take a published model: <code>xdecoder demo IMAGES --weights xdecoder_focalt_last</code>.</p>"
+            "photographs take a published model: "
+            "<code>xdecoder demo IMAGES --weights xdecoder_focalt_last</code>.</p>"
         )
     else:
         parts.append("<p>What the model makes of the images that you passed.</p>")
