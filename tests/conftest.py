@@ -1,3 +1,4 @@
+import hypothesis
 import pytest
 import torch
 
@@ -7,6 +8,10 @@ from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.model import XDecoder
 from xdecoder.published_files import read_yaml
 from xdecoder.tokenizer import Tokenizer
+
+# The same examples every time, and no limit on how long one takes: machines differ.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

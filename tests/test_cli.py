@@ -510,6 +510,8 @@ def test_the_installed_program_runs_and_is_interrupted_cleanly(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # tests that run in the background ignore the signal, and would hand that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert slow.stdout is not None
     json.loads(slow.stdout.readline())

@@ -169,5 +169,5 @@ def test_sine_positions_need_a_multiple_of_4_channels() -> None:
 
 
 def test_width_must_suit_the_group_norm() -> None:
-    with pytest.raises(ValueError, match="multiple of 32, got 40"):
-        DeformablePixelDecoder(PixelDecoderConfig(kind="deformable", width=40), WIDTHS)
+    with pytest.raises(ValueError, match=r"width 40 must be a multiple of 32"):
+        PixelDecoderConfig(kind="deformable", width=40)

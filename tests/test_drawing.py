@@ -165,7 +165,7 @@ def test_names_grow_with_the_picture(tags: dict[str, Box], height: int):
     assert bottom - top == pytest.approx(max(12, height * 0.045), rel=0.25)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     st.lists(
         st.tuples(st.integers(0, 180), st.integers(0, 120), st.integers(4, 90), st.integers(4, 90)),

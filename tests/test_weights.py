@@ -32,7 +32,7 @@ def model(tokenizer: Tokenizer) -> XDecoder:
             ),
             pixel_decoder=PixelDecoderConfig(width=32, mask_width=28, layers=1, heads=4, feedforward=36),
             text=TextConfig(
-                width=24, layers=1, heads=4, context_length=12, vocabulary_size=tokenizer.vocabulary_size
+                width=16, layers=1, heads=4, context_length=12, vocabulary_size=tokenizer.vocabulary_size
             ),
             decoder=DecoderConfig(width=16, queries=7, layers=2, heads=4, feedforward=40),
             embed_width=16,
