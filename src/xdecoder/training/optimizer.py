@@ -115,13 +115,13 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
             for (factor, decay), parameters in groups.items()
         ],
         betas=config.betas,
-        foreach=True,
+        fused=True,
     )
     # All moments exist from the start, so that every checkpoint holds the same tensors.
     for parameters in groups.values():
         for parameter in parameters:
             optimizer.state[parameter] = {
-                "step": torch.zeros(()),
+                "step": torch.zeros((), device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
