@@ -370,5 +370,5 @@ def test_the_table_is_whole() -> None:
     for name, info in DATASETS.items():
         assert info.tasks, name
         assert info.splits, name
-        for texts in (info.title, info.size, info.source, info.licence, info.vocabulary):
+        for texts in (info.title, info.origin.size, info.origin.source, info.origin.licence, info.vocabulary):
             assert texts, name

@@ -36,7 +36,7 @@ def list_datasets(
     table.columns[0].no_wrap = True
     for name, info in DATASETS.items():
         splits = ", ".join(f"{s} {info.splits[s].images or ''}".strip() for s in info.splits)
-        table.add_row(name, info.title, ", ".join(info.tasks), splits, info.size, info.licence)
+        table.add_row(name, info.title, ", ".join(info.tasks), splits, info.origin.size, info.origin.licence)
     Console().print(table)
     typer.echo("Layout: xdecoder datasets check NAME --root DIR. Source, vocabulary: --json.")
 
@@ -148,9 +148,9 @@ def _row(name: str, info: Any) -> dict[str, Any]:
         "title": info.title,
         "splits": {split: asdict(value) for split, value in info.splits.items()},
         "files": dict(info.files),
-        "size": info.size,
-        "source": info.source,
-        "licence": info.licence,
+        "size": info.origin.size,
+        "source": info.origin.source,
+        "licence": info.origin.licence,
         "vocabulary": info.vocabulary,
     }
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import final
 
 from xdecoder.data.ade20k import open_ade20k
 from xdecoder.data.bdd100k import open_bdd100k_panoptic
@@ -19,53 +17,12 @@ from xdecoder.data.coco import (
 )
 from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.folders import Folders, named, pascal_context_59, pascal_context_459
+from xdecoder.data.info import DatasetInfo, Origin, Split
 from xdecoder.data.pairs import open_custom_pairs
 from xdecoder.data.records import Task
 from xdecoder.data.refer import Refer
-from xdecoder.data.request import Reader
 from xdecoder.data.scannet import ScanNet
 from xdecoder.data.vqa import open_vqav2
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """A split: its name on disk and the number of its images (0: whatever is there)."""
-
-    word: str
-    images: int = 0
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class DatasetInfo:
-    """One row of the table.
-
-    Attributes:
-        title: what it is.
-        files: for each task, the paths it needs under the root; `a|b` says that either will do.
-        splits: by name; the first is the one that `open_dataset` takes unless told.
-        size: of the download.
-        source: where it comes from.
-        licence: on what terms.
-        vocabulary: where class names come from.
-        reader: opens one task and split.
-    """
-
-    title: str
-    files: Mapping[Task, tuple[str, ...]]
-    splits: Mapping[str, Split]
-    size: str
-    source: str
-    licence: str
-    vocabulary: str
-    reader: Reader
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """What its samples can carry."""
-        return tuple(self.files)
-
 
 _PANOPTIC_TASKS: tuple[Task, ...] = ("panoptic", "semantic", "instance")
 """What a panoptic annotation serves."""
@@ -79,7 +36,23 @@ _COCO_PANOPTIC = (
 )
 _COCO_2014 = "coco/{word}|coco/train2017|coco/test2015"
 _VOC_TERMS = "Flickr terms of use"
-_VOC_SPLITS = {"val": Split(word="val", images=1449), "train": Split(word="train", images=1464)}
+_SCANNET = Origin(
+    size="5 GB",
+    source="http://www.scan-net.org (terms to sign)",
+    licence="non-commercial research, ScanNet's terms",
+)
+_CONTEXT = Origin(
+    size="1.6 GB",
+    source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
+    licence=_VOC_TERMS,
+)
+_YOURS = Origin(size="yours", source="yours", licence="yours")
+_SCANNET_SPLITS = {"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)}
+_BDD_SPLITS = {"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)}
+_CONTEXT_SPLITS = {
+    "val": Split(word="validation", images=5105),
+    "train": Split(word="training", images=4998),
+}
 
 
 def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> DatasetInfo:
@@ -97,9 +70,11 @@ def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> D
             )
         },
         splits={name: Split(word=name, images=images) for name, images in splits.items()},
-        size="0.2 GB and COCO's train images (13 GB)",
-        source="https://github.com/lichengunc/refer",
-        licence="expressions: Apache 2.0; images: COCO's",
+        origin=Origin(
+            size="0.2 GB and COCO's train images (13 GB)",
+            source="https://github.com/lichengunc/refer",
+            licence="expressions: Apache 2.0; images: COCO's",
+        ),
         vocabulary="none (phrases)",
         reader=Refer(folder=folder, partition=partition),
     )
@@ -111,11 +86,34 @@ def _seginw(name: str) -> DatasetInfo:
         title=f"Segmentation in the Wild: {name}",
         files={"instance": (f"{folder}/_annotations_min1cat.coco.json", folder)},
         splits={"val": Split(word="valid"), "train": Split(word="train")},
-        size="1 GB all 25 together",
-        source="https://github.com/microsoft/X-Decoder (SegInW)",
-        licence="each set's own, see roboflow.com",
+        origin=Origin(
+            size="1 GB all 25 together",
+            source="https://github.com/microsoft/X-Decoder (SegInW)",
+            licence="each set's own, see roboflow.com",
+        ),
         vocabulary="the annotation file",
         reader=open_seginw,
+    )
+
+
+def _folders(
+    reader: Folders,
+    *,
+    title: str,
+    splits: Mapping[str, Split],
+    origin: Origin,
+    vocabulary: str,
+    more: tuple[str, ...] = (),
+) -> DatasetInfo:
+    """A row of a data set that is a folder of images and one of label maps."""
+    listing = (reader.listing,) if reader.listing else ()
+    return DatasetInfo(
+        title=title,
+        files={"semantic": (*listing, reader.images, reader.labels, *more)},
+        splits=splits,
+        origin=origin,
+        vocabulary=vocabulary,
+        reader=reader,
     )
 
 
@@ -140,9 +138,7 @@ DATASETS: dict[str, DatasetInfo] = {
             "train": Split(word="train2017", images=118287),
             "train-leakfree": Split(word="train2017"),
         },
-        size="27 GB",
-        source=_COCO,
-        licence=_COCO_TERMS,
+        origin=Origin(size="27 GB", source=_COCO, licence=_COCO_TERMS),
         vocabulary="coco",
         reader=open_coco,
     ),
@@ -157,9 +153,11 @@ DATASETS: dict[str, DatasetInfo] = {
             ),
         ),
         splits={"train": Split(word="train2017", images=100)},
-        size="20 MB",
-        source="the first hundred of COCO train2017 by id, in COCO's layout",
-        licence=_COCO_TERMS,
+        origin=Origin(
+            size="20 MB",
+            source="the first hundred of COCO train2017 by id, in COCO's layout",
+            licence=_COCO_TERMS,
+        ),
         vocabulary="coco",
         reader=open_coco100,
     ),
@@ -179,9 +177,9 @@ DATASETS: dict[str, DatasetInfo] = {
             "restval": Split(word="restval", images=30504),
             "train-leakfree": Split(word="train"),
         },
-        size="19 GB",
-        source="https://cs.stanford.edu/people/karpathy/deepimagesent/",
-        licence=_COCO_TERMS,
+        origin=Origin(
+            size="19 GB", source="https://cs.stanford.edu/people/karpathy/deepimagesent/", licence=_COCO_TERMS
+        ),
         vocabulary="none (captions)",
         reader=open_coco_karpathy,
     ),
@@ -224,35 +222,33 @@ DATASETS: dict[str, DatasetInfo] = {
             "val": Split(word="validation", images=2000),
             "train": Split(word="training", images=20210),
         },
-        size="1.2 GB",
-        source="http://sceneparsing.csail.mit.edu",
-        licence="BSD-3 annotations; images for research and education",
+        origin=Origin(
+            size="1.2 GB",
+            source="http://sceneparsing.csail.mit.edu",
+            licence="BSD-3 annotations; images for research and education",
+        ),
         vocabulary="ade20k",
         reader=open_ade20k,
     ),
-    "ade20k-847": DatasetInfo(
-        title="ADE20K full, 847 classes, 16-bit label maps",
-        files={
-            "semantic": (
-                "ADE20K_2021_17_01/images_detectron2/{word}",
-                "ADE20K_2021_17_01/annotations_detectron2/{word}",
-            )
-        },
-        splits={
-            "val": Split(word="validation", images=2000),
-            "train": Split(word="training", images=25574),
-        },
-        size="5 GB",
-        source="https://groups.csail.mit.edu/vision/datasets/ADE20K/, converted by Mask2Former's script",
-        licence="BSD-3 annotations; images for research and education",
-        vocabulary="ade20k-847",
-        reader=Folders(
+    "ade20k-847": _folders(
+        Folders(
             images="ADE20K_2021_17_01/images_detectron2/{word}",
             labels="ADE20K_2021_17_01/annotations_detectron2/{word}",
             label_suffix=".tif",
             coding=LabelCoding(classes=847, void=(65535,)),
             vocabulary=named("ade20k-847"),
         ),
+        title="ADE20K full, 847 classes, 16-bit label maps",
+        splits={
+            "val": Split(word="validation", images=2000),
+            "train": Split(word="training", images=25574),
+        },
+        origin=Origin(
+            size="5 GB",
+            source="https://groups.csail.mit.edu/vision/datasets/ADE20K/, converted by Mask2Former's script",
+            licence="BSD-3 annotations; images for research and education",
+        ),
+        vocabulary="ade20k-847",
     ),
     "cityscapes": DatasetInfo(
         title="Cityscapes, 19 classes, 8 of them things",
@@ -266,26 +262,29 @@ DATASETS: dict[str, DatasetInfo] = {
             "instance": ("cityscapes/gtFine/{word}", "cityscapes/leftImg8bit/{word}"),
         },
         splits={"val": Split(word="val", images=500), "train": Split(word="train", images=2975)},
-        size="12 GB",
-        source="https://www.cityscapes-dataset.com (registration)",
-        licence="non-commercial research, Cityscapes' own terms",
+        origin=Origin(
+            size="12 GB",
+            source="https://www.cityscapes-dataset.com (registration)",
+            licence="non-commercial research, Cityscapes' own terms",
+        ),
         vocabulary="cityscapes",
         reader=open_cityscapes,
     ),
-    "bdd100k-semantic": DatasetInfo(
-        title="BDD100K 10k, semantic, 19 classes",
-        files={"semantic": ("bdd100k/images/10k/{word}", "bdd100k/labels/sem_seg/masks/{word}")},
-        splits={"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)},
-        size="1.6 GB",
-        source="https://doc.bdd100k.com/download.html",
-        licence="BSD-3 labels; images for non-commercial use",
-        vocabulary="bdd",
-        reader=Folders(
+    "bdd100k-semantic": _folders(
+        Folders(
             images="bdd100k/images/10k/{word}",
             labels="bdd100k/labels/sem_seg/masks/{word}",
             coding=LabelCoding(classes=19, void=(255,)),
             vocabulary=named("bdd"),
         ),
+        title="BDD100K 10k, semantic, 19 classes",
+        splits=_BDD_SPLITS,
+        origin=Origin(
+            size="1.6 GB",
+            source="https://doc.bdd100k.com/download.html",
+            licence="BSD-3 labels; images for non-commercial use",
+        ),
+        vocabulary="bdd",
     ),
     "bdd100k-panoptic": DatasetInfo(
         title="BDD100K 10k, panoptic, 40 classes, 10 of them things",
@@ -296,28 +295,31 @@ DATASETS: dict[str, DatasetInfo] = {
                 "bdd100k/labels/pan_seg/bitmasks/{word}|bdd100k/labels/pan_seg/coco_pano/{word}",
             ),
         ),
-        splits={"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)},
-        size="1.8 GB",
-        source="https://doc.bdd100k.com/download.html",
-        licence="BSD-3 labels; images for non-commercial use",
+        splits=_BDD_SPLITS,
+        origin=Origin(
+            size="1.8 GB",
+            source="https://doc.bdd100k.com/download.html",
+            licence="BSD-3 labels; images for non-commercial use",
+        ),
         vocabulary="bdd-panoptic",
         reader=open_bdd100k_panoptic,
     ),
-    "sun-rgbd-37": DatasetInfo(
-        title="SUN RGB-D, 37 classes, indoor",
-        files={"semantic": ("sun_rgbd/image/{word}", "sun_rgbd/label37/{word}")},
-        splits={"val": Split(word="test", images=5050), "train": Split(word="train", images=5285)},
-        size="6 GB",
-        source="https://rgbd.cs.princeton.edu and https://github.com/ankurhanda/sunrgbd-meta-data",
-        licence="research, the authors' terms",
-        vocabulary="sun",
-        reader=Folders(
+    "sun-rgbd-37": _folders(
+        Folders(
             images="sun_rgbd/image/{word}",
             labels="sun_rgbd/label37/{word}",
             coding=LabelCoding(classes=37, first=1, void=(0,)),
             vocabulary=named("sun"),
             by_number=True,
         ),
+        title="SUN RGB-D, 37 classes, indoor",
+        splits={"val": Split(word="test", images=5050), "train": Split(word="train", images=5285)},
+        origin=Origin(
+            size="6 GB",
+            source="https://rgbd.cs.princeton.edu and https://github.com/ankurhanda/sunrgbd-meta-data",
+            licence="research, the authors' terms",
+        ),
+        vocabulary="sun",
     ),
     "scannet-20": DatasetInfo(
         title="ScanNet 25k frames, 20 classes, 18 of them things",
@@ -332,10 +334,8 @@ DATASETS: dict[str, DatasetInfo] = {
                 "scannet_frames_25k/images|scannet_frames_25k",
             ),
         },
-        splits={"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)},
-        size="5 GB",
-        source="http://www.scan-net.org (terms to sign)",
-        licence="non-commercial research, ScanNet's terms",
+        splits=_SCANNET_SPLITS,
+        origin=_SCANNET,
         vocabulary="scannet",
         reader=ScanNet(classes=20),
     ),
@@ -344,77 +344,51 @@ DATASETS: dict[str, DatasetInfo] = {
         files={
             "semantic": ("scannet_frames_25k/meta/{word}.txt", "scannet_frames_25k/images|scannet_frames_25k")
         },
-        splits={"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)},
-        size="5 GB",
-        source="http://www.scan-net.org (terms to sign)",
-        licence="non-commercial research, ScanNet's terms",
+        splits=_SCANNET_SPLITS,
+        origin=_SCANNET,
         vocabulary="scannet-40",
         reader=ScanNet(classes=40),
     ),
-    "pascal-voc-20": DatasetInfo(
-        title="Pascal VOC 2012 segmentation, 20 classes; background is void",
-        files={
-            "semantic": (
-                "VOCdevkit/VOC2012/ImageSets/Segmentation/{word}.txt",
-                "VOCdevkit/VOC2012/JPEGImages",
-                "VOCdevkit/VOC2012/SegmentationClass",
-            )
-        },
-        splits=_VOC_SPLITS,
-        size="2 GB",
-        source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
-        licence=_VOC_TERMS,
-        vocabulary="voc",
-        reader=Folders(
+    "pascal-voc-20": _folders(
+        Folders(
             images="VOCdevkit/VOC2012/JPEGImages",
             labels="VOCdevkit/VOC2012/SegmentationClass",
             listing="VOCdevkit/VOC2012/ImageSets/Segmentation/{word}.txt",
             coding=LabelCoding(classes=20, first=1, void=(0, 255)),
             vocabulary=named("voc"),
         ),
+        title="Pascal VOC 2012 segmentation, 20 classes; background is void",
+        splits={"val": Split(word="val", images=1449), "train": Split(word="train", images=1464)},
+        origin=Origin(
+            size="2 GB", source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/", licence=_VOC_TERMS
+        ),
+        vocabulary="voc",
     ),
-    "pascal-context-59": DatasetInfo(
-        title="Pascal Context, 59 classes",
-        files={"semantic": ("pascal_ctx_d2/images/{word}", "pascal_ctx_d2/annotations_ctx59/{word}")},
-        splits={
-            "val": Split(word="validation", images=5105),
-            "train": Split(word="training", images=4998),
-        },
-        size="1.6 GB",
-        source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
-        licence=_VOC_TERMS,
-        vocabulary="the 59 classes",
-        reader=Folders(
+    "pascal-context-59": _folders(
+        Folders(
             images="pascal_ctx_d2/images/{word}",
             labels="pascal_ctx_d2/annotations_ctx59/{word}",
             coding=LabelCoding(classes=59, void=(255,)),
             vocabulary=pascal_context_59,
         ),
+        title="Pascal Context, 59 classes",
+        splits=_CONTEXT_SPLITS,
+        origin=_CONTEXT,
+        vocabulary="the 59 classes",
     ),
-    "pascal-context-459": DatasetInfo(
-        title="Pascal Context full, 459 classes, 16-bit label maps",
-        files={
-            "semantic": (
-                "pascal_ctx_d2/images/{word}",
-                "pascal_ctx_d2/annotations_ctx459/{word}",
-                "pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt",
-            )
-        },
-        splits={
-            "val": Split(word="validation", images=5105),
-            "train": Split(word="training", images=4998),
-        },
-        size="1.6 GB",
-        source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
-        licence=_VOC_TERMS,
-        vocabulary="the download's labels.txt",
-        reader=Folders(
+    "pascal-context-459": _folders(
+        Folders(
             images="pascal_ctx_d2/images/{word}",
             labels="pascal_ctx_d2/annotations_ctx459/{word}",
             label_suffix=".tif",
             coding=LabelCoding(classes=459, void=(65535,)),
             vocabulary=pascal_context_459,
         ),
+        title="Pascal Context full, 459 classes, 16-bit label maps",
+        splits=_CONTEXT_SPLITS,
+        origin=_CONTEXT,
+        vocabulary="the download's labels.txt",
+        more=("pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt",),
     ),
     "flickr30k": DatasetInfo(
         title="Flickr30k captions in Karpathy's split",
@@ -429,9 +403,11 @@ DATASETS: dict[str, DatasetInfo] = {
             "val": Split(word="val", images=1014),
             "train": Split(word="train", images=29000),
         },
-        size="4.4 GB",
-        source="https://shannon.cs.illinois.edu/DenotationGraph/ and Karpathy's dataset_flickr30k.json",
-        licence="captions CC BY-SA 3.0; images: Flickr terms, non-commercial research",
+        origin=Origin(
+            size="4.4 GB",
+            source="https://shannon.cs.illinois.edu/DenotationGraph/ and Karpathy's dataset_flickr30k.json",
+            licence="captions CC BY-SA 3.0; images: Flickr terms, non-commercial research",
+        ),
         vocabulary="none (captions)",
         reader=open_flickr30k,
     ),
@@ -444,9 +420,11 @@ DATASETS: dict[str, DatasetInfo] = {
             "test-dev": Split(word="test-dev2015"),
             "test": Split(word="test2015", images=81434),
         },
-        size="0.3 GB and COCO's images",
-        source="https://visualqa.org/download.html",
-        licence="CC BY 4.0 questions and answers; images: COCO's",
+        origin=Origin(
+            size="0.3 GB and COCO's images",
+            source="https://visualqa.org/download.html",
+            licence="CC BY 4.0 questions and answers; images: COCO's",
+        ),
         vocabulary="none (answers)",
         reader=open_vqav2,
     ),
@@ -460,9 +438,7 @@ DATASETS: dict[str, DatasetInfo] = {
             )
         },
         splits={name: Split(word=name) for name in ("val", "train", "test", "valid")},
-        size="yours",
-        source="yours",
-        licence="yours",
+        origin=_YOURS,
         vocabulary="the annotation file",
         reader=open_custom_instances,
     ),
@@ -477,9 +453,7 @@ DATASETS: dict[str, DatasetInfo] = {
             ),
         ),
         splits={name: Split(word=name) for name in ("val", "train", "test")},
-        size="yours",
-        source="yours",
-        licence="yours",
+        origin=_YOURS,
         vocabulary="the annotation file",
         reader=open_custom_panoptic,
     ),
@@ -487,9 +461,7 @@ DATASETS: dict[str, DatasetInfo] = {
         title="Your own image-text pairs: a folder with pairs.jsonl",
         files={"caption": ("pairs.jsonl",)},
         splits={"all": Split(word="all")},
-        size="yours",
-        source="yours",
-        licence="yours",
+        origin=_YOURS,
         vocabulary="none (captions)",
         reader=open_custom_pairs,
     ),

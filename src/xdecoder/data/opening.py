@@ -6,8 +6,9 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from xdecoder.data.catalog import DATASETS, DatasetInfo
+from xdecoder.data.catalog import DATASETS
 from xdecoder.data.dataset import Dataset, Missing
+from xdecoder.data.info import DatasetInfo
 from xdecoder.data.records import ImageId, Task
 from xdecoder.data.request import Request
 
