@@ -13,9 +13,7 @@ from xdecoder.images import ImageSource
 from xdecoder.structures.masks import (
     Box,
     box_from_xywh,
-    box_to_xywh,
     decode_rle,
-    encode_rle,
     mask_box,
 )
 from xdecoder.structures.result import Part, SegmentationResult, check_kind, read_matching
@@ -72,23 +70,12 @@ class Grounding(SegmentationResult):
         """One COCO result for each phrase, which stands in `phrase`; `category_id` is its place."""
         return [{"image_id": image_id, **row} for row in self._rows()]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the picture, ready for JSON."""
-        height, width = self.size
-        return {"kind": self.kind, "height": height, "width": width, "groundings": self._rows()}
+    def contents(self) -> dict[str, Any]:
+        return {"groundings": self._rows()}
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "phrase": part.label,
-                "category_id": part.category,
-                "score": part.score,
-                "area": int(np.count_nonzero(part.mask)),
-                "bbox": box_to_xywh(part.box),
-                "segmentation": encode_rle(part.mask),
-            }
-            for part in self.parts()
-        ]
+        rows = [part.to_dict() for part in self.parts()]
+        return [{"phrase": row.pop("label"), **row} for row in rows]
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> Grounding:

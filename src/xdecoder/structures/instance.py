@@ -135,26 +135,8 @@ class InstanceSegmentation(SegmentationResult):
             for i in self.instances
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the picture, ready for JSON."""
-        instances = [
-            {
-                "label": i.label,
-                "category_id": i.category,
-                "score": i.score,
-                "area": int(np.count_nonzero(i.mask)),
-                "bbox": box_to_xywh(i.box),
-                "segmentation": encode_rle(i.mask),
-            }
-            for i in self.instances
-        ]
-        return {
-            "kind": self.kind,
-            "height": self.height,
-            "width": self.width,
-            "vocabulary": list(self.vocabulary),
-            "instances": instances,
-        }
+    def contents(self) -> dict[str, Any]:
+        return {"vocabulary": list(self.vocabulary), "instances": [part.to_dict() for part in self.parts()]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> InstanceSegmentation:

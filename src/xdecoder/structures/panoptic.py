@@ -15,7 +15,6 @@ from xdecoder.structures.masks import (
     box_from_xywh,
     box_to_xywh,
     decode_rle,
-    encode_rle,
     mask_box,
 )
 from xdecoder.structures.result import (
@@ -149,29 +148,12 @@ class PanopticSegmentation(SegmentationResult):
         coded = np.stack([self.ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)
         return {"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments}, coded
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the picture, ready for JSON."""
-        height, width = self.size
+    def contents(self) -> dict[str, Any]:
         segments = [
-            {
-                "id": s.id,
-                "label": s.label,
-                "category_id": s.category,
-                "isthing": int(s.is_thing),
-                "score": s.score,
-                "area": s.area,
-                "bbox": box_to_xywh(s.box),
-                "segmentation": encode_rle(self.mask(s)),
-            }
-            for s in self.segments
+            {"id": segment.id, "isthing": int(segment.is_thing), **part.to_dict()}
+            for segment, part in zip(self.segments, self.parts(), strict=True)
         ]
-        return {
-            "kind": self.kind,
-            "height": height,
-            "width": width,
-            "vocabulary": list(self.vocabulary),
-            "segments": segments,
-        }
+        return {"vocabulary": list(self.vocabulary), "segments": segments}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> PanopticSegmentation:

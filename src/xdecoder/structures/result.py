@@ -19,7 +19,7 @@ from PIL import Image
 
 from xdecoder.drawing import Region, draw_regions
 from xdecoder.images import ImageSource, read_image
-from xdecoder.structures.masks import Box
+from xdecoder.structures.masks import Box, box_to_xywh, encode_rle
 from xdecoder.vocabularies import clean_name
 
 CategoryIds = Mapping[int, int] | Sequence[int]
@@ -38,6 +38,17 @@ class Part:
     score: float | None
     mask: Bool[np.ndarray, "H W"]
     box: Box
+
+    def to_dict(self) -> dict[str, Any]:
+        """The region ready for JSON; without a score where it has none."""
+        return {
+            "label": self.label,
+            "category_id": self.category,
+            **({} if self.score is None else {"score": self.score}),
+            "area": int(np.count_nonzero(self.mask)),
+            "bbox": box_to_xywh(self.box),
+            "segmentation": encode_rle(self.mask),
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -61,8 +72,13 @@ class SegmentationResult(ABC):
         """The regions one by one, as `draw`, `to_supervision` and printing take them."""
 
     @abstractmethod
+    def contents(self) -> dict[str, Any]:
+        """What `to_dict` says beside the kind and the size."""
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the picture, ready for JSON: masks as run-length codes, boxes as COCO's `bbox`."""
+        height, width = self.size
+        return {"kind": self.kind, "height": height, "width": width, **self.contents()}
 
     @classmethod
     @abstractmethod

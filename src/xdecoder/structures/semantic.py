@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from xdecoder.images import ImageSource
-from xdecoder.structures.masks import box_to_xywh, decode_rle, encode_rle, mask_box
+from xdecoder.structures.masks import decode_rle, encode_rle, mask_box
 from xdecoder.structures.result import (
     CategoryIds,
     Part,
@@ -73,26 +73,8 @@ class SemanticSegmentation(SegmentationResult):
             for part in self.parts()
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the picture, ready for JSON."""
-        height, width = self.size
-        regions = [
-            {
-                "label": part.label,
-                "category_id": part.category,
-                "area": int(np.count_nonzero(part.mask)),
-                "bbox": box_to_xywh(part.box),
-                "segmentation": encode_rle(part.mask),
-            }
-            for part in self.parts()
-        ]
-        return {
-            "kind": self.kind,
-            "height": height,
-            "width": width,
-            "vocabulary": list(self.vocabulary),
-            "regions": regions,
-        }
+    def contents(self) -> dict[str, Any]:
+        return {"vocabulary": list(self.vocabulary), "regions": [part.to_dict() for part in self.parts()]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> SemanticSegmentation:
