@@ -57,6 +57,13 @@ class EncodedImage:
 AnyImage = ImageSource | EncodedImage
 
 
+def by_batch(items: Sequence[EncodedImage]) -> Iterator[tuple[EncodedBatch, list[int]]]:
+    """Each batch that images were encoded in, with the places of its images among `items`."""
+    batches = {id(item.batch): item.batch for item in items}
+    for batch in batches.values():
+        yield batch, [place for place, item in enumerate(items) if item.batch is batch]
+
+
 class Encoder:
     """Encodes images, those of one padded size together.
 

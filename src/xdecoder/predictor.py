@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar, cast, overload
+from typing import Literal, TypeVar, cast, get_args, overload
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from xdecoder import weights
 from xdecoder.config import ModelConfig
-from xdecoder.encoding import AnyImage, EncodedImage, Encoder
+from xdecoder.encoding import AnyImage, EncodedImage, Encoder, by_batch
 from xdecoder.hub import cache_folder
 from xdecoder.images import ImageSource
 from xdecoder.model import XDecoder, normalize
@@ -23,17 +23,18 @@ from xdecoder.structures import (
     Box,
     Caption,
     Grounding,
-    Instance,
     InstanceSegmentation,
     PanopticSegmentation,
     SemanticSegmentation,
-    mask_box,
 )
-from xdecoder.tasks import captioning, retrieval, segmentation
+from xdecoder.tasks import retrieval
 from xdecoder.tasks.referring import refer
 from xdecoder.tasks.retrieval import ImageEmbeddings
 from xdecoder.tasks.vocabulary import NameCache, embed_texts, encode_phrases
 from xdecoder.tokenizer import Tokenizer
+from xdecoder.verbs import captioning
+from xdecoder.verbs.segmenting import Segmenter
+from xdecoder.verbs.texts import check_texts
 from xdecoder.vocabularies import Vocabulary, VocabularySpec, clean_name, parse_vocabulary, prompts
 
 Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentation
@@ -210,71 +211,20 @@ class Predictor:
         Raises:
             ValueError: a bad image or vocabulary, or an unknown task.
         """
+        if task not in get_args(SegmentationTask):
+            raise ValueError(f"task must be one of {', '.join(get_args(SegmentationTask))}; got {task!r}")
         words = parse_vocabulary(vocabulary, things=things, stuff=stuff)
-        embeddings = self.embed_vocabulary(words)
+        segmenter = Segmenter(model=self.model, words=words, embeddings=self.embed_vocabulary(words))
         settings = self.config.inference
-
-        def panoptic(item: EncodedImage) -> PanopticSegmentation:
-            output = segmentation.panoptic(
-                self._logits(item, embeddings),
-                item.geometry,
-                things=words.things,
+        results: dict[SegmentationTask, Callable[[EncodedImage], Segmentation]] = {
+            "panoptic": partial(
+                segmenter.panoptic,
                 object_threshold=_or(object_threshold, settings.object_threshold),
                 overlap_threshold=_or(overlap_threshold, settings.overlap_threshold),
-            )
-            return PanopticSegmentation.from_ids(
-                image=item.image,
-                ids=output.ids.cpu().numpy(),
-                categories=output.categories,
-                scores=output.scores,
-                vocabulary=words,
-            )
-
-        def instance(item: EncodedImage) -> InstanceSegmentation:
-            output = segmentation.instances(
-                self._logits(item, embeddings),
-                item.geometry,
-                detections=settings.detections,
-                things=words.things,
-            )
-            masks = list(output.query_masks.cpu().numpy())  # shared by the instances of a query, not copied
-            boxes = [mask_box(mask) for mask in masks]
-            found = zip(output.categories.tolist(), output.scores.tolist(), output.rows.tolist(), strict=True)
-            return InstanceSegmentation(
-                image=item.image,
-                instances=tuple(
-                    Instance(
-                        label=words.classes[category],
-                        category=category,
-                        score=score,
-                        mask=masks[row],
-                        box=boxes[row],
-                    )
-                    for category, score, row in found
-                    if score >= score_threshold
-                ),
-                vocabulary=words.classes,
-                height=item.geometry.output[0],
-                width=item.geometry.output[1],
-            )
-
-        def semantic(item: EncodedImage) -> SemanticSegmentation:
-            labels = segmentation.semantic(
-                self._logits(item, embeddings),
-                item.geometry,
-                resize_probabilities=settings.resize_probabilities,
-            )
-            return SemanticSegmentation(
-                image=item.image, categories=labels.cpu().numpy(), vocabulary=words.classes
-            )
-
-        results: dict[str, Callable[[EncodedImage], Segmentation]] = {
-            "panoptic": panoptic,
-            "instance": instance,
-            "semantic": semantic,
+            ),
+            "instance": partial(segmenter.instances, score_threshold=score_threshold),
+            "semantic": segmenter.semantic,
         }
-        if task not in results:
-            raise ValueError(f"task must be one of {', '.join(results)}; got {task!r}")
         return self._for_each(image, results[task])
 
     @overload
@@ -301,7 +251,7 @@ class Predictor:
         """
         if isinstance(phrases, str):
             phrases = [phrases]
-        self._check_texts(phrases, "phrase")
+        check_texts(phrases, "phrase", self.tokenizer)
         texts, valid = encode_phrases(self.model, self.tokenizer, phrases)
 
         def ground(item: EncodedImage) -> Grounding:
@@ -362,41 +312,11 @@ class Predictor:
         images = cast("Sequence[AnyImage]", image) if many else [cast("AnyImage", image)]
         captions: list[Caption] = []
         for items in self._encoder.batches(images):
-            captions += self._caption(items, region, beams, length)
-        return captions if many else captions[0]
-
-    def _caption(
-        self, items: list[EncodedImage], region: Region | None, beams: int, steps: int
-    ) -> list[Caption]:
-        outputs: dict[int, captioning.CaptionOutput] = {}
-        for batch in {id(item.batch): item.batch for item in items}.values():
-            members = [p for p, item in enumerate(items) if item.batch is batch]
-            rows = [items[p].index for p in members]
-            regions = None
-            if region is not None:
-                levels = [
-                    captioning.region_at_levels(
-                        self._mask(items[p], region), items[p].geometry, batch.features.memory
-                    )
-                    for p in members
-                ]
-                regions = tuple(torch.cat(level) for level in zip(*levels, strict=True))
-            memory, latents = batch.features.memory.images(rows), batch.latents.images(rows)
-            if beams == 1:
-                texts = captioning.caption_greedily(self.model, memory, latents, steps=steps, regions=regions)
-            else:
-                texts = captioning.caption_by_beam(
-                    self.model, memory, latents, steps=steps, beams=beams, regions=regions
-                )
-            outputs.update(zip(members, texts, strict=True))
-        return [
-            Caption(
-                text=self.tokenizer.decode_caption(output.ids),
-                score=output.log_probability / min(len(output.ids) + 1, steps),  # the end token counts
-                token_ids=output.ids,
+            regions = None if region is None else [self._mask(item, region) for item in items]
+            captions += captioning.caption(
+                self.model, self.tokenizer, items, regions, beams=beams, steps=length
             )
-            for output in (outputs[p] for p in range(len(items)))
-        ]
+        return captions if many else captions[0]
 
     @torch.inference_mode()
     def embed_images(self, images: AnyImage | Sequence[AnyImage]) -> ImageEmbeddings:
@@ -413,14 +333,11 @@ class Predictor:
             raise ValueError("no images to embed; give at least one")
         rows: list[ImageEmbeddings] = []
         for items in self._encoder.batches(many):
-            of_batch: dict[int, ImageEmbeddings] = {}
-            for item in items:
-                key = id(item.batch)
-                if key not in of_batch:
-                    of_batch[key] = retrieval.embed_images(
-                        self.model, item.batch.features, item.batch.latents
-                    )
-                rows.append(of_batch[key].row(item.index))
+            of_item: dict[int, ImageEmbeddings] = {}
+            for batch, members in by_batch(items):
+                embedded = retrieval.embed_images(self.model, batch.features, batch.latents)
+                of_item |= {p: embedded.row(items[p].index) for p in members}
+            rows += [of_item[p] for p in range(len(items))]
         return ImageEmbeddings(
             decoder=torch.cat([row.decoder for row in rows]),
             backbone=torch.cat([row.backbone for row in rows]),
@@ -430,7 +347,7 @@ class Predictor:
     def embed_texts(self, texts: str | Sequence[str]) -> Float[Tensor, "N P"]:
         """Embed texts as unit vectors, one row a text."""
         texts = [texts] if isinstance(texts, str) else texts
-        self._check_texts(texts, "text")
+        check_texts(texts, "text", self.tokenizer)
         return normalize(embed_texts(self.model, self.tokenizer, texts).float())
 
     @torch.inference_mode()
@@ -450,51 +367,13 @@ class Predictor:
         texts = [prompts(name) if ensemble else (clean_name(name),) for name in names]
         return self._names.embed(texts, progress)
 
-    def _logits(self, item: EncodedImage, vocabulary: Tensor) -> segmentation.SegmentationLogits:
-        batch = item.batch
-        return segmentation.segmentation_logits(
-            self.model, batch.features, batch.latents, vocabulary, item.index
-        )
-
     def _mask(self, item: EncodedImage, region: Region) -> Bool[Tensor, "H W"]:
-        height, width = item.image.shape[:2]
-        if isinstance(region, str):
-            mask = self.refer(item, [region]).masks[0]
-            if not mask.any():
-                raise ValueError(
-                    f"nothing in the image was found for the region {region!r}; say it otherwise"
-                )
-            return torch.from_numpy(mask).to(self.device)
-        if isinstance(region, np.ndarray):
-            return torch.from_numpy(region).to(self.device)
-        if len(region) != 4:
-            raise ValueError(
-                "a region is a mask of the image's size, a box (left, top, right, bottom) in pixels, or a "
-                f"phrase; got {region!r}"
-            )
-        left, top, right, bottom = region
-        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-            raise ValueError(
-                "the region's box must be (left, top, right, bottom) within the image of "
-                f"{width} x {height} pixels, got {tuple(region)}"
-            )
-        mask = torch.zeros(height, width, dtype=torch.bool, device=self.device)
-        mask[int(top) : -int(-bottom // 1), int(left) : -int(-right // 1)] = True
-        return mask
-
-    def _check_texts(self, texts: Sequence[str], what: str) -> None:
-        if not texts:
-            raise ValueError(f"no {what}s given; give at least one")
-        most = self.tokenizer.context_length - 2
-        for text in texts:
-            if not text.strip():
-                raise ValueError(f"an empty {what} means nothing; leave it out or write some words")
-            if self.tokenizer.count(text) > most:
-                warnings.warn(
-                    f"the {what} is longer than {most} tokens and was cut, as the model reads no more: "
-                    f"{text[:60]!r}...",
-                    stacklevel=3,
-                )
+        if not isinstance(region, str):
+            return captioning.region_mask(region, item)
+        mask = self.refer(item, [region]).masks[0]
+        if not mask.any():
+            raise ValueError(f"nothing in the image was found for the region {region!r}; say it otherwise")
+        return torch.from_numpy(mask).to(self.device)
 
 
 def load(

@@ -1,0 +1,91 @@
+"""Encoded images, or regions of them, to captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from xdecoder.encoding import EncodedImage, by_batch
+from xdecoder.model import XDecoder
+from xdecoder.structures import Box, Caption
+from xdecoder.tasks import captioning
+from xdecoder.tokenizer import Tokenizer
+
+
+def caption(
+    model: XDecoder,
+    tokenizer: Tokenizer,
+    items: Sequence[EncodedImage],
+    regions: Sequence[Bool[Tensor, "_ _"]] | None,
+    *,
+    beams: int,
+    steps: int,
+) -> list[Caption]:
+    """A sentence for each image.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        items: the images.
+        regions: the part of each image that is described; None for the whole of all.
+        beams: sentences kept while searching; 1 is greedy.
+        steps: tokens at the most.
+    """
+    found: dict[int, Caption] = {}
+    for batch, members in by_batch(items):
+        rows = [items[p].index for p in members]
+        levels = None
+        if regions is not None:
+            of_each = [
+                captioning.region_at_levels(regions[p], items[p].geometry, batch.features.memory)
+                for p in members
+            ]
+            levels = tuple(torch.cat(level) for level in zip(*of_each, strict=True))
+        memory, latents = batch.features.memory.images(rows), batch.latents.images(rows)
+        if beams == 1:
+            texts = captioning.caption_greedily(model, memory, latents, steps=steps, regions=levels)
+        else:
+            texts = captioning.caption_by_beam(
+                model, memory, latents, steps=steps, beams=beams, regions=levels
+            )
+        for p, output in zip(members, texts, strict=True):
+            found[p] = Caption(
+                text=tokenizer.decode_caption(output.ids),
+                score=output.log_probability / min(len(output.ids) + 1, steps),  # the end token counts
+                token_ids=output.ids,
+            )
+    return [found[p] for p in range(len(items))]
+
+
+def region_mask(region: Bool[np.ndarray, "H W"] | Box, item: EncodedImage) -> Bool[Tensor, "H W"]:
+    """The mask of a region of an image.
+
+    Args:
+        region: a mask of the image's size, or a box (left, top, right, bottom) in pixels.
+        item: the image.
+
+    Raises:
+        ValueError: the box has not four sides, or reaches out of the image.
+    """
+    device = item.batch.features.backbone_embeddings.device
+    if isinstance(region, np.ndarray):
+        return torch.from_numpy(region).to(device)
+    height, width = item.image.shape[:2]
+    if len(region) != 4:
+        raise ValueError(
+            "a region is a mask of the image's size, a box (left, top, right, bottom) in pixels, or a "
+            f"phrase; got {region!r}"
+        )
+    left, top, right, bottom = region
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ValueError(
+            "the region's box must be (left, top, right, bottom) within the image of "
+            f"{width} x {height} pixels, got {tuple(region)}"
+        )
+    mask = torch.zeros(height, width, dtype=torch.bool, device=device)
+    mask[int(top) : -int(-bottom // 1), int(left) : -int(-right // 1)] = True
+    return mask
