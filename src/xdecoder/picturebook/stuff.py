@@ -256,15 +256,18 @@ _TEXTURES: Final = {
 }
 
 
-def _paint_sky(painter: _Painter) -> None:
+def _paint_far(painter: _Painter, horizon: float, *, mountain: float) -> None:
+    """The sky, and with that chance mountains before it."""
     variants = SKIES["day" if painter.time is None else painter.time]
     # No horizon lies lower than this, so that the gradient ends near it.
     painter.layer("sky", painter.band(-0.02, 0.62, 0), shades=variants[painter.pick(len(variants))])
+    if painter.chance(mountain):
+        height = horizon - painter.between(0.1, 0.17)
+        painter.layer("mountain", painter.ridge(height, 0.07, painter.pick(4) + 4))
 
 
-def _paint_mountain(painter: _Painter, horizon: float) -> None:
-    height = horizon - painter.between(0.1, 0.17)
-    painter.layer("mountain", painter.ridge(height, 0.07, painter.pick(4) + 4))
+def _ellipse(x: float, y: float, width: float, height: float) -> Outline:
+    return [(x + width * math.cos(k * 0.2618), y + height * math.sin(k * 0.2618)) for k in range(24)]
 
 
 def _paint_fence(painter: _Painter, ground: float) -> None:
@@ -274,9 +277,7 @@ def _paint_fence(painter: _Painter, ground: float) -> None:
 
 def _meadow(painter: _Painter) -> None:
     horizon = painter.between(0.36, 0.52)
-    _paint_sky(painter)
-    if painter.chance(0.4):
-        _paint_mountain(painter, horizon)
+    _paint_far(painter, horizon, mountain=0.4)
     painter.layer("grass", painter.hill(horizon, painter.between(0.01, 0.05)))
     if painter.chance(0.3):
         _paint_fence(painter, horizon + 0.08)
@@ -284,9 +285,7 @@ def _meadow(painter: _Painter) -> None:
 
 def _lake(painter: _Painter) -> None:
     horizon = painter.between(0.3, 0.4)
-    _paint_sky(painter)
-    if painter.chance(0.55):
-        _paint_mountain(painter, horizon)
+    _paint_far(painter, horizon, mountain=0.55)
     painter.layer("grass", painter.hill(horizon, 0.02))
     if painter.chance(0.5):
         top = horizon + painter.between(0.06, 0.1)
@@ -296,32 +295,25 @@ def _lake(painter: _Painter) -> None:
     else:
         x, y = painter.between(0.35, 0.65), painter.between(0.64, 0.74)
         width, height = painter.between(0.34, 0.46), painter.between(0.15, 0.2)
-        outline = [(x + width * math.cos(k * 0.2618), y + height * math.sin(k * 0.2618)) for k in range(24)]
-        painter.layer("water", outline)
+        painter.layer("water", _ellipse(x, y, width, height))
 
 
 def _sea(painter: _Painter) -> None:
     horizon = painter.between(0.28, 0.42)
-    _paint_sky(painter)
-    if painter.chance(0.25):
-        _paint_mountain(painter, horizon)
+    _paint_far(painter, horizon, mountain=0.25)
     painter.layer("water", painter.hill(horizon, 0))
     painter.layer("sand", painter.hill(painter.between(0.64, 0.74), painter.between(0.015, 0.05)))
 
 
 def _desert(painter: _Painter) -> None:
     horizon = painter.between(0.36, 0.52)
-    _paint_sky(painter)
-    if painter.chance(0.4):
-        _paint_mountain(painter, horizon)
+    _paint_far(painter, horizon, mountain=0.4)
     painter.layer("sand", painter.hill(horizon, painter.between(0.02, 0.05)))
 
 
 def _street(painter: _Painter) -> None:
     horizon = painter.between(0.3, 0.42)
-    _paint_sky(painter)
-    if painter.chance(0.25):
-        _paint_mountain(painter, horizon)
+    _paint_far(painter, horizon, mountain=0.25)
     painter.layer("grass", painter.hill(horizon, 0.015))
     if painter.chance(0.3):
         _paint_fence(painter, horizon + 0.05)
@@ -343,9 +335,7 @@ def _road_marks(painter: _Painter, y: float, slope: float) -> None:
 
 def _winter(painter: _Painter) -> None:
     horizon = painter.between(0.36, 0.52)
-    _paint_sky(painter)
-    if painter.chance(0.5):
-        _paint_mountain(painter, horizon)
+    _paint_far(painter, horizon, mountain=0.5)
     painter.layer("snow", painter.hill(horizon, painter.between(0.01, 0.05)))
     if painter.chance(0.25):
         _paint_fence(painter, horizon + 0.08)
@@ -366,9 +356,7 @@ def _room(painter: _Painter) -> None:
         x, y = painter.between(0.4, 0.6), (skirting + 1.0) / 2 + painter.between(0.0, 0.05)
         width, height = painter.between(0.3, 0.42), (1.0 - skirting) * painter.between(0.3, 0.38)
         if painter.chance(0.5):
-            outline = [
-                (x + width * math.cos(k * 0.2618), y + height * math.sin(k * 0.2618)) for k in range(24)
-            ]
+            outline = _ellipse(x, y, width, height)
         else:
             outline = [
                 (x - width * 0.85, y - height),
