@@ -1,6 +1,8 @@
 import copy
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +130,25 @@ def test_a_run_resumes_from_its_newest_whole_checkpoint(tmp_path: Path) -> None:
     train(Fit(), config(tmp_path / "cut"), World())
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     assert [row["step"] for row in rows(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_folder_in_which_another_run_goes_on_is_refused(tmp_path: Path) -> None:
+    program = "import sys, pathlib\nfrom xdecoder.training.claim import claim\n"
+    program += (
+        f"with claim(pathlib.Path({str(tmp_path)!r})):\n    print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match=f"another run is going on in .*, of process {other.pid} on "):
+        train(Fit(), config(tmp_path), World(), description={"recipe": "fit"})
+    assert [path.name for path in tmp_path.iterdir()] == ["run.lock"]
+    other.kill()
+    other.communicate()
+    train(Fit(), config(tmp_path), World(), description={"recipe": "fit"})
+    assert json.loads((tmp_path / "recipe.json").read_text()) == {"recipe": "fit"}
 
 
 def test_worker_processes_change_nothing(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from torch.optim import Optimizer
 
 from xdecoder.training import checkpoints
 from xdecoder.training.batches import Batch, Source, stream
+from xdecoder.training.claim import claim
 from xdecoder.training.distributed import (
     World,
     average_small_gradients,
@@ -140,15 +142,31 @@ class NonFiniteLossError(RuntimeError):
     """A loss was not a number; the batch lies beside the run's numbers."""
 
 
-def train(training: Training, run: RunConfig, world: World) -> None:
+def train(
+    training: Training, run: RunConfig, world: World, *, description: Mapping[str, object] | None = None
+) -> None:
     """Run, or go on with, a training.
 
     A run is resumed by starting it again with the same folder: it goes on from the newest complete checkpoint
     as if it had never stopped.
 
+    Args:
+        training: what is trained.
+        run: how.
+        world: the processes; all call this together.
+        description: what the folder's `recipe.json` says.
+
     Raises:
+        ValueError: another run is going on in the folder.
         NonFiniteLossError: with the batch saved.
     """
+    with claim(run.folder) if world.is_first else nullcontext():
+        if world.is_first and description is not None:
+            (run.folder / "recipe.json").write_text(json.dumps(description, indent=1))
+        _train(training, run, world)
+
+
+def _train(training: Training, run: RunConfig, world: World) -> None:
     torch.manual_seed(run.seed)
     module = training.build().to(world.device).train()
     if run.recompute:
@@ -302,7 +320,6 @@ class _Log:
         self.scores: list[Writer] = []
         self.progress: Progress | None = None
         if world.is_first:
-            run.folder.mkdir(parents=True, exist_ok=True)
             self.writers.append(JsonLines(run.folder / "metrics.jsonl", first))
             self.scores.append(JsonLines(run.folder / "scores.jsonl", first))
             if run.tensorboard:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +44,7 @@ def run_recipe(
         device: "cpu" or "cuda"; by default CUDA where there is one.
 
     Raises:
-        ValueError: there is no such recipe or setting.
+        ValueError: there is no such recipe or setting, or another run is going on in the folder.
         FileNotFoundError: there is nothing to start from.
     """
     if name not in RECIPES:
@@ -60,12 +59,7 @@ def run_recipe(
             if world.is_first:
                 print(estimate(training, world))
             return
-        if world.is_first:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "recipe.json").write_text(
-                json.dumps({"recipe": name, "settings": list(settings)}, indent=1)
-            )
-        train(training, run, world)
+        train(training, run, world, description={"recipe": name, "settings": list(settings)})
     finally:
         leave_world()
 
