@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import hypothesis
 import pytest
 import torch
 
 from goldens import Golden, load_golden
-from xdecoder import published
+from xdecoder import published, weights
 from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.model import XDecoder
 from xdecoder.published_files import read_yaml
@@ -47,6 +49,16 @@ def golden(request: pytest.FixtureRequest, goldens: dict[str, Golden]) -> Golden
 @pytest.fixture(scope="session")
 def clip_tokenizer() -> Tokenizer:
     return load_clip_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def folder(
+    models: dict[str, XDecoder], clip_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Golden A's model, saved; not to be written to."""
+    path = tmp_path_factory.mktemp("models") / "a"
+    weights.save(path, models["A"], clip_tokenizer)
+    return path
 
 
 def build(golden: Golden) -> XDecoder:

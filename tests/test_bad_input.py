@@ -18,20 +18,9 @@ from typer.testing import CliRunner
 from xdecoder import weights
 from xdecoder.cli.app import app
 from xdecoder.encoding import EncodedImage
-from xdecoder.model import XDecoder
 from xdecoder.predictor import Predictor
-from xdecoder.tokenizer import Tokenizer
 
 NAMES = ["dog", "grass"]
-
-
-@pytest.fixture(scope="module")
-def folder(
-    models: dict[str, XDecoder], clip_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    path = tmp_path_factory.mktemp("models") / "a"
-    weights.save(path, models["A"], clip_tokenizer)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,11 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 import xdecoder
-from xdecoder import weights
 from xdecoder.cli import run as running
 from xdecoder.cli.app import app
 from xdecoder.cli.targets import find_targets
-from xdecoder.model import XDecoder
 from xdecoder.structures import Grounding, InstanceSegmentation, PanopticSegmentation, SemanticSegmentation
 from xdecoder.structures import result as results
-from xdecoder.tokenizer import Tokenizer
 
 WORDS = ["--vocabulary", "dog, grass, sky", "--object-threshold", "0", "--short-side", "32"]
 
@@ -44,15 +41,6 @@ class Done:
 
 
 Cli = Callable[..., Done]
-
-
-@pytest.fixture(scope="module")
-def folder(
-    models: dict[str, XDecoder], clip_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    path = tmp_path_factory.mktemp("models") / "a"
-    weights.save(path, models["A"], clip_tokenizer)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -33,15 +33,6 @@ SIZES = [(64, 96), (61, 93), (64, 90), (150, 100), (64, 96), (33, 330), (7, 3), 
 
 
 @pytest.fixture(scope="module")
-def folder(
-    models: dict[str, XDecoder], clip_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    path = tmp_path_factory.mktemp("models") / "a"
-    weights.save(path, models["A"], clip_tokenizer)
-    return path
-
-
-@pytest.fixture(scope="module")
 def predictor(folder: Path) -> Predictor:
     return Predictor(*weights.load(folder), batch_size=3)
 
