@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from xdecoder.oklab import lab_to_linear, lab_to_srgb
 from xdecoder.vocabularies import known_classes, normal_name
 
 Color = tuple[int, int, int]
@@ -357,7 +358,7 @@ def _palette() -> Float[np.ndarray, "N 3"]:
     given = _from_polar(*np.array(list(_COMMON.values())).T)
     grid = np.meshgrid(np.linspace(0.55, 0.86, 8), np.linspace(0.13, 0.28, 7), np.arange(0, 360, 7.5))
     lab = _from_polar(*(axis.reshape(-1) for axis in grid))
-    rgb = _linear_rgb(lab)
+    rgb = lab_to_linear(lab)
     lab = np.concatenate([given, lab[((rgb >= 0) & (rgb <= 1)).all(axis=1)]])
     weighted = lab * [0.7, 1, 1]  # over a photograph, hue tells more than lightness
     nearest = np.full(len(lab), np.inf)
@@ -381,27 +382,6 @@ def _shade(lab: _Lab, count: int) -> _Lab:
     return min(0.9, max(0.4, lab[0] + offset)), lab[1], lab[2]
 
 
-def _linear_rgb(lab: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-    """OKLab to linear sRGB (Ottosson 2020)."""
-    to_lms = np.array(
-        [
-            [1, 0.3963377774, 0.2158037573],
-            [1, -0.1055613458, -0.0638541728],
-            [1, -0.0894841775, -1.2914855480],
-        ]
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    return (lab @ to_lms.T) ** 3 @ to_rgb.T
-
-
 def _to_rgb(lab: _Lab) -> Color:
-    linear = _linear_rgb(np.array([lab])).clip(0, 1)[0]
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    red, green, blue = (int(v) for v in np.rint(encoded * 255))
+    red, green, blue = lab_to_srgb(np.array(lab)).tolist()
     return red, green, blue

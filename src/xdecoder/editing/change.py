@@ -1,0 +1,93 @@
+"""`edit`: what every change of a region has in common, its bounds and its edges."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from xdecoder.editing.edges import grow, soften
+from xdecoder.images import ImageSource, read_image
+
+_FEATHER = 1 / 200
+
+
+class Change(ABC):
+    """What becomes of a region's pixels.
+
+    Attributes:
+        outside: it changes all but the region.
+        reach: how far the region grows unless told otherwise, as a share of the picture's longer side.
+    """
+
+    outside: ClassVar[bool] = False
+    reach: ClassVar[float] = 0.0
+
+    @abstractmethod
+    def apply(
+        self, image: UInt8[np.ndarray, "H W 3"], area: Bool[np.ndarray, "H W"]
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """The picture with that area changed; what stands outside the area does not count."""
+
+
+def edit(
+    image: ImageSource,
+    mask: Bool[np.ndarray, "_ _"],
+    change: Change,
+    *,
+    grow_by: int | None = None,
+    feather: int | None = None,
+    strength: float = 1.0,
+    size: int | None = None,
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Change a region of a picture, and not a pixel besides.
+
+    The change fades out towards the region's edge from the inside, so that whatever lies outside the (grown)
+    region stays as it was, to the bit; unless `size` scales the whole.
+
+    Args:
+        image: the picture; see `xdecoder.images.read_image`.
+        mask: the region, of the picture's size; see `Predictor.locate`.
+        change: what to do: `Remove`, `Recolor`, `Blur`, `ReplaceBackground`, `Paint`.
+        grow_by: pixels that the region grows first, or, negative, shrinks; by default as the change needs.
+        feather: pixels within which the change fades out; by default a 200th of the longer side.
+        strength: how much of the change is mixed in, 0 to 1.
+        size: the result's longer side in pixels; by default the picture's own.
+
+    Raises:
+        ValueError: the mask has another size or marks nothing, or an option is out of range.
+        ImportError: OpenCV is not installed.
+    """
+    pixels = read_image(image)
+    height, width = pixels.shape[:2]
+    if mask.shape != (height, width):
+        raise ValueError(f"the region must have the image's size {(height, width)}, got {mask.shape}")
+    if not mask.any():
+        raise ValueError("the region is empty: mark at least one pixel")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must be between 0 and 1, got {strength}")
+    if feather is not None and feather < 0:
+        raise ValueError(f"feather must be at least 0 pixels, got {feather}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    side = max(height, width)
+    growth = grow_by if grow_by is not None else round(change.reach * side)
+    fade = feather if feather is not None else max(1, round(_FEATHER * side))
+    region = grow(mask, growth)
+    area = ~region if change.outside else region
+    if not area.any():
+        what = f"shrunken by {-growth} pixels" if not region.any() else "with nothing around it"
+        raise ValueError(f"nothing to change: the region is {what}; choose another growth or region")
+    share = (strength * soften(area, fade))[..., None]
+    changed = np.rint(pixels + share * (change.apply(pixels, area) - pixels.astype(np.float32)))
+    return _scaled(changed.astype(np.uint8), side, size)
+
+
+def _scaled(pixels: UInt8[np.ndarray, "H W 3"], side: int, size: int | None) -> UInt8[np.ndarray, "H2 W2 3"]:
+    if size is None or size == side:
+        return pixels
+    height, width = (max(1, round(n * size / side)) for n in pixels.shape[:2])
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
