@@ -7,6 +7,7 @@ import torch
 from goldens import Golden
 from xdecoder import hub, weights
 from xdecoder.config import PRESETS
+from xdecoder.folder_info import inspect
 
 NAME = "xdecoder_focalt_last"
 
@@ -57,7 +58,7 @@ def test_a_half_made_cache_is_made_again(asked: list[tuple[str, str]], cache: Pa
     (cache / NAME).mkdir(parents=True)
     (cache / NAME / "model.safetensors").write_bytes(b"half")
     weights.pull(NAME)
-    assert weights.inspect(cache / NAME).config.decoder.queries == 81
+    assert inspect(cache / NAME).config.decoder.queries == 81
 
 
 def test_a_failed_conversion_leaves_nothing_in_the_cache(
@@ -110,7 +111,8 @@ def test_a_repository_with_a_model_folder_loads(
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     assert weights.load("somebody/focal-tiny")[0].config.decoder.queries == 81
-    assert patterns == ["somebody/focal-tiny", ["config.json", "model.safetensors", "tokenizer.json"]]
+    files = ["config.json", "model.safetensors", "tokenizer.json", "answering.json", "answering.safetensors"]
+    assert patterns == ["somebody/focal-tiny", files]
 
 
 def test_an_unknown_repository_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

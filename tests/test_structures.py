@@ -18,6 +18,7 @@ from pycocotools import mask as coco
 
 from xdecoder.structures import (
     Answer,
+    Candidate,
     Caption,
     Grounding,
     Instance,
@@ -405,8 +406,13 @@ def test_captions_and_answers_print_as_their_text():
     caption = Caption(text="a dog", score=-0.5, token_ids=(320, 1929))
     assert str(caption) == "a dog"
     assert caption.to_dict() == {"text": "a dog", "score": -0.5, "token_ids": [320, 1929]}
-    answer = Answer(text="two", score=math.exp(-1))
-    assert f"{answer}" == "two"
+    answer = Answer(
+        question="how many?",
+        candidates=(Candidate(text="two", score=math.exp(-1)), Candidate(text="one", score=0.25)),
+    )
+    assert f"{answer}" == answer.text == "two"
+    assert answer.score == math.exp(-1)
+    assert answer.to_dict()["candidates"][1] == {"text": "one", "score": 0.25}
     assert json.loads(json.dumps(answer.to_dict())) == answer.to_dict()
 
 

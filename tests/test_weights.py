@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from goldens import Golden
 from xdecoder import hub, weights
 from xdecoder.config import DecoderConfig, FocalNetConfig, ModelConfig, PixelDecoderConfig, TextConfig
+from xdecoder.folder_info import inspect
 from xdecoder.model import XDecoder
 from xdecoder.published import rename
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
@@ -84,7 +85,7 @@ def test_what_was_saved_in_half_precision_stays_so(
     half = XDecoder(model.config).bfloat16()
     weights.save(tmp_path, half, tokenizer)
     assert next(weights.load(tmp_path)[0].parameters()).dtype == torch.bfloat16
-    assert weights.inspect(tmp_path).dtypes == ("bfloat16",)
+    assert inspect(tmp_path).dtypes == ("bfloat16",)
 
 
 @pytest.mark.parametrize("failing", ["model.safetensors", "config.json"])
@@ -171,7 +172,7 @@ def test_files_cut_off_are_named(name: str, keep: int, message: str, folder: Pat
     with pytest.raises(ValueError, match=message):
         weights.load(folder)
     with pytest.raises(ValueError, match=message):
-        weights.inspect(folder)
+        inspect(folder)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_missing_files_are_named(name: str, message: str, folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=message):
         weights.load(folder)
     with pytest.raises(FileNotFoundError, match=message):
-        weights.inspect(folder)
+        inspect(folder)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_a_configuration_that_is_no_object_is_refused(folder: Path) -> None:
 
 
 def test_inspect_counts_every_parameter(folder: Path, model: XDecoder) -> None:
-    info = weights.inspect(folder)
+    info = inspect(folder)
     assert sum(info.parameters.values()) == sum(t.numel() for t in model.state_dict().values())
     assert info.parameters["logit_scale"] == 1
     assert set(info.parameters) == {name.split(".")[0] for name in model.state_dict()}

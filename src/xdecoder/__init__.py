@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xdecoder.model import XDecoder
     from xdecoder.predictor import Predictor, load
     from xdecoder.structures import (
+        Answer,
         Caption,
         Grounding,
         InstanceSegmentation,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from xdecoder.vocabularies import Vocabulary, parse_vocabulary
 
 __all__ = [
+    "Answer",
     "Caption",
     "EncodedImage",
     "Grounding",
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Answer": "structures",
     "Caption": "structures",
     "EncodedImage": "encoding",
     "Grounding": "structures",

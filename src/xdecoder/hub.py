@@ -12,6 +12,8 @@ from typing import Literal
 
 REPOSITORY = "xdecoder/X-Decoder"
 FOLDER_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+ANSWER_FILES = ("answering.json", "answering.safetensors")
+"""What the folder of a model that answers questions has besides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +211,9 @@ def download_folder(repository: str) -> Path:
     import huggingface_hub
 
     try:
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(FOLDER_FILES)))
+        return Path(
+            huggingface_hub.snapshot_download(repository, allow_patterns=[*FOLDER_FILES, *ANSWER_FILES])
+        )
     except Exception as error:
         raise FileNotFoundError(
             f"there is no folder {repository}, and no model could be downloaded from "

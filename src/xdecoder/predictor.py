@@ -19,7 +19,9 @@ from xdecoder.encoding import AnyImage, EncodedImage, Encoder, by_batch
 from xdecoder.hub import cache_folder
 from xdecoder.images import ImageSource
 from xdecoder.model import XDecoder, normalize
+from xdecoder.networks.answering import AnswerHead
 from xdecoder.structures import (
+    Answer,
     Box,
     Caption,
     Grounding,
@@ -32,7 +34,7 @@ from xdecoder.tasks.referring import refer
 from xdecoder.tasks.retrieval import ImageEmbeddings
 from xdecoder.tasks.vocabulary import NameCache, embed_texts, encode_phrases
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.verbs import captioning
+from xdecoder.verbs import answering, captioning
 from xdecoder.verbs.segmenting import Segmenter
 from xdecoder.verbs.texts import check_texts
 from xdecoder.vocabularies import Vocabulary, VocabularySpec, clean_name, parse_vocabulary, prompts
@@ -41,6 +43,9 @@ Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentatio
 SegmentationTask = Literal["panoptic", "instance", "semantic"]
 Region = Bool[np.ndarray, "H W"] | Box | str
 """A part of an image: a mask of its size, a box (left, top, right, bottom) in pixels, or a phrase."""
+
+Questions = list[str] | tuple[str, ...]
+"""Several questions; each is asked of every image."""
 
 _R = TypeVar("_R")
 
@@ -56,6 +61,7 @@ class Predictor:
     Args:
         model: the network.
         tokenizer: its tokenizer.
+        answer_head: its classifier of answers, which `answer` needs.
         cache: folder in which embeddings of class names are kept; None keeps them in memory alone.
         batch_size: images encoded together at the most.
     """
@@ -65,12 +71,14 @@ class Predictor:
         model: XDecoder,
         tokenizer: Tokenizer,
         *,
+        answer_head: AnswerHead | None = None,
         cache: Path | None = None,
         batch_size: int = 8,
     ) -> None:
         self.model = model.eval()
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.tokenizer = tokenizer
+        self.answer_head = None if answer_head is None else answer_head.to(model.logit_scale).eval()
         self._encoder = Encoder(model, batch_size)
         self._names = NameCache(model, tokenizer, cache)
 
@@ -90,8 +98,8 @@ class Predictor:
         return self.model.logit_scale.device
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write a model folder: config.json, model.safetensors, tokenizer.json."""
-        weights.save(Path(folder), self.model, self.tokenizer)
+        """Write a model folder, as `load` reads it."""
+        weights.save(Path(folder), self.model, self.tokenizer, answer_head=self.answer_head)
 
     # Encoding
 
@@ -318,6 +326,53 @@ class Predictor:
             )
         return captions if many else captions[0]
 
+    @overload
+    def answer(self, image: AnyImage, questions: str, *, top_k: int = ...) -> Answer: ...
+    @overload
+    def answer(self, image: AnyImage, questions: Questions, *, top_k: int = ...) -> list[Answer]: ...
+    @overload
+    def answer(self, image: Sequence[AnyImage], questions: str, *, top_k: int = ...) -> list[Answer]: ...
+    @overload
+    def answer(
+        self, image: Sequence[AnyImage], questions: Questions, *, top_k: int = ...
+    ) -> list[list[Answer]]: ...
+
+    @torch.inference_mode()
+    def answer(
+        self, image: AnyImage | Sequence[AnyImage], questions: str | Questions, *, top_k: int = 5
+    ) -> Answer | list[Answer] | list[list[Answer]]:
+        """Answer questions about images, out of the answers that the model was trained to give.
+
+        Args:
+            image: one image or a list.
+            questions: one question or a list, asked of every image: a list gives a list for each image.
+            top_k: candidates an answer has at the most.
+
+        Raises:
+            ValueError: the model was not trained to answer; a bad image, no questions or an empty one.
+        """
+        head = self.answer_head
+        if head is None:
+            raise ValueError(
+                "this model was not trained to answer: take one that was, such as picturebook, or train one "
+                "with `xdecoder train finetune_vqa --from MODEL`"
+            )
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {top_k}")
+        one = isinstance(questions, str)
+        asked = [questions] if isinstance(questions, str) else questions
+        check_texts(asked, "question", self.tokenizer, length=head.question_length)
+        many = _is_many(image)
+        images = cast("Sequence[AnyImage]", image) if many else [cast("AnyImage", image)]
+        found: list[list[Answer]] = []
+        for items in self._encoder.batches(images):
+            found += answering.answer(
+                self.model, head, self.tokenizer, items, asked, top_k=min(top_k, len(head.answers))
+            )
+        if one:
+            return [answers[0] for answers in found] if many else found[0][0]
+        return found if many else found[0]
+
     @torch.inference_mode()
     def embed_images(self, images: AnyImage | Sequence[AnyImage]) -> ImageEmbeddings:
         """Embed images in the space that they share with texts.
@@ -397,10 +452,14 @@ def load(
         ValueError: a file of the model folder is damaged or does not fit the others.
     """
     name = source if isinstance(source, str) else Path(source)
-    model, tokenizer = weights.load(name, device=device, dtype=dtype)
+    folder = weights.resolve(name)
+    model, tokenizer = weights.load(folder, device=device, dtype=dtype)
+    answer_head = weights.load_answer_head(folder, device=device)
     if dtype is None and torch.device(device).type == "cpu" and model.logit_scale.dtype == torch.float16:
         model = model.float()
-    return Predictor(model, tokenizer, cache=cache_folder() / "names", batch_size=batch_size)
+    return Predictor(
+        model, tokenizer, answer_head=answer_head, cache=cache_folder() / "names", batch_size=batch_size
+    )
 
 
 def _is_many(image: object) -> bool:

@@ -1,13 +1,13 @@
 """Model folders: `config.json`, `model.safetensors` and `tokenizer.json`, which together are a model.
 
-`load` takes a folder, the name of a published model or a Hugging Face repository; `save` writes a folder;
-`convert` makes one of a published checkpoint. Nothing is guessed: keys or shapes that differ are an error.
+A model that answers questions has `answering.json` and `answering.safetensors` besides. `load` takes a
+folder, the name of a published model or a Hugging Face repository; `save` writes a folder; `convert` makes
+one of a published checkpoint. Nothing is guessed: keys or shapes that differ are an error.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -26,24 +26,16 @@ from xdecoder import hub, published, published_files
 from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.config import PRESETS, ModelConfig
 from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
 from xdecoder.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = hub.FOLDER_FILES
+ANSWERS, ANSWER_WEIGHTS = hub.ANSWER_FILES
 FORMAT_VERSION = 1
 BUNDLED = "picturebook"
 
 _ASSETS = Path(__file__).parent / "assets"
 _LISTED = 12
-_DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
-    "I32": "int32",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
 
 
 # --- load -------------------------------------------------------------------------------------------------
@@ -79,10 +71,50 @@ def load(
     return model.eval(), tokenizer
 
 
+def load_answer_head(folder: str | Path, *, device: torch.device | str = "cpu") -> AnswerHead | None:
+    """The classifier of answers in a model folder, in evaluation mode; None where it has none.
+
+    Args:
+        folder: as `resolve` gives it.
+        device: where the parameters go.
+
+    Raises:
+        FileNotFoundError: it has answers, but no weights for them.
+        ValueError: a file is damaged or does not fit the others.
+    """
+    head = build_answer_head(folder)
+    if head is None:
+        return None
+    path = Path(folder) / ANSWER_WEIGHTS
+    state = _read_weights(path, device)
+    _check(_shapes(head.state_dict()), _shapes(state), where=path)
+    head.load_state_dict(state, strict=True, assign=True)
+    return head.eval()
+
+
 def build(config: ModelConfig) -> XDecoder:
     """The model on the meta device: structure and shapes, no numbers."""
     with torch.device("meta"):
         return XDecoder(config)
+
+
+def build_answer_head(folder: str | Path) -> AnswerHead | None:
+    """As `build`, of a model folder's classifier of answers; None where it has none.
+
+    Raises:
+        ValueError: its description is damaged.
+    """
+    path, width = Path(folder) / ANSWERS, read_config(folder).decoder.width
+    if not path.is_file():
+        return None
+    try:
+        data = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+        with torch.device("meta"):
+            return AnswerHead(width, data["answers"], question_length=data["question_length"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error!r}): expected an object with answers and question_length"
+        ) from error
 
 
 def resolve(source: str | Path) -> Path:
@@ -178,30 +210,39 @@ def _read_weights(path: Path, device: torch.device | str) -> dict[str, Tensor]:
 # --- save -------------------------------------------------------------------------------------------------
 
 
-def save(folder: str | Path, model: XDecoder, tokenizer: Tokenizer) -> None:
+def save(
+    folder: str | Path, model: XDecoder, tokenizer: Tokenizer, *, answer_head: AnswerHead | None = None
+) -> None:
     """Write a model folder.
 
     The files are complete or absent: all are written beside their places and then renamed. Where that fails
     (a full disk), files that were there before are unchanged.
 
     Args:
-        folder: made if need be; its three files are replaced.
+        folder: made if need be; the files of a model that it has are replaced.
         model: its sizes and parameters are written.
         tokenizer: the model's tokenizer.
+        answer_head: its classifier of answers, if it has one.
 
     Raises:
         ValueError: the tokenizer is not this model's.
         OSError: the folder cannot be written.
     """
-    _save(Path(folder), model.config, model.state_dict(), tokenizer)
+    _save(Path(folder), model.config, model.state_dict(), tokenizer, answer_head)
 
 
-def _save(folder: Path, config: ModelConfig, state: Mapping[str, Tensor], tokenizer: Tokenizer) -> None:
+def _save(
+    folder: Path,
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    tokenizer: Tokenizer,
+    answer_head: AnswerHead | None = None,
+) -> None:
     _check_tokenizer(tokenizer, config.text.vocabulary_size, "the tokenizer")
-    tensors = {key: tensor.detach().contiguous().cpu() for key, tensor in state.items()}
     description = json.dumps({"format_version": FORMAT_VERSION, **config.to_dict()}, indent=2) + "\n"
     writers: dict[str, Callable[[Path], object]] = {
-        WEIGHTS: lambda path: safetensors.torch.save_file(tensors, path, metadata={"format": "pt"}),
+        **({} if answer_head is None else _answer_writers(answer_head)),
+        WEIGHTS: lambda path: _write_tensors(state, path),
         TOKENIZER: lambda path: path.write_bytes(tokenizer.to_bytes()),
         CONFIG: lambda path: path.write_bytes(description.encode()),
     }
@@ -214,10 +255,13 @@ def _save(folder: Path, config: ModelConfig, state: Mapping[str, Tensor], tokeni
             write(temporary / name)
             with (temporary / name).open("rb+") as file:
                 os.fsync(file.fileno())
-        # safetensors makes files that nobody else may read; give them the mode of any other file
-        shutil.copymode(temporary / CONFIG, temporary / WEIGHTS)
         for name in writers:
+            # safetensors makes files that nobody else may read; give them the mode of any other file
+            shutil.copymode(temporary / CONFIG, temporary / name)
             (temporary / name).replace(folder / name)
+        for name in hub.ANSWER_FILES:
+            if name not in writers:  # another model's
+                (folder / name).unlink(missing_ok=True)
     except (OSError, safetensors.SafetensorError) as error:
         raise OSError(
             f"cannot write the model to {folder}: {error}. Files that were there before are unchanged"
@@ -227,6 +271,19 @@ def _save(folder: Path, config: ModelConfig, state: Mapping[str, Tensor], tokeni
             shutil.rmtree(temporary, ignore_errors=True)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _answer_writers(head: AnswerHead) -> dict[str, Callable[[Path], object]]:
+    description = json.dumps({"answers": head.answers, "question_length": head.question_length}, indent=1)
+    return {
+        ANSWER_WEIGHTS: lambda path: _write_tensors(head.state_dict(), path),
+        ANSWERS: lambda path: path.write_bytes(description.encode()),
+    }
+
+
+def _write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    tensors = {key: tensor.detach().contiguous().cpu() for key, tensor in state.items()}
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
 
 
 # --- convert ----------------------------------------------------------------------------------------------
@@ -359,60 +416,3 @@ def _check(
         "the one it was trained with"
     )
     raise ValueError("\n".join(lines))
-
-
-# --- info -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class FolderInfo:
-    """What a model folder holds, read without loading its tensors.
-
-    Attributes:
-        folder: the folder.
-        config: sizes and settings.
-        parameters: numbers in each part (`backbone`, `decoder`, ...).
-        dtypes: kinds of numbers stored.
-        bytes: size of the weights file.
-        vocabulary_size: tokens of the tokenizer.
-    """
-
-    folder: Path
-    config: ModelConfig
-    parameters: dict[str, int]
-    dtypes: tuple[str, ...]
-    bytes: int
-    vocabulary_size: int
-
-
-def inspect(folder: str | Path) -> FolderInfo:
-    """Describe a model folder.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged.
-    """
-    folder = Path(folder)
-    config, tokenizer = read_config(folder), read_tokenizer(folder)
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a complete model folder: it has no {WEIGHTS}")
-    parameters: dict[str, int] = {}
-    dtypes: set[str] = set()
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            for key in cast("list[str]", file.keys()):
-                tensor = file.get_slice(key)
-                part, kind = key.split(".")[0], str(tensor.get_dtype())
-                parameters[part] = parameters.get(part, 0) + math.prod(tensor.get_shape())
-                dtypes.add(_DTYPES.get(kind, kind))
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut off ({error}): copy or download it again") from error
-    return FolderInfo(
-        folder=folder,
-        config=config,
-        parameters=parameters,
-        dtypes=tuple(sorted(dtypes)),
-        bytes=path.stat().st_size,
-        vocabulary_size=tokenizer.vocabulary_size,
-    )

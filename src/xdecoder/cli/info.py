@@ -96,9 +96,10 @@ def _extras() -> dict[str, list[str]]:
 
 def _model() -> dict[str, Any]:
     from xdecoder import weights
+    from xdecoder.folder_info import inspect
 
     try:
-        found = weights.inspect(weights.resolve(_MODEL))
+        found = inspect(weights.resolve(_MODEL))
     except (ValueError, FileNotFoundError) as error:
         return {"name": _MODEL, "problem": str(error)}
     settings = found.config.inference
@@ -111,6 +112,7 @@ def _model() -> dict[str, Any]:
         "backbone": found.config.backbone.kind,
         "queries": found.config.decoder.queries,
         "short_side": settings.short_side,
+        "answers": len(found.answers),
     }
 
 
@@ -135,6 +137,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         size = f"{model['parameters'] / 1e6:.1f} million parameters, {', '.join(model['dtypes'])}"
         form = f"{model['backbone']}, {model['queries']} queries, short side {model['short_side']}"
+        form += f", {model['answers']} answers" if model["answers"] else ""
         rows.append(
             (f"model {model['name']}", f"{size}, {form}; more: xdecoder weights info {model['name']}")
         )

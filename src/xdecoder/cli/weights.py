@@ -17,7 +17,7 @@ from xdecoder.cli.messages import told_errors
 from xdecoder.cli.options import Debug
 
 if TYPE_CHECKING:
-    from xdecoder.weights import FolderInfo
+    from xdecoder.folder_info import FolderInfo
 
 app = typer.Typer(
     name="weights",
@@ -142,9 +142,10 @@ def info(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Describe a model: configuration, parameters of each part, kind of numbers, tokenizer."""
+    """Describe a model: configuration, parameters of each part, kind of numbers, tokenizer, answers."""
     with told_errors(debug=debug):
         from xdecoder import weights
+        from xdecoder.folder_info import inspect
 
         if model in hub.PUBLISHED and not Path(model).exists():
             if not _is_cached(model):
@@ -152,7 +153,7 @@ def info(
             folder = hub.cache_folder() / model
         else:
             folder = weights.resolve(model)
-        found = weights.inspect(folder)
+        found = inspect(folder)
         if as_json:
             _print_json(
                 {
@@ -162,6 +163,7 @@ def info(
                     "dtypes": list(found.dtypes),
                     "bytes": found.bytes,
                     "vocabulary_size": found.vocabulary_size,
+                    "answers": list(found.answers),
                     "config": found.config.to_dict(),
                 }
             )
@@ -185,6 +187,7 @@ def _print_info(found: FolderInfo) -> None:
         f"queries, {config.decoder.heads} heads",
         "Shared space": f"width {config.embed_width}",
         "Tokenizer": f"{found.vocabulary_size} tokens",
+        "Questions": f"{len(found.answers)} answers" if found.answers else "not trained to answer",
         "Images": f"short side {inference.short_side}, long side at most {inference.long_side} pixels",
         "Thresholds": f"object {inference.object_threshold:g}, overlap {inference.overlap_threshold:g}, "
         f"{inference.detections} detections, {inference.caption_steps} caption steps",

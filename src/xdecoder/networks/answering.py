@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
-import safetensors.torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-
-WEIGHTS = "answering.safetensors"
-DESCRIPTION = "answering.json"
 
 
 class AnswerHead(nn.Module):
@@ -40,31 +34,3 @@ class AnswerHead(nn.Module):
             states: the decoder's states of the question tokens.
         """
         return self.linear2(F.gelu(self.norm(self.linear1(states[:, -1]))))
-
-    def save(self, folder: Path) -> None:
-        """Write the head beside a model, in float16: `answering.json` and `answering.safetensors`."""
-        description = {
-            "width": self.linear1.in_features,
-            "answers": self.answers,
-            "question_length": self.question_length,
-        }
-        tensors = {name: tensor.half().contiguous() for name, tensor in self.state_dict().items()}
-        safetensors.torch.save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-        (folder / DESCRIPTION).write_text(json.dumps(description, indent=1))
-
-    @classmethod
-    def load(cls, folder: Path) -> AnswerHead:
-        """Read the head that `save` wrote, in float32.
-
-        Raises:
-            FileNotFoundError: the folder has none.
-        """
-        if not (folder / DESCRIPTION).is_file():
-            raise FileNotFoundError(f"{folder} has no {DESCRIPTION}: this model was not trained to answer")
-        description = json.loads((folder / DESCRIPTION).read_text())
-        head = cls(
-            description["width"], description["answers"], question_length=description["question_length"]
-        )
-        state = safetensors.torch.load_file(folder / WEIGHTS)
-        head.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-        return head.eval()

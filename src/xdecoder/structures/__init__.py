@@ -6,11 +6,12 @@ from xdecoder.structures.masks import Box, Rle, decode_rle, encode_rle, mask_box
 from xdecoder.structures.panoptic import PanopticSegmentation, Segment
 from xdecoder.structures.result import SegmentationResult
 from xdecoder.structures.semantic import SemanticSegmentation
-from xdecoder.structures.text import Answer, Caption
+from xdecoder.structures.text import Answer, Candidate, Caption
 
 __all__ = [
     "Answer",
     "Box",
+    "Candidate",
     "Caption",
     "Grounding",
     "Instance",

@@ -30,8 +30,8 @@ class Caption:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """An answer to a question about a picture.
+class Candidate:
+    """What a question may be answered with.
 
     Attributes:
         text: the answer.
@@ -41,9 +41,37 @@ class Answer:
     text: str
     score: float
 
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer to a question about a picture.
+
+    Attributes:
+        question: as it was asked.
+        candidates: the likeliest answers, best first; at least one.
+    """
+
+    question: str
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def text(self) -> str:
+        """The likeliest answer."""
+        return self.candidates[0].text
+
+    @property
+    def score(self) -> float:
+        """Its probability."""
+        return self.candidates[0].score
+
     def __str__(self) -> str:
         return self.text
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return dataclasses.asdict(self)
+        return {
+            "question": self.question,
+            "text": self.text,
+            "score": self.score,
+            "candidates": [dataclasses.asdict(candidate) for candidate in self.candidates],
+        }

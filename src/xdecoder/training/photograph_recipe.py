@@ -142,6 +142,4 @@ class PhotographRecipe(Training):
 
     def export(self, module: nn.Module, folder: Path) -> None:
         assert isinstance(module, PhotographObjective)
-        weights.save(folder, module.model, self.tokenizer)
-        if module.answer_head is not None:
-            module.answer_head.save(folder)
+        weights.save(folder, module.model, self.tokenizer, answer_head=module.answer_head)

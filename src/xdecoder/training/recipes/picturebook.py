@@ -157,5 +157,5 @@ class PictureBookRecipe(Training):
 
     def export(self, module: nn.Module, folder: Path) -> None:
         assert isinstance(module, Objective)
-        weights.save(folder, copy.deepcopy(module.model).half(), self.tokenizer)
-        module.answer_head.save(folder)
+        kept = copy.deepcopy(module).half()
+        weights.save(folder, kept.model, self.tokenizer, answer_head=kept.answer_head)

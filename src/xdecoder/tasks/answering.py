@@ -1,0 +1,34 @@
+"""Question answering: all tokens of a question see one another and the image; the last one is classified."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.decoder import LatentStates, Memory
+from xdecoder.networks.queries import Kind
+
+
+def answer_logits(
+    model: XDecoder,
+    head: AnswerHead,
+    memory: Memory,
+    latents: LatentStates,
+    questions: Int[Tensor, "N L"],
+    images: Int[Tensor, " N"],
+) -> Float[Tensor, "N A"]:
+    """The answers' logits for each question.
+
+    Args:
+        model: the model.
+        head: its classifier of answers.
+        memory: a batch of images.
+        latents: their latent queries, decoded with `keep=True`.
+        questions: token ids, padded to the head's `question_length`.
+        images: the image that each question is about.
+    """
+    reading = model.decoder.open_reading(memory, latents, capacity=questions.shape[1]).pick(images)
+    states = model.decoder.read(reading, model.text_encoder(questions).tokens, kind=Kind.QUESTION)
+    return head(states[-1])
