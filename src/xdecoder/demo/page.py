@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib import resources
-from string import Template
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from xdecoder.demo.facts import ModelFacts
 from xdecoder.demo.held_out import SIDE, HeldOut, SceneReading, Search, Told, true_panoptic
-from xdecoder.demo.own_images import Failure, ImageReading
-from xdecoder.demo.panels import inlined, lit, painted, regions_of
-from xdecoder.demo.tags import place_tags
-from xdecoder.drawing import Region, draw_regions, label_color
+from xdecoder.demo.own_images import LONGEST_SIDE, Failure, ImageReading
+from xdecoder.drawing import Region, draw_regions
+from xdecoder.pages.frame import anchor, asset, frame
+from xdecoder.pages.panels import lit, painted, regions_of
+from xdecoder.pages.parts import chip, figure, names, overlaid, picture
 from xdecoder.picturebook import Scene
 from xdecoder.structures import Grounding
 
@@ -75,16 +73,18 @@ def write_page(demo: Demo) -> str:
         "Find": _find(demo.held_out),
     }
     shown = {name: body for name, body in sections.items() if body}
-    return Template(_asset("page.html")).substitute(
-        style=_asset("page.css"),
-        navigation="".join(f'<a href="#{_anchor(name)}">{name}</a>' for name in shown),
-        lead=_lead(demo),
-        hero=_hero(demo.held_out.readings[0]),
-        facts=_facts(demo),
-        sections="\n".join(
-            f'<section class="task" id="{_anchor(name)}">{body}</section>' for name, body in shown.items()
-        ),
+    hero = (
+        '<section class="hero"><h1>One model.<br>Segment, refer, describe, find.</h1>'
+        f'<p class="lead">{_lead(demo)}</p>{_hero(demo.held_out.readings[0])}'
+        f'<dl class="facts">{_facts(demo)}</dl></section>'
+    )
+    tasks = (f'<section class="task" id="{anchor(name)}">{body}</section>' for name, body in shown.items())
+    return frame(
+        title="X-Decoder: one model, every task",
+        main="\n".join((hero, *tasks)),
         footer=_footer(demo),
+        sections=list(shown),
+        style=asset("demo.css", package="xdecoder.demo"),
     )
 
 
@@ -102,15 +102,16 @@ def _lead(demo: Demo) -> str:
 
 def _hero(reading: SceneReading) -> str:
     scene = reading.scene
+    plain = f'<div class="panel">{picture(scene.image, side=SIDE, alt="A drawn scene")}</div>'
     tiles = [
-        _figure(_panel(scene.image, alt="A drawn scene"), "The picture, never seen in training"),
-        _figure(_panoptic_panel(reading), "Every pixel named: panoptic segmentation"),
+        figure(plain, "The picture, never seen in training"),
+        figure(_panoptic_panel(reading), "Every pixel named: panoptic segmentation"),
     ]
     for grounded in reading.grounded[:1]:
-        found = inlined(lit(scene.image, grounded.found))
-        tiles.append(_figure(_overlaid(scene.image, found, ""), f"“{escape(grounded.text)}”"))
+        found = overlaid(scene.image, lit(scene.image, grounded.found), side=SIDE)
+        tiles.append(figure(found, f"“{escape(grounded.text)}”"))
     told = f'<div class="said"><q>{escape(reading.told.text)}</q>{_verdict(reading.told)}</div>'
-    tiles.append(_figure(told, "In its own words, and whether they are true"))
+    tiles.append(figure(told, "In its own words, and whether they are true"))
     return f'<div class="quad">{"".join(tiles)}</div>'
 
 
@@ -168,13 +169,12 @@ def _segment(held_out: HeldOut) -> str:
     cards: list[str] = []
     for number, reading in enumerate(held_out.readings, start=1):
         total = len(reading.scene.segments)
-        chips = [_chip(f"{reading.found} of {total} segments", "good" if reading.found == total else "")]
-        chips += [_chip(f"never seen together: {pair}", "new") for pair in reading.unseen]
+        chips = [chip(f"{reading.found} of {total} segments", "good" if reading.found == total else "")]
+        chips += [chip(f"never seen together: {pair}", "new") for pair in reading.unseen]
         truth = true_panoptic(reading.scene)
-        true_panel = _overlaid(
-            reading.scene.image, inlined(painted(truth)), _tags(regions_of(truth)), alt="True segments"
-        )
-        panels = _figure(_panoptic_panel(reading), "model") + _figure(true_panel, "truth")
+        tags = names(regions_of(truth))
+        true_panel = overlaid(reading.scene.image, painted(truth), tags, side=SIDE, alt="True segments")
+        panels = figure(_panoptic_panel(reading), "model") + figure(true_panel, "truth")
         cards.append(
             f'<article class="card"><header><strong>{number}. {_place(reading.scene)}</strong>'
             f'<span class="chips">{"".join(chips)}</span></header><div class="pair">{panels}</div></article>'
@@ -192,13 +192,13 @@ def _refer(held_out: HeldOut) -> str:
     for reading in held_out.readings:
         image = reading.scene.image
         for grounded in reading.grounded:
-            found = _overlaid(image, inlined(lit(image, grounded.found)), "", alt="The model's mask")
-            true = _overlaid(image, inlined(lit(image, grounded.truth)), "", alt="The true mask")
+            found = overlaid(image, lit(image, grounded.found), side=SIDE, alt="The model's mask")
+            true = overlaid(image, lit(image, grounded.truth), side=SIDE, alt="The true mask")
             kind = "good" if grounded.iou > _GOOD_IOU else "bad"
             cards.append(
                 f'<article class="card"><header><q>{escape(grounded.text)}</q>'
-                f"{_chip(f'IoU {grounded.iou:.2f}', kind)}</header>"
-                f'<div class="pair">{_figure(found, "model")}{_figure(true, "truth")}</div></article>'
+                f"{chip(f'IoU {grounded.iou:.2f}', kind)}</header>"
+                f'<div class="pair">{figure(found, "model")}{figure(true, "truth")}</div></article>'
             )
     if not cards:
         return ""
@@ -211,7 +211,7 @@ def _refer(held_out: HeldOut) -> str:
 
 def _describe(held_out: HeldOut) -> str:
     cards = "".join(
-        f'<article class="card"><div class="tell">{_image(reading.scene.image, side=_THUMBNAIL * 2)}'
+        f'<article class="card"><div class="tell">{picture(reading.scene.image, side=_THUMBNAIL * 2)}'
         f"<div><q>{escape(reading.told.text) or '&nbsp;'}</q>{_verdict(reading.told)}"
         f"<small>One that is true: {escape(reading.told.reference)}</small></div></div></article>"
         for reading in held_out.readings
@@ -239,12 +239,12 @@ def _search_row(search: Search, pool: Sequence[Scene]) -> str:
     for place, index in enumerate(search.ranking[:_HITS], start=1):
         kind = "own" if index == search.own else "fits" if index in search.fitting else ""
         hits.append(
-            f'<li class="{kind}">{_image(pool[index].image, side=_THUMBNAIL)}<span>{place}</span></li>'
+            f'<li class="{kind}">{picture(pool[index].image, side=_THUMBNAIL)}<span>{place}</span></li>'
         )
     said = "its own scene first" if rank == 1 else f"its own scene came {_ordinal(rank)}"
-    chip = _chip(said, "good" if rank == 1 else "" if rank <= _HITS else "bad")
+    verdict = chip(said, "good" if rank == 1 else "" if rank <= _HITS else "bad")
     return (
-        f'<div class="search"><div><q>{escape(search.text)}</q>{chip}</div>'
+        f'<div class="search"><div><q>{escape(search.text)}</q>{verdict}</div>'
         f'<ol class="hits">{"".join(hits)}</ol></div>'
     )
 
@@ -266,9 +266,11 @@ def _own_images(demo: Demo) -> str:
     for reading in demo.images:
         image = _image_of(reading)
         regions = regions_of(reading.panoptic)
-        panels = [_figure(_overlaid(image, inlined(painted(reading.panoptic)), _tags(regions)), "segments")]
+        panels = [
+            figure(overlaid(image, painted(reading.panoptic), names(regions), side=LONGEST_SIDE), "segments")
+        ]
         if reading.grounding is not None:
-            panels.append(_figure(_grounding_panel(image, reading.grounding), "phrases"))
+            panels.append(figure(_grounding_panel(image, reading.grounding), "phrases"))
         cards.append(
             f'<article class="card wide"><header><strong>{escape(reading.name)}</strong>'
             f"<q>{escape(reading.caption)}</q></header>"
@@ -298,9 +300,10 @@ def _footer(demo: Demo) -> str:
 
 
 def _panoptic_panel(reading: SceneReading) -> str:
-    picture = inlined(painted(reading.panoptic))
-    tags = _tags(regions_of(reading.panoptic))
-    return _overlaid(reading.scene.image, picture, tags, alt="The model's segments")
+    tags = names(regions_of(reading.panoptic))
+    return overlaid(
+        reading.scene.image, painted(reading.panoptic), tags, side=SIDE, alt="The model's segments"
+    )
 
 
 def _grounding_panel(image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) -> str:
@@ -309,58 +312,17 @@ def _grounding_panel(image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) ->
         for phrase, mask in zip(grounding.phrases, grounding.masks, strict=True)
     ]
     bare = [Region(mask=r.mask, label=r.label, text="") for r in regions]
-    return _overlaid(image, inlined(draw_regions(image, bare, opacity=0.6)), _tags(regions))
-
-
-def _overlaid(
-    image: UInt8[np.ndarray, "H W 3"], over: str, tags: str, *, alt: str = "The model's answer"
-) -> str:
-    """The plain picture under the painted one, which goes away where the pointer is."""
-    return (
-        f'<div class="panel" tabindex="0">{_image(image, side=SIDE)}'
-        f'<div class="over"><img src="{over}" alt="{alt}">{tags}</div></div>'
-    )
-
-
-def _panel(image: UInt8[np.ndarray, "H W 3"], *, alt: str) -> str:
-    return f'<div class="panel">{_image(image, side=SIDE, alt=alt)}</div>'
-
-
-def _image(image: UInt8[np.ndarray, "H W 3"], *, side: int, alt: str = "The picture") -> str:
-    picture = Image.fromarray(image)
-    if picture.width == picture.height:
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    size = f'width="{picture.width}" height="{picture.height}"'
-    return f'<img src="{inlined(picture, quality=80)}" alt="{alt}" {size} loading="lazy">'
-
-
-def _tags(regions: Iterable[Region]) -> str:
-    def color(label: str) -> str:
-        return "#{:02x}{:02x}{:02x}".format(*label_color(label))
-
-    return "".join(
-        f'<span class="tag" style="left:{100 * tag.x:.1f}%;top:{100 * tag.y:.1f}%;--c:{color(tag.label)}">'
-        f"{escape(tag.text)}</span>"
-        for tag in place_tags(list(regions))
-    )
-
-
-def _figure(body: str, caption: str) -> str:
-    return f"<figure>{body}<figcaption>{caption}</figcaption></figure>"
-
-
-def _chip(text: str, kind: str) -> str:
-    return f'<span class="chip {kind}">{escape(text)}</span>'
+    return overlaid(image, draw_regions(image, bare, opacity=0.6), names(regions), side=LONGEST_SIDE)
 
 
 def _verdict(told: Told) -> str:
     match told.verdict:
         case "true":
-            return _chip("true" if told.all == 1 else f"true, all {told.all} statements", "good")
+            return chip("true" if told.all == 1 else f"true, all {told.all} statements", "good")
         case "false":
-            return _chip(f"false: {told.right} of {told.all} statements hold", "bad")
+            return chip(f"false: {told.right} of {told.all} statements hold", "bad")
         case "unclear":
-            return _chip("no sentence that can be checked", "bad")
+            return chip("no sentence that can be checked", "bad")
 
 
 def _place(scene: Scene) -> str:
@@ -383,11 +345,3 @@ def _percent(share: float) -> str:
 def _ordinal(number: int) -> str:
     suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{suffix}"
-
-
-def _anchor(name: str) -> str:
-    return name.lower().replace(" ", "-")
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__ or "xdecoder.demo").joinpath(name).read_text(encoding="utf-8")

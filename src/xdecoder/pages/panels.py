@@ -1,4 +1,4 @@
-"""The pictures of the page: regions painted, one thing lit, and files small enough to be inlined."""
+"""The pictures of a page: regions painted, one thing lit, and files small enough to be inlined."""
 
 from __future__ import annotations
 
