@@ -1,6 +1,5 @@
 """Every task's result against the published program."""
 
-from dataclasses import replace
 
 import pytest
 import torch
@@ -250,15 +249,3 @@ def test_a_region_too_small_for_a_level_keeps_one_cell(golden_a: Golden, models:
     levels = region_at_levels(region, geometry(image, list(image.shape[-2:])), features.memory)
     for cells, stride in zip(levels, (32, 16, 8), strict=True):
         assert cells.nonzero().tolist() == [[0, 37 // stride, 70 // stride]]
-
-
-def test_an_empty_region_or_one_of_another_size_is_refused(
-    golden_a: Golden, models: dict[str, XDecoder]
-) -> None:
-    image = golden_a["e1/in/image0"]
-    memory = encode(models["A"], image).memory
-    sizes = geometry(image, list(image.shape[-2:]))
-    with pytest.raises(ValueError, match="region is empty"):
-        region_at_levels(torch.zeros(image.shape[-2:], dtype=torch.bool), sizes, memory)
-    with pytest.raises(ValueError, match="must have the image's size"):
-        region_at_levels(torch.ones(3, 5, dtype=torch.bool), replace(sizes), memory)

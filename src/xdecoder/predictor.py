@@ -22,7 +22,6 @@ from xdecoder.model import XDecoder, normalize
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.structures import (
     Answer,
-    Box,
     Caption,
     Grounding,
     InstanceSegmentation,
@@ -35,15 +34,14 @@ from xdecoder.tasks.retrieval import ImageEmbeddings
 from xdecoder.tasks.vocabulary import NameCache, embed_texts, encode_phrases
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.verbs import answering, captioning
+from xdecoder.verbs.embedding import RegionEmbeddings, embed_region
+from xdecoder.verbs.regions import Region, region_mask
 from xdecoder.verbs.segmenting import Segmenter
 from xdecoder.verbs.texts import check_texts
 from xdecoder.vocabularies import Vocabulary, VocabularySpec, clean_name, parse_vocabulary, prompts
 
 Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentation
 SegmentationTask = Literal["panoptic", "instance", "semantic"]
-Region = Bool[np.ndarray, "H W"] | Box | str
-"""A part of an image: a mask of its size, a box (left, top, right, bottom) in pixels, or a phrase."""
-
 Questions = list[str] | tuple[str, ...]
 """Several questions; each is asked of every image."""
 
@@ -276,6 +274,26 @@ class Predictor:
         return self._for_each(image, ground)
 
     @overload
+    def locate(self, image: AnyImage, region: Region) -> Bool[np.ndarray, "H W"]: ...
+    @overload
+    def locate(self, image: Sequence[AnyImage], region: Region) -> list[Bool[np.ndarray, "_ _"]]: ...
+
+    @torch.inference_mode()
+    def locate(
+        self, image: AnyImage | Sequence[AnyImage], region: Region
+    ) -> Bool[np.ndarray, "H W"] | list[Bool[np.ndarray, "_ _"]]:
+        """The mask of one region, to edit it for example (`xdecoder.editing`).
+
+        Args:
+            image: one image or a list.
+            region: a phrase, which is grounded; or a box (left, top, right, bottom) in pixels, or a mask.
+
+        Raises:
+            ValueError: a bad image, or a region that is outside it, is empty, or was not found.
+        """
+        return self._for_each(image, lambda item: self._locate(item, region))
+
+    @overload
     def caption(
         self, image: AnyImage, *, region: Region | None = ..., beams: int = ..., steps: int | None = ...
     ) -> Caption: ...
@@ -320,7 +338,7 @@ class Predictor:
         images = cast("Sequence[AnyImage]", image) if many else [cast("AnyImage", image)]
         captions: list[Caption] = []
         for items in self._encoder.batches(images):
-            regions = None if region is None else [self._mask(item, region) for item in items]
+            regions = None if region is None else [self._locate(item, region) for item in items]
             captions += captioning.caption(
                 self.model, self.tokenizer, items, regions, beams=beams, steps=length
             )
@@ -398,6 +416,52 @@ class Predictor:
             backbone=torch.cat([row.backbone for row in rows]),
         )
 
+    @overload
+    def embed_segments(
+        self, image: AnyImage, vocabulary: VocabularySpec | None = ...
+    ) -> RegionEmbeddings: ...
+    @overload
+    def embed_segments(
+        self, image: Sequence[AnyImage], vocabulary: VocabularySpec | None = ...
+    ) -> list[RegionEmbeddings]: ...
+
+    @torch.inference_mode()
+    def embed_segments(
+        self, image: AnyImage | Sequence[AnyImage], vocabulary: VocabularySpec | None = "coco"
+    ) -> RegionEmbeddings | list[RegionEmbeddings]:
+        """Panoptic segments, each with its embedding in the space that regions share with texts.
+
+        Args:
+            image: one image or a list.
+            vocabulary: as for `segment`.
+
+        Raises:
+            ValueError: a bad image or vocabulary.
+        """
+        words = parse_vocabulary(vocabulary)
+        segmenter = Segmenter(model=self.model, words=words, embeddings=self.embed_vocabulary(words))
+        settings = self.config.inference
+        embed = partial(
+            segmenter.embedded_panoptic,
+            object_threshold=settings.object_threshold,
+            overlap_threshold=settings.overlap_threshold,
+        )
+        return self._for_each(image, embed)
+
+    @torch.inference_mode()
+    def embed_region(self, image: AnyImage, region: Region) -> Float[Tensor, "1 P"]:
+        """A region of an image in the space that regions share with texts, as a unit vector.
+
+        Args:
+            image: the image.
+            region: as for `locate`; the latent query whose mask fits it best gives its embedding.
+
+        Raises:
+            ValueError: a bad image, or a region that is outside it, is empty, or was not found.
+        """
+        item = next(self._encoder.batches([image]))[0]
+        return embed_region(self.model, item, self._locate(item, region))
+
     @torch.inference_mode()
     def embed_texts(self, texts: str | Sequence[str]) -> Float[Tensor, "N P"]:
         """Embed texts as unit vectors, one row a text."""
@@ -422,13 +486,13 @@ class Predictor:
         texts = [prompts(name) if ensemble else (clean_name(name),) for name in names]
         return self._names.embed(texts, progress)
 
-    def _mask(self, item: EncodedImage, region: Region) -> Bool[Tensor, "H W"]:
+    def _locate(self, item: EncodedImage, region: Region) -> Bool[np.ndarray, "H W"]:
         if not isinstance(region, str):
-            return captioning.region_mask(region, item)
+            return region_mask(region, item.geometry.output)
         mask = self.refer(item, [region]).masks[0]
         if not mask.any():
             raise ValueError(f"nothing in the image was found for the region {region!r}; say it otherwise")
-        return torch.from_numpy(mask).to(self.device)
+        return mask
 
 
 def load(

@@ -8,24 +8,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from xdecoder.cli.asking import FirstImage, images_and_texts
 from xdecoder.cli.messages import told_errors
-from xdecoder.cli.options import (
-    BatchSize,
-    Debug,
-    Device,
-    DtypeOption,
-    Images,
-    Json,
-    Out,
-    ShortSide,
-    SkipExisting,
-    Weights,
-)
+from xdecoder.cli.options import Drawn, Images, Json, Running, Told, unfolded
+from xdecoder.cli.regions import RegionBox, RegionMask, RegionPhrase, find_region
 
 if TYPE_CHECKING:
     from xdecoder.cli.run import Pixels
     from xdecoder.cli.targets import Target
-    from xdecoder.predictor import Region, Segmentation
+    from xdecoder.predictor import Segmentation
     from xdecoder.structures import Caption, Grounding
 
 
@@ -43,22 +34,22 @@ def add_commands(app: typer.Typer) -> None:
         epilog="xdecoder segment photo.jpg\n\n"
         "xdecoder segment photos/ --vocabulary 'dog, cat, grass' --stuff grass --out results\n\n"
         "xdecoder segment 'photos/**/*.jpg' --task instance --score-threshold 0.5 --json"
-    )(segment)
+    )(unfolded(segment))
     app.command(
         epilog="xdecoder refer photo.jpg 'the left dog'\n\n"
         "xdecoder refer photos/ 'the left dog' 'a red ball' --one-by-one\n\n"
         "xdecoder refer one.jpg two.jpg -p 'the left dog' -p 'a red ball'"
-    )(refer)
+    )(unfolded(refer))
     app.command(
         epilog="xdecoder caption photo.jpg\n\n"
         "xdecoder caption photos/ --beams 4 --json\n\n"
         "xdecoder caption photo.jpg --region 'the left dog'\n\n"
         "xdecoder caption photo.jpg --box 10,20,200,180"
-    )(caption)
+    )(unfolded(caption))
     app.command(
         epilog="xdecoder embed photos/ --text 'a dog on grass' --text 'a red car'\n\n"
         "xdecoder embed photos/ --out photos.safetensors"
-    )(embed)
+    )(unfolded(embed))
 
 
 def segment(
@@ -98,33 +89,26 @@ def segment(
     score_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="instance: leave out scores below.")
     ] = 0.0,
-    out: Out = None,
-    as_json: Json = False,
-    skip_existing: SkipExisting = False,
-    weights: Weights = "picturebook",
-    device: Device = None,
-    dtype: DtypeOption = None,
-    batch_size: BatchSize = None,
-    short_side: ShortSide = None,
-    debug: Debug = False,
+    *,
+    drawn: Drawn,
+    running: Running,
 ) -> None:
     """Divide images into the classes of any vocabulary."""
-    with told_errors(debug=debug):
-        from xdecoder.cli.run import Output, embed_vocabulary, load_model, run
+    with told_errors(debug=running.debug):
+        from xdecoder.cli.run import Output, embed_vocabulary, run
         from xdecoder.cli.targets import find_targets
         from xdecoder.vocabularies import parse_vocabulary
 
         spec = "coco" if vocabulary is None and things is None and stuff is None else vocabulary
         words = parse_vocabulary(spec, things=things, stuff=stuff)
-        folder = _folder(out, as_json)
-        output = Output(folder=folder, as_json=as_json, skip_existing=skip_existing)
-        targets = find_targets(images, folder)
-        predictor = load_model(weights, device=device, dtype=dtype, batch_size=batch_size)
+        output = Output(folder=drawn.folder, as_json=drawn.as_json, skip_existing=drawn.skip_existing)
+        targets = find_targets(images, drawn.folder)
+        predictor = running.load()
         embed_vocabulary(predictor, words)
 
         def work(pictures: list[Pixels]) -> list[Segmentation]:
             results = predictor.segment(
-                predictor.encode(pictures, short_side=short_side),
+                predictor.encode(pictures, short_side=running.short_side),
                 words,
                 task=task.value,
                 object_threshold=object_threshold,
@@ -135,17 +119,17 @@ def segment(
 
         def finish(target: Target, result: Segmentation) -> None:
             output.write(target, result.to_dict(), result.save)
-            if len(targets) == 1 and not as_json:
+            if len(targets) == 1 and not drawn.as_json:
                 typer.echo(str(result))
 
-        code = run(targets, output, batch_size=predictor.batch_size, verb=work, finish=finish, debug=debug)
+        code = run(
+            targets, output, batch_size=predictor.batch_size, verb=work, finish=finish, debug=running.debug
+        )
         raise typer.Exit(code)
 
 
 def refer(
-    image: Annotated[
-        str, typer.Argument(help="An image, a folder or a glob.", metavar="IMAGE", show_default=False)
-    ],
+    image: FirstImage,
     more: Annotated[
         list[str] | None,
         typer.Argument(
@@ -171,75 +155,45 @@ def refer(
             "one another, as the published numbers were made.",
         ),
     ] = False,
-    out: Out = None,
-    as_json: Json = False,
-    skip_existing: SkipExisting = False,
-    weights: Weights = "picturebook",
-    device: Device = None,
-    dtype: DtypeOption = None,
-    batch_size: BatchSize = None,
-    short_side: ShortSide = None,
-    debug: Debug = False,
+    *,
+    drawn: Drawn,
+    running: Running,
 ) -> None:
     """Find what phrases mean: one mask for each.
 
     The first argument is an image, a folder or a glob, the others are phrases.
     For several images give the phrases with -p: all arguments are images then.
     """
-    with told_errors(debug=debug):
-        phrases = phrase or more or []
-        sources = [image, *(more or [])] if phrase else [image]
-        if not phrases:
-            raise ValueError(f"what is to be found? Add a phrase: xdecoder refer {image} 'the left dog'")
-        if not phrase and (file := next(filter(_exists, phrases), None)):
-            raise ValueError(
-                f"{file} is a file, and stands where phrases are; for several images, give the phrases "
-                "with -p: xdecoder refer IMAGE IMAGE -p PHRASE"
-            )
-        if not all(text.strip() for text in phrases):
-            raise ValueError("an empty phrase means nothing; leave it out or write some words")
+    with told_errors(debug=running.debug):
+        sources, phrases = images_and_texts(image, more, phrase, what="phrase", example="the left dog")
 
-        from xdecoder.cli.run import Output, load_model, run
+        from xdecoder.cli.run import Output, run
         from xdecoder.cli.targets import find_targets
 
-        folder = _folder(out, as_json)
-        output = Output(folder=folder, as_json=as_json, skip_existing=skip_existing)
-        targets = find_targets(sources, folder)
-        predictor = load_model(weights, device=device, dtype=dtype, batch_size=batch_size)
+        output = Output(folder=drawn.folder, as_json=drawn.as_json, skip_existing=drawn.skip_existing)
+        targets = find_targets(sources, drawn.folder)
+        predictor = running.load()
 
         def work(pictures: list[Pixels]) -> list[Grounding]:
-            encoded = predictor.encode(pictures, short_side=short_side)
+            encoded = predictor.encode(pictures, short_side=running.short_side)
             return predictor.refer(encoded, phrases, together=not one_by_one)
 
         def finish(target: Target, result: Grounding) -> None:
             output.write(target, result.to_dict(), result.save)
-            if len(targets) == 1 and not as_json:
+            if len(targets) == 1 and not drawn.as_json:
                 typer.echo(str(result))
 
-        code = run(targets, output, batch_size=predictor.batch_size, verb=work, finish=finish, debug=debug)
+        code = run(
+            targets, output, batch_size=predictor.batch_size, verb=work, finish=finish, debug=running.debug
+        )
         raise typer.Exit(code)
 
 
 def caption(
     images: Images,
-    region: Annotated[
-        str | None,
-        typer.Option(help="Describe what this phrase means.", metavar="PHRASE", show_default=False),
-    ] = None,
-    box: Annotated[
-        str | None,
-        typer.Option(
-            help="Describe this box, in pixels.", metavar="LEFT,TOP,RIGHT,BOTTOM", show_default=False
-        ),
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(
-            help="Describe where this picture of the image's size is white.",
-            metavar="FILE.png",
-            show_default=False,
-        ),
-    ] = None,
+    region: RegionPhrase = None,
+    box: RegionBox = None,
+    mask: RegionMask = None,
     beams: Annotated[
         int, typer.Option(min=1, help="Sentences kept while searching; 1 takes the likeliest next word.")
     ] = 1,
@@ -247,47 +201,33 @@ def caption(
         int | None,
         typer.Option(min=1, help="Tokens at the most; by default the model's own.", show_default=False),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder for a NAME.json for each image; by default none is written.",
-            metavar="FOLDER",
-            show_default=False,
-            rich_help_panel="Output",
-        ),
-    ] = None,
-    as_json: Json = False,
-    skip_existing: SkipExisting = False,
-    weights: Weights = "picturebook",
-    device: Device = None,
-    dtype: DtypeOption = None,
-    batch_size: BatchSize = None,
-    short_side: ShortSide = None,
-    debug: Debug = False,
+    *,
+    told: Told,
+    running: Running,
 ) -> None:
     """Describe images, or a region of them, in a sentence.
 
     Prints the sentence; for several images, after the file's name and a tab.
     """
-    with told_errors(debug=debug):
-        part = _region(region, box, mask)
+    with told_errors(debug=running.debug):
+        part = find_region(region, box, mask)
 
-        from xdecoder.cli.run import Output, load_model, run
+        from xdecoder.cli.run import Output, run
         from xdecoder.cli.targets import find_targets
 
-        output = Output(folder=out, as_json=as_json, skip_existing=skip_existing, pictures=False)
-        targets = find_targets(images, out)
-        predictor = load_model(weights, device=device, dtype=dtype, batch_size=batch_size)
+        output = Output(
+            folder=told.out, as_json=told.as_json, skip_existing=told.skip_existing, pictures=False
+        )
+        targets = find_targets(images, told.out)
+        predictor = running.load()
 
         def work(pictures: list[Pixels]) -> list[Caption]:
-            encoded = predictor.encode(pictures, short_side=short_side)
+            encoded = predictor.encode(pictures, short_side=running.short_side)
             return predictor.caption(encoded, region=part, beams=beams, steps=steps)
 
         def finish(target: Target, result: Caption) -> None:
             output.write(target, {"kind": "caption", **result.to_dict()}, None)
-            if not as_json:
+            if not told.as_json:
                 typer.echo(result.text if len(targets) == 1 else f"{target.path}\t{result.text}")
 
         code = run(
@@ -297,7 +237,7 @@ def caption(
             verb=work,
             finish=finish,
             prints=True,
-            debug=debug,
+            debug=running.debug,
         )
         raise typer.Exit(code)
 
@@ -327,12 +267,8 @@ def embed(
         ),
     ] = None,
     as_json: Json = False,
-    weights: Weights = "picturebook",
-    device: Device = None,
-    dtype: DtypeOption = None,
-    batch_size: BatchSize = None,
-    short_side: ShortSide = None,
-    debug: Debug = False,
+    *,
+    running: Running,
 ) -> None:
     """Embed images and texts in the space that they share.
 
@@ -340,9 +276,8 @@ def embed(
     "backbone" (files in "image_names"), of texts as "texts" ("text_names").
     Given both, it holds the "similarity", which is printed: the mean cosine.
     """
-    with told_errors(debug=debug):
+    with told_errors(debug=running.debug):
         from xdecoder.cli import embedding
-        from xdecoder.cli.run import load_model
 
         file = out if out is not None or as_json else Path("embeddings.npz")
         code = embedding.embed(
@@ -350,41 +285,8 @@ def embed(
             text or [],
             file=file,
             as_json=as_json,
-            short_side=short_side,
-            model=lambda: load_model(weights, device=device, dtype=dtype, batch_size=batch_size),
-            debug=debug,
+            short_side=running.short_side,
+            model=running.load,
+            debug=running.debug,
         )
         raise typer.Exit(code)
-
-
-def _folder(out: Path | None, as_json: bool) -> Path | None:
-    return out if out is not None or as_json else Path("results")
-
-
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).exists()
-    except OSError:  # too long for a path
-        return False
-
-
-def _region(phrase: str | None, box: str | None, mask: Path | None) -> Region | None:
-    """The region that one of three options gives.
-
-    Raises:
-        ValueError: more than one is given, or it is malformed.
-        FileNotFoundError: there is no such mask.
-    """
-    if sum(option is not None for option in (phrase, box, mask)) > 1:
-        raise ValueError("give the region once: --region, --box or --mask")
-    if mask is not None:
-        from xdecoder.images import read_image
-
-        return read_image(mask).min(axis=2) > 127
-    if box is None:
-        return phrase
-    try:
-        left, top, right, bottom = (float(number) for number in box.split(","))
-    except ValueError:
-        raise ValueError(f"--box takes four numbers, LEFT,TOP,RIGHT,BOTTOM; got {box!r}") from None
-    return left, top, right, bottom

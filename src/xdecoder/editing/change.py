@@ -11,6 +11,7 @@ from PIL import Image
 
 from xdecoder.editing.edges import grow, soften
 from xdecoder.images import ImageSource, read_image
+from xdecoder.structures.masks import check_mask
 
 _FEATHER = 1 / 200
 
@@ -62,11 +63,8 @@ def edit(
         ImportError: OpenCV is not installed.
     """
     pixels = read_image(image)
-    height, width = pixels.shape[:2]
-    if mask.shape != (height, width):
-        raise ValueError(f"the region must have the image's size {(height, width)}, got {mask.shape}")
-    if not mask.any():
-        raise ValueError("the region is empty: mark at least one pixel")
+    height, width, _ = pixels.shape
+    check_mask(mask, (height, width))
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be between 0 and 1, got {strength}")
     if feather is not None and feather < 0:

@@ -41,6 +41,22 @@ def decode_rle(rle: Rle) -> Bool[np.ndarray, "H W"]:
         ) from error
 
 
+def check_mask(mask: Bool[np.ndarray, "_ _"], size: tuple[int, int]) -> None:
+    """Refuse a region that is not of this image, or nothing.
+
+    Args:
+        mask: the region.
+        size: the image's height and width.
+
+    Raises:
+        ValueError: the mask has another size or marks no pixel.
+    """
+    if mask.shape != size:
+        raise ValueError(f"the region must have the image's size {size}, got {mask.shape}")
+    if not mask.any():
+        raise ValueError("the region is empty: mark at least one pixel")
+
+
 def mask_box(mask: Bool[np.ndarray, "H W"]) -> Box:
     """The smallest box around a mask; (0, 0, 0, 0) where it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

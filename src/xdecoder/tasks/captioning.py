@@ -167,19 +167,10 @@ def region_at_levels(
     A region too small for a level keeps the one cell that it covers most.
 
     Args:
-        region: a mask of the output's size.
+        region: a mask of the output's size that marks something.
         geometry: the image's sizes.
         memory: the image; for the levels' sizes.
-
-    Raises:
-        ValueError: the region is empty or of another size.
     """
-    if tuple(region.shape) != geometry.output:
-        raise ValueError(
-            f"the region must have the image's size {geometry.output}, got {tuple(region.shape)}"
-        )
-    if not region.any():
-        raise ValueError("the region is empty: mark at least one pixel, or caption the whole image")
     (height, width), (padded_height, padded_width) = geometry.resized, geometry.padded
     whole = F.interpolate(region[None, None].float(), size=geometry.resized, mode="nearest")
     if not whole.any():  # thinner than a pixel of the input

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Bool
-from torch import Tensor
 
 from xdecoder.encoding import EncodedImage, by_batch
 from xdecoder.model import XDecoder
-from xdecoder.structures import Box, Caption
+from xdecoder.structures import Caption
 from xdecoder.tasks import captioning
 from xdecoder.tokenizer import Tokenizer
 
@@ -20,7 +19,7 @@ def caption(
     model: XDecoder,
     tokenizer: Tokenizer,
     items: Sequence[EncodedImage],
-    regions: Sequence[Bool[Tensor, "_ _"]] | None,
+    regions: Sequence[Bool[np.ndarray, "_ _"]] | None,
     *,
     beams: int,
     steps: int,
@@ -41,7 +40,11 @@ def caption(
         levels = None
         if regions is not None:
             of_each = [
-                captioning.region_at_levels(regions[p], items[p].geometry, batch.features.memory)
+                captioning.region_at_levels(
+                    torch.from_numpy(regions[p]).to(batch.features.backbone_embeddings.device),
+                    items[p].geometry,
+                    batch.features.memory,
+                )
                 for p in members
             ]
             levels = tuple(torch.cat(level) for level in zip(*of_each, strict=True))
@@ -59,33 +62,3 @@ def caption(
                 token_ids=output.ids,
             )
     return [found[p] for p in range(len(items))]
-
-
-def region_mask(region: Bool[np.ndarray, "H W"] | Box, item: EncodedImage) -> Bool[Tensor, "H W"]:
-    """The mask of a region of an image.
-
-    Args:
-        region: a mask of the image's size, or a box (left, top, right, bottom) in pixels.
-        item: the image.
-
-    Raises:
-        ValueError: the box has not four sides, or reaches out of the image.
-    """
-    device = item.batch.features.backbone_embeddings.device
-    if isinstance(region, np.ndarray):
-        return torch.from_numpy(region).to(device)
-    height, width = item.image.shape[:2]
-    if len(region) != 4:
-        raise ValueError(
-            "a region is a mask of the image's size, a box (left, top, right, bottom) in pixels, or a "
-            f"phrase; got {region!r}"
-        )
-    left, top, right, bottom = region
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        raise ValueError(
-            "the region's box must be (left, top, right, bottom) within the image of "
-            f"{width} x {height} pixels, got {tuple(region)}"
-        )
-    mask = torch.zeros(height, width, dtype=torch.bool, device=device)
-    mask[int(top) : -int(-bottom // 1), int(left) : -int(-right // 1)] = True
-    return mask
