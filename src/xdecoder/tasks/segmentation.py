@@ -28,11 +28,13 @@ class PanopticOutput:
         ids: (H, W), the segment of each pixel, counted from 1; 0 for none.
         categories: class of segments 1, 2, ...
         scores: class probability of each segment; a merged stuff segment has its first part's.
+        queries: the latent query that made each segment; of a merged stuff segment, its largest part's.
     """
 
     ids: Int[Tensor, "H W"]
     categories: tuple[int, ...]
     scores: tuple[float, ...]
+    queries: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +65,14 @@ class SegmentationLogits:
 
     Attributes:
         classes: class probabilities with the background last, (Q, K + 1).
+        embeddings: what the classes were read from, in the space shared with texts, (Q, P), not normalised.
         mask_embeddings: (Q, M).
         features: the image they belong to, a batch of one or more.
         index: its place in the batch.
     """
 
     classes: Float[Tensor, "Q K1"]
+    embeddings: Float[Tensor, "Q P"]
     mask_embeddings: Float[Tensor, "Q M"]
     features: ImageFeatures
     index: int
@@ -97,7 +101,13 @@ def segmentation_logits(
     """
     heads = model.decoder.heads(latents.states[-1][index])
     classes = model.class_logits(heads.embeddings, vocabulary).softmax(-1)
-    return SegmentationLogits(classes=classes, mask_embeddings=heads.masks, features=features, index=index)
+    return SegmentationLogits(
+        classes=classes,
+        embeddings=heads.embeddings,
+        mask_embeddings=heads.masks,
+        features=features,
+        index=index,
+    )
 
 
 def semantic_tiles(
@@ -171,7 +181,7 @@ def panoptic(
     device = logits.classes.device
     ids = torch.zeros(geometry.output, dtype=torch.int32, device=device)
     if not len(kept):
-        return PanopticOutput(ids=ids, categories=(), scores=())
+        return PanopticOutput(ids=ids, categories=(), scores=(), queries=())
 
     # `ids` first holds the winning query, counted from 1, where its own mask covers the pixel
     won, own, covered = (torch.zeros(len(kept), dtype=torch.long, device=device) for _ in range(3))
@@ -188,28 +198,37 @@ def panoptic(
     segment_of_query = [0] * (len(kept) + 1)
     categories: list[int] = []
     scores: list[float] = []
+    largest: list[int] = []  # of each segment's parts, a place in `kept`
     stuff: dict[int, int] = {}
+    covered_pixels: list[int] = covered.tolist()
     areas = zip(
         category[kept].tolist(),
         best[kept].tolist(),
         won.tolist(),
         own.tolist(),
-        covered.tolist(),
+        covered_pixels,
         strict=True,
     )
     for query, (label, score, pixels, mask_pixels, solid_pixels) in enumerate(areas, start=1):
         if not (pixels and mask_pixels and solid_pixels) or pixels / mask_pixels < overlap_threshold:
             continue
         if label in stuff:
-            segment_of_query[query] = stuff[label]
+            segment = segment_of_query[query] = stuff[label]
+            largest[segment - 1] = max(largest[segment - 1], query - 1, key=covered_pixels.__getitem__)
             continue
         categories.append(label)
         scores.append(score)
+        largest.append(query - 1)
         segment_of_query[query] = len(categories)
         if label not in things:
             stuff[label] = len(categories)
     lookup = torch.tensor(segment_of_query, dtype=torch.int32, device=device)
-    return PanopticOutput(ids=lookup[ids.long()], categories=tuple(categories), scores=tuple(scores))
+    return PanopticOutput(
+        ids=lookup[ids.long()],
+        categories=tuple(categories),
+        scores=tuple(scores),
+        queries=tuple(kept[largest].tolist()),
+    )
 
 
 def instances(

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xdecoder.encoding import EncodedImage
-from xdecoder.model import XDecoder
+from xdecoder.model import XDecoder, normalize
 from xdecoder.structures import (
     Instance,
     InstanceSegmentation,
@@ -17,6 +17,7 @@ from xdecoder.structures import (
     mask_box,
 )
 from xdecoder.tasks import segmentation
+from xdecoder.verbs.embedding import RegionEmbeddings
 from xdecoder.vocabularies import Vocabulary
 
 
@@ -38,19 +39,31 @@ class Segmenter:
         self, item: EncodedImage, *, object_threshold: float, overlap_threshold: float
     ) -> PanopticSegmentation:
         """Every pixel once; things apart, stuff merged."""
+        return self.embedded_panoptic(
+            item, object_threshold=object_threshold, overlap_threshold=overlap_threshold
+        ).segmentation
+
+    def embedded_panoptic(
+        self, item: EncodedImage, *, object_threshold: float, overlap_threshold: float
+    ) -> RegionEmbeddings:
+        """As `panoptic`, and what each segment's class was read from."""
+        logits = self._logits(item)
         output = segmentation.panoptic(
-            self._logits(item),
+            logits,
             item.geometry,
             things=self.words.things,
             object_threshold=object_threshold,
             overlap_threshold=overlap_threshold,
         )
-        return PanopticSegmentation.from_ids(
-            image=item.image,
-            ids=output.ids.cpu().numpy(),
-            categories=output.categories,
-            scores=output.scores,
-            vocabulary=self.words,
+        return RegionEmbeddings(
+            segmentation=PanopticSegmentation.from_ids(
+                image=item.image,
+                ids=output.ids.cpu().numpy(),
+                categories=output.categories,
+                scores=output.scores,
+                vocabulary=self.words,
+            ),
+            vectors=normalize(logits.embeddings[list(output.queries)].float()),
         )
 
     def instances(self, item: EncodedImage, *, score_threshold: float) -> InstanceSegmentation:
