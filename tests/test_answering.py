@@ -1,5 +1,6 @@
 """Questions about images: as the paper puts it, whatever the batch, from Python and the command line."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
 
 import xdecoder
 from tiny_model import save_tiny_model
 from xdecoder import weights
+from xdecoder.cli.app import app
 from xdecoder.folder_info import inspect
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.networks.queries import Kind, visibility
@@ -200,3 +204,51 @@ def test_a_damaged_head_is_told(description: str, message: str, folder: Path, tm
     (tmp_path / "answering.json").write_text('{"answers": ["yes"], "question_length": 9}')
     with pytest.raises(FileNotFoundError, match=r"it has no answering.safetensors"):
         xdecoder.load(tmp_path)
+
+
+# --- the command ---
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDECODER_CACHE", str(tmp_path / "cache"))
+    for name in ("one.png", "two.png"):
+        Image.fromarray(picture(len(name))).save(name)
+    return ["one.png", "two.png"]
+
+
+def run(folder: Path, *words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["answer", *words, "--weights", str(folder), "--device", "cpu"])
+    assert result.exit_code == code, result.output
+    return result.stdout if code == 0 else result.stderr
+
+
+def test_the_command_prints_answers(photos: list[str], folder: Path, predictor: Predictor) -> None:
+    one, two = predictor.answer(photos, QUESTIONS, top_k=3)
+    assert run(folder, "one.png", QUESTIONS[0]) == f"{one[0]}\n"
+    assert run(folder, "one.png", *QUESTIONS) == "".join(f"{a.question}\t{a}\n" for a in one)
+    told = run(folder, *photos, "-q", QUESTIONS[0], "-q", QUESTIONS[1])
+    lines = [
+        (name, a.question, a.text) for name, found in (("one.png", one), ("two.png", two)) for a in found[:2]
+    ]
+    assert [tuple(line.split("\t")) for line in told.splitlines()] == lines
+    likeliest = ", ".join(f"{c.text} {c.score:.2f}" for c in one[0].candidates)
+    assert run(folder, "one.png", QUESTIONS[0], "--top-k", "3") == f"{likeliest}\n"
+
+
+def test_the_command_prints_and_writes_json(photos: list[str], folder: Path) -> None:
+    told = run(folder, *photos, "-q", QUESTIONS[0], "--json", "--out", "kept", "--top-k", "2")
+    for name, line in zip(photos, told.splitlines(), strict=True):
+        data = json.loads(line)
+        assert (data["file"], data["kind"]) == (name, "answers")
+        assert [len(answer["candidates"]) for answer in data["answers"]] == [2]
+        assert data["answers"][0]["question"] == QUESTIONS[0]
+        assert json.loads((Path("kept") / name).with_suffix(".json").read_text()) == data
+
+
+def test_the_command_says_what_is_wrong(photos: list[str], folder: Path, plain: Path) -> None:
+    assert "no question given; add one: xdecoder answer one.png" in run(folder, "one.png", code=2)
+    assert "two.png is a file, and stands where questions are" in run(folder, *photos, "is it?", code=2)
+    assert "an empty question means nothing" in run(folder, "one.png", " ", code=2)
+    assert "not trained to answer" in run(plain, "one.png", "is it day?", code=2)

@@ -270,7 +270,7 @@ def test_refer_does_not_take_a_file_for_a_phrase(cli: Cli, photos: Path) -> None
     )
     done = cli("refer", photos / "one.jpg")
     assert done.code == 2
-    assert "what is to be found? Add a phrase: xdecoder refer" in done.err
+    assert "no phrase given; add one: xdecoder refer" in done.err
 
 
 def test_caption_prints_the_sentences(cli: Cli, photos: Path, folder: Path) -> None:
@@ -362,7 +362,8 @@ def test_info_tells_versions_devices_and_extras(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["segment", "refer", "caption", "embed", "demo", "train", "evaluate", "score", "info"]
+    "command",
+    ["segment", "refer", "caption", "answer", "embed", "demo", "train", "evaluate", "score", "info"],
 )
 def test_help_has_examples(command: str, cli: Cli) -> None:
     done = cli(command, "--help", model=False)
@@ -373,7 +374,18 @@ def test_help_has_examples(command: str, cli: Cli) -> None:
 def test_help_lists_every_command_and_the_exit_codes(cli: Cli) -> None:
     done = cli("--help", model=False)
     listed = re.findall(r"^│ (\w+) ", done.out, re.MULTILINE)
-    expected = {"segment", "refer", "caption", "embed", "demo", "train", "evaluate", "score", "info"}
+    expected = {
+        "segment",
+        "refer",
+        "caption",
+        "answer",
+        "embed",
+        "demo",
+        "train",
+        "evaluate",
+        "score",
+        "info",
+    }
     assert expected | {"weights", "datasets"} <= set(listed)
     assert "0 done, 1 some images failed, 2 usage or bad input" in done.out
 

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli import datasets, demo, evaluate, inference, info, score, train, weights
+from xdecoder.cli import answer, datasets, demo, edit, evaluate, inference, info, score, train, weights
+from xdecoder.cli.options import unfolded
 
 app = typer.Typer(
     name="xdecoder",
-    help="One model for segmentation with words, referring, captions and retrieval.",
+    help="One model for segmentation with words, referring, captions, answers and retrieval.",
     epilog="xdecoder segment photo.jpg --vocabulary 'dog, cat, grass'\n\n"
     "xdecoder refer photo.jpg 'the left dog'\n\n"
     "xdecoder caption photos/ --json\n\n"
+    "xdecoder answer photo.jpg 'how many dogs are there?'\n\n"
     "Exit codes: 0 done, 1 some images failed, 2 usage or bad input, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -21,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 inference.add_commands(app)
+app.command(epilog=answer.EPILOG)(unfolded(answer.answer))
+app.command(epilog=edit.EPILOG)(unfolded(edit.edit))
 app.add_typer(weights.app, name="weights")
 app.add_typer(datasets.app, name="datasets")
 app.command(
@@ -47,4 +51,4 @@ def root(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """One model for segmentation with words, referring, captions and retrieval."""
+    """One model for segmentation with words, referring, captions, answers and retrieval."""

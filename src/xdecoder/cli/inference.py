@@ -165,7 +165,9 @@ def refer(
     For several images give the phrases with -p: all arguments are images then.
     """
     with told_errors(debug=running.debug):
-        sources, phrases = images_and_texts(image, more, phrase, what="phrase", example="the left dog")
+        sources, phrases = images_and_texts(
+            "refer", image, more, phrase, what="phrase", example="the left dog"
+        )
 
         from xdecoder.cli.run import Output, run
         from xdecoder.cli.targets import find_targets

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from xdecoder.predictor import Predictor
 
 _MODEL = "Model"
 _OUTPUT = "Output"
@@ -89,6 +96,17 @@ Out = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+DataOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Folder for a NAME.json for each image; by default none is written.",
+        metavar="FOLDER",
+        show_default=False,
+        rich_help_panel=_OUTPUT,
+    ),
+]
 SkipExisting = Annotated[
     bool,
     typer.Option(
@@ -113,3 +131,72 @@ Debug = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Where a command's pictures and data go."""
+
+    out: Out = None
+    as_json: Json = False
+    skip_existing: SkipExisting = False
+
+    @property
+    def folder(self) -> Path | None:
+        """For files; None writes none."""
+        return self.out if self.out is not None or self.as_json else Path("results")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Where the data of a command that draws nothing go."""
+
+    out: DataOut = None
+    as_json: Json = False
+    skip_existing: SkipExisting = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """The model that a command runs, and how."""
+
+    weights: Weights = "picturebook"
+    device: Device = None
+    dtype: DtypeOption = None
+    batch_size: BatchSize = None
+    short_side: ShortSide = None
+    debug: Debug = False
+
+    def load(self) -> Predictor:
+        """The model; errors as `load_model`."""
+        from xdecoder.cli.run import load_model
+
+        return load_model(self.weights, device=self.device, dtype=self.dtype, batch_size=self.batch_size)
+
+
+def unfolded(command: Callable[..., None]) -> Callable[..., None]:
+    """A command as typer sees it: each parameter that is a record of options becomes these options."""
+    hints = get_type_hints(command, include_extras=True)
+    records: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name not in records:
+            parameters.append(parameter.replace(annotation=hints[parameter.name]))
+            continue
+        own = get_type_hints(records[parameter.name], include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=own[field.name]
+            )
+            for field in dataclasses.fields(records[parameter.name])
+        ]
+
+    def call(**options: Any) -> None:
+        for name, record in records.items():
+            options[name] = record(**{f.name: options.pop(f.name) for f in dataclasses.fields(record)})
+        command(**options)
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    call.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    return call
