@@ -16,6 +16,7 @@ RegionPhrase = Annotated[
     str | None,
     typer.Option(
         "--region",
+        "-r",
         help="The region is what this phrase means.",
         metavar="PHRASE",
         show_default=False,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from PIL import Image
 
-from xdecoder.structures.result import write_whole
+from xdecoder.structures.result import png_bytes, write_whole
 
 
 def write_png(path: Path, pixels: NDArray[Any]) -> None:
     """Write an array (H, W) of 8 or 16 bits or (H, W, 3) of 8 bits; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    write_whole(path, stream.getvalue())
+    write_whole(path, png_bytes(Image.fromarray(pixels)))

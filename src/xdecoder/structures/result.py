@@ -114,7 +114,7 @@ class SegmentationResult(ABC):
         """
         path = Path(path)
         if path.suffix.lower() == ".png":
-            write_whole(path, _png(self.draw()))
+            write_whole(path, png_bytes(self.draw()))
         elif path.suffix.lower() == ".json":
             write_whole(path, json.dumps(self.to_dict()).encode())
         else:
@@ -184,7 +184,7 @@ class SegmentationResult(ABC):
         return "\n".join([head, *lines])
 
     def _repr_png_(self) -> bytes:
-        return _png(self.draw())
+        return png_bytes(self.draw())
 
 
 def dataset_id(category: int, category_ids: CategoryIds | None, label: str) -> int:
@@ -259,7 +259,8 @@ def _text_of(part: Part) -> str:
     return name if part.score is None else f"{name} {part.score:.2f}"
 
 
-def _png(picture: Image.Image) -> bytes:
+def png_bytes(picture: Image.Image) -> bytes:
+    """A picture as the content of a PNG file."""
     stream = io.BytesIO()
     picture.save(stream, "PNG")
     return stream.getvalue()

@@ -1,0 +1,216 @@
+"""The options of `xdecoder edit`: what to do to a region, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from jaxtyping import Bool, UInt8
+
+    from xdecoder.editing import Change
+
+_EDIT = "Edit (one of these)"
+_EDGES = "How"
+_PROMPT = "With --prompt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edits:
+    """The edits, one of which is asked for."""
+
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Fill the region from around it.", rich_help_panel=_EDIT)
+    ] = False
+    recolor: Annotated[
+        str | None,
+        typer.Option(
+            help="Give the region another colour and keep its shading: a CSS name, or '#rrggbb'.",
+            metavar="COLOUR",
+            show_default=False,
+            rich_help_panel=_EDIT,
+        ),
+    ] = None
+    blur: Annotated[bool, typer.Option("--blur", help="Blur the region.", rich_help_panel=_EDIT)] = False
+    replace_background: Annotated[
+        Path | None,
+        typer.Option(
+            help="Set the region before another picture.",
+            metavar="FILE",
+            show_default=False,
+            rich_help_panel=_EDIT,
+        ),
+    ] = None
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Paint this into the region, with --pipeline.",
+            metavar="WORDS",
+            show_default=False,
+            rich_help_panel=_EDIT,
+        ),
+    ] = None
+
+    @property
+    def name(self) -> str:
+        """The one that was asked for.
+
+        Raises:
+            ValueError: none was, or several were.
+        """
+        given = {
+            "remove": self.remove,
+            "recolor": self.recolor is not None,
+            "blur": self.blur,
+            "replace-background": self.replace_background is not None,
+            "prompt": self.prompt is not None,
+        }
+        asked = [name for name, wanted in given.items() if wanted]
+        if len(asked) != 1:
+            got = " and ".join(f"--{name}" for name in asked) or "none"
+            raise ValueError(f"give one edit, --{', --'.join(given)}; got {got}")
+        return asked[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How far and how strongly an edit goes."""
+
+    grow: Annotated[
+        int | None,
+        typer.Option(
+            help="Pixels that the region grows first, or, negative, shrinks; by default as the edit needs.",
+            show_default=False,
+            rich_help_panel=_EDGES,
+        ),
+    ] = None
+    feather: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Pixels within which the edit fades out, inside the region; by default a 200th of the "
+            "longer side.",
+            show_default=False,
+            rich_help_panel=_EDGES,
+        ),
+    ] = None
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How much of the edit is mixed in; with --prompt, how far the pipeline departs from what is "
+            "there.",
+            show_default=False,
+            rich_help_panel=_EDGES,
+        ),
+    ] = None
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Longer side of the result, in pixels; by default the image's own.",
+            show_default=False,
+            rich_help_panel=_EDGES,
+        ),
+    ] = None
+
+    def apply(
+        self, change: Change, image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"]
+    ) -> UInt8[np.ndarray, "_ _ 3"]:
+        """The image with its region changed so far and so strongly."""
+        from xdecoder.editing import Paint, edit
+
+        mixed = None if isinstance(change, Paint) else self.strength  # a pipeline has it already
+        return edit(
+            image,
+            mask,
+            change,
+            grow_by=self.grow,
+            feather=self.feather,
+            strength=1.0 if mixed is None else mixed,
+            size=self.size,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painting:
+    """What --prompt needs besides."""
+
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            help="An inpainting pipeline of diffusers.",
+            metavar="FOLDER|HUB_ID",
+            show_default=False,
+            rich_help_panel=_PROMPT,
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the noise; 0 by default.", show_default=False, rich_help_panel=_PROMPT),
+    ] = None
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of the pipeline; by default its own.",
+            show_default=False,
+            rich_help_panel=_PROMPT,
+        ),
+    ] = None
+    paint_size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Longer side in pixels at which the pipeline paints the region and its surroundings; 512 by "
+            "default.",
+            show_default=False,
+            rich_help_panel=_PROMPT,
+        ),
+    ] = None
+
+
+def make_change(edits: Edits, painting: Painting, *, strength: float | None, device: torch.device) -> Change:
+    """The change that the options describe.
+
+    Args:
+        edits: which one.
+        painting: the options of painting.
+        strength: of painting; None for the pipeline's own.
+        device: where a pipeline runs.
+
+    Raises:
+        ValueError: there is not one edit, or an option is wrong or belongs to another edit.
+        FileNotFoundError: there is no such background or pipeline.
+        ImportError: a package is missing.
+    """
+    from xdecoder import editing
+    from xdecoder.images import read_image
+
+    name = edits.name
+    if edits.prompt is not None:
+        if painting.pipeline is None:
+            raise ValueError(
+                "--prompt paints with an inpainting pipeline of diffusers: add --pipeline FOLDER or HUB_ID"
+            )
+        return editing.Paint(
+            prompt=edits.prompt,
+            pipeline=editing.load_pipeline(painting.pipeline, device=device),
+            strength=strength,
+            seed=painting.seed or 0,
+            steps=painting.steps,
+            side=painting.paint_size or 512,
+        )
+    if painting != Painting():
+        raise ValueError(f"--pipeline, --seed, --steps and --paint-size belong to --prompt, not to --{name}")
+    if edits.recolor is not None:
+        return editing.Recolor(color=edits.recolor)
+    if edits.replace_background is not None:
+        return editing.ReplaceBackground(background=read_image(edits.replace_background))
+    return editing.Remove() if edits.remove else editing.Blur()
