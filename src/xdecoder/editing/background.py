@@ -28,6 +28,8 @@ class ReplaceBackground(Change):
     def apply(
         self, image: UInt8[np.ndarray, "H W 3"], area: Bool[np.ndarray, "H W"]
     ) -> UInt8[np.ndarray, "H W 3"]:
+        if not area.any():
+            raise ValueError("the region is the whole picture: there is no background to replace")
         behind = Image.fromarray(read_image(self.background))
         size = (image.shape[1], image.shape[0])
         return np.asarray(ImageOps.fit(behind, size, Image.Resampling.LANCZOS))

@@ -75,10 +75,9 @@ def edit(
     growth = grow_by if grow_by is not None else round(change.reach * side)
     fade = feather if feather is not None else max(1, round(_FEATHER * side))
     region = grow(mask, growth)
+    if not region.any():
+        raise ValueError(f"nothing is left of the region after it shrank by {-growth} pixels; take off fewer")
     area = ~region if change.outside else region
-    if not area.any():
-        what = f"shrunken by {-growth} pixels" if not region.any() else "with nothing around it"
-        raise ValueError(f"nothing to change: the region is {what}; choose another growth or region")
     share = (strength * soften(area, fade))[..., None]
     changed = np.rint(pixels + share * (change.apply(pixels, area) - pixels.astype(np.float32)))
     return _scaled(changed.astype(np.uint8), side, size)
