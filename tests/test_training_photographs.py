@@ -17,6 +17,7 @@ from xdecoder.cli.train import train as train_command
 from xdecoder.config import (
     DecoderConfig,
     FocalNetConfig,
+    InteractionConfig,
     ModelConfig,
     PixelDecoderConfig,
     TextConfig,
@@ -38,9 +39,10 @@ from xdecoder.picturebook.export import export
 from xdecoder.training.batches import Batch
 from xdecoder.training.distributed import World
 from xdecoder.training.loop import RunConfig, train
+from xdecoder.training.meanings import NounFinder, text_number
 from xdecoder.training.photograph_objective import PhotographLosses
 from xdecoder.training.photograph_recipe import PhotographRecipe
-from xdecoder.training.photographs import Part, Photographs, View, shuffled
+from xdecoder.training.photographs import Part, Photographs, shuffled
 from xdecoder.training.recipes import RECIPES
 from xdecoder.training.scenes import build_tokenizer
 
@@ -146,8 +148,7 @@ def test_every_epoch_shows_each_sample_once_in_an_order_of_its_own() -> None:
 
 
 def test_a_view_larger_than_the_square_is_cut(data: Path) -> None:
-    part = segments(size=32, scale=(3.0, 3.0))
-    view = View.draw((40, 80), part, np.random.default_rng(0))
+    view = segments(size=32, scale=(3.0, 3.0)).view((40, 80), np.random.default_rng(0))
     assert view.resized == (48, 96)
     assert view.image(np.zeros((40, 80, 3), np.uint8)).shape == (32, 32, 3)
     assert view.masks(np.ones((2, 40, 80), bool)).all()
@@ -239,6 +240,55 @@ def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None
     assert objective.answer_head is not None
     assert objective.answer_head.linear2.weight.grad is not None
     assert objective.model.decoder.mask_mlp[2].weight.grad is not None
+
+
+def test_nouns_are_found_whatever_their_number() -> None:
+    finder = NounFinder()
+    found = finder.nouns("A man rides past two traffic lights, and the dogs run after a dog.")
+    assert found == {"man": "man", "traffic light": "traffic lights", "dog": "dogs"}
+    assert finder.nouns("Running fast.") == {}
+    assert finder.meaning("Traffic lights") == "traffic light"
+
+
+def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path) -> None:
+    part = segments(captions=True)
+    made = source(data, part)
+    order = shuffled(range(2), 5, 4)
+    images = [made.datasets["panoptic"][place].image_id for place in order]
+    made.__dict__["captions"] = {images[0]: ("two cars near a zebra",), images[1]: ("it is late",)}
+    batch = made.batch(0, 0, 1)
+    assert batch.segments is not None
+    nouns = batch.segments.nouns
+    assert nouns is not None
+    assert nouns.counts == (3, 1)
+    assert "cars" in TOKENIZER.decode(nouns.texts[0].tolist())
+    assert TOKENIZER.decode(nouns.texts[2].tolist()) == "two cars near a zebra"
+    names = made.datasets["panoptic"].vocabulary
+    assert names is not None
+    assert nouns.groups[0] == nouns.name_groups[names.classes.index("car")]
+    assert nouns.groups[1] == text_number("zebra")
+    recipe = PhotographRecipe(start=model, data=data, segments=part, losses=LOSSES)
+    objective = recipe.build()
+    terms = objective(batch)
+    assert terms["segmentation/nouns"] > 0
+    without = dataclasses.replace(batch, segments=dataclasses.replace(batch.segments, nouns=None))
+    assert "segmentation/nouns" not in objective(without)
+    made.__dict__["captions"] = {}
+    with pytest.raises(ValueError, match=r"has no caption; set segments\.captions=false"):
+        made.batch(0, 0, 1)
+
+
+def test_a_recipe_may_turn_interactions_off_in_what_it_starts_from(data: Path, model: Path) -> None:
+    off = InteractionConfig(texts_see_global=False)
+    recipe = PhotographRecipe(start=model, data=data, segments=segments(), interactions=off)
+    assert recipe.config.decoder.interactions == off
+    built, start = recipe.build().model, weights.load(model)[0]
+    assert built.config == recipe.config
+    for (name, expected), actual in zip(start.named_parameters(), built.parameters(), strict=True):
+        assert torch.equal(actual, expected), name
+        assert actual.requires_grad
+    kept = PhotographRecipe(start=model, data=data, segments=segments())
+    assert kept.config == CONFIG
 
 
 def test_a_batch_moves_with_all_its_parts(data: Path) -> None:

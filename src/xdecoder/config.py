@@ -186,6 +186,21 @@ class TextConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InteractionConfig:
+    """Which kinds of queries interact, in training and inference alike; as published, all of these do.
+
+    Attributes:
+        texts_see_objects: captions and questions see the object queries.
+        texts_see_global: captions and questions see the global query.
+        copies_see_phrases: the copied object queries see the phrases, not only are compared with them.
+    """
+
+    texts_see_objects: bool = True
+    texts_see_global: bool = True
+    copies_see_phrases: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """The generalized decoder.
 
@@ -195,6 +210,7 @@ class DecoderConfig:
         layers: decoder layers; there is one more set of predictions than layers.
         heads: attention heads.
         feedforward: hidden width of the feed-forward.
+        interactions: which kinds of queries see which.
     """
 
     width: int = 512
@@ -202,6 +218,7 @@ class DecoderConfig:
     layers: int = 9
     heads: int = 8
     feedforward: int = 2048
+    interactions: InteractionConfig = field(default_factory=InteractionConfig)
 
     def __post_init__(self) -> None:
         _require_positive(self, "width", "layers", "heads", "feedforward")

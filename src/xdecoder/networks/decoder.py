@@ -70,7 +70,7 @@ class LatentStates:
         states: normed queries before the first layer and after each one, (B, Q, D), the last row being the
             recomputed global token.
         keys: per layer, the self-attention keys of the latent queries, which texts read; empty if not kept.
-        values: per layer, likewise.
+        values: likewise.
     """
 
     states: tuple[Float[Tensor, "B Q D"], ...]
@@ -230,7 +230,7 @@ class Decoder(nn.Module):
         positions = self.query_positions
         x = self.query_features.expand(B, -1, -1)
         kinds = {Kind.OBJECT: Q - 1, Kind.GLOBAL: 1}
-        visible = visibility(kinds, kinds, x.device)
+        visible = visibility(kinds, kinds, x.device, self.config.interactions)
         states: list[Tensor] = []
         all_keys: list[Tensor] = []
         all_values: list[Tensor] = []
@@ -260,6 +260,8 @@ class Decoder(nn.Module):
         Returns:
             Normed copies, (B, Q - 1, D), before the first layer and after each one.
         """
+        if not self.config.interactions.copies_see_phrases:
+            phrases, valid = phrases[:, :0], valid[:, :0]  # nobody sees them
         B, copies = phrases.shape[0], self.config.queries - 1
         query_positions = self.query_positions[:-1]
         positions = torch.cat((query_positions.expand(B, -1, -1), phrases), dim=1)
@@ -330,7 +332,7 @@ class Decoder(nn.Module):
         earlier = cache.length - self.config.queries
         positions = tokens + self.caption_positions[earlier : earlier + L]
         columns = {Kind.OBJECT: self.config.queries - 1, Kind.GLOBAL: 1, kind: earlier + L}
-        visible = visibility({kind: L}, columns, tokens.device)
+        visible = visibility({kind: L}, columns, tokens.device, self.config.interactions)
         x = tokens.detach()  # as published: the text encoder learns through the positions
         states: list[Tensor] = []
         for index, layer in enumerate(self._layers()):
@@ -369,11 +371,7 @@ class Decoder(nn.Module):
         return last(F.relu(second(F.relu(first(states)))))
 
     def _inside(self, states: Tensor, memory: Memory, level: int) -> Bool[Tensor, "B Q N"]:
-        """The cells of a level that each query's own mask covers.
-
-        The published program resizes the masks; resizing is linear, so here the mask features
-        were resized instead.
-        """
+        """The cells of a level that each query's own mask covers (features, not masks, were resized)."""
         with torch.no_grad():
             return self._mask_embeddings(states) @ memory.mask_features[level] >= 0
 

@@ -5,6 +5,8 @@ The table falls apart into streams that can be computed one after the other, exa
 - the latent queries (object and global) see no other kind, so they are decoded first and once an image;
 - texts read along (captions, questions) see the latent queries' keys and values, layer by layer;
 - referring (copied object queries and phrase tokens) sees only itself.
+
+An `InteractionConfig` only ever takes sight away, so the streams are exact whatever it says.
 """
 
 from __future__ import annotations
@@ -13,6 +15,11 @@ from enum import Enum
 
 import torch
 from torch import Tensor
+
+from xdecoder.config import InteractionConfig
+
+PUBLISHED = InteractionConfig()
+"""Everything that the table lets interact does."""
 
 
 class Kind(Enum):
@@ -50,7 +57,26 @@ VISIBILITY: dict[Kind, dict[Kind, Sight]] = {
 }
 
 
-def visibility(rows: dict[Kind, int], columns: dict[Kind, int], device: torch.device | str) -> Tensor:
+def sight(row: Kind, column: Kind, interactions: InteractionConfig) -> Sight:
+    """What a kind sees of another: the table's entry, or nothing where the interaction is turned off."""
+    match row, column:
+        case ((Kind.CAPTION | Kind.QUESTION), Kind.OBJECT):
+            interacts = interactions.texts_see_objects
+        case ((Kind.CAPTION | Kind.QUESTION), Kind.GLOBAL):
+            interacts = interactions.texts_see_global
+        case Kind.COPY, Kind.PHRASE:
+            interacts = interactions.copies_see_phrases
+        case _:
+            interacts = True
+    return VISIBILITY[row][column] if interacts else Sight.NOTHING
+
+
+def visibility(
+    rows: dict[Kind, int],
+    columns: dict[Kind, int],
+    device: torch.device | str,
+    interactions: InteractionConfig = PUBLISHED,
+) -> Tensor:
     """The table written out: (rows, columns), True where a row sees a column.
 
     Args:
@@ -58,13 +84,14 @@ def visibility(rows: dict[Kind, int], columns: dict[Kind, int], device: torch.de
         columns: how many columns of each kind, in order. Where a kind has more columns than rows, its last
             rows are meant (those before are earlier tokens).
         device: where the mask is made.
+        interactions: what of the table is turned off.
     """
     blocks: list[Tensor] = []
     for row, n in rows.items():
         line: list[Tensor] = []
         for column, m in columns.items():
             block = torch.ones(n, m, dtype=torch.bool, device=device)
-            sight = VISIBILITY[row][column]
-            line.append(block.tril(m - n) if sight is Sight.EARLIER else block & (sight is Sight.ALL))
+            seen = sight(row, column, interactions)
+            line.append(block.tril(m - n) if seen is Sight.EARLIER else block & (seen is Sight.ALL))
         blocks.append(torch.cat(line, dim=1))
     return torch.cat(blocks)

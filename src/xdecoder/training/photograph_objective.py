@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xdecoder.losses.gather import mean_over_world
 from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
 from xdecoder.losses.points import RandomPoints
-from xdecoder.losses.targets import CaptionTargets, ReferringTargets, SegmentTargets
+from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.networks.mask_features import Plain
@@ -93,6 +93,18 @@ class PhotographObjective(nn.Module):
                 )
                 for masks, labels, classes in zip(part.masks, part.labels, present, strict=True)
             ]
+        nouns: list[NounTargets] | None = None
+        if part.nouns is not None:
+            texts = model.text_encoder(part.nouns.texts).embeddings
+            nouns = [
+                NounTargets(texts=own, groups=groups, label_groups=part.nouns.name_groups[labels])
+                for own, groups, labels in zip(
+                    texts.split(part.nouns.counts),
+                    part.nouns.groups.split(part.nouns.counts),
+                    part.labels,
+                    strict=True,
+                )
+            ]
         layers: list[LayerPredictions] = []
         for index, state in enumerate(states):
             objects = model.decoder.heads(state[:, :-1])
@@ -111,6 +123,8 @@ class PhotographObjective(nn.Module):
                 for labels, masks in zip(part.labels, part.masks, strict=True)
             ],
             referring=referring,
+            nouns=nouns,
+            class_texts=names.embeddings,
             logit_scale=model.logit_scale,
             sampler=RandomPoints(part.images.device),
         )

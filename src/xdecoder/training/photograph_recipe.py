@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from xdecoder import weights
 from xdecoder.clip_vocabulary import load_clip_tokenizer
-from xdecoder.config import PRESETS, ModelConfig
+from xdecoder.config import PRESETS, InteractionConfig, ModelConfig
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import QuestionSample
 from xdecoder.model import XDecoder
@@ -36,6 +36,7 @@ class PhotographRecipe(Training):
     Attributes:
         data: the folder that holds the data sets.
         preset: the model's sizes, where nothing is started from.
+        interactions: which kinds of queries see which; None for what the start has.
         seed: of weights, order and views.
         steps: of the run.
         segments: segmented images of every step.
@@ -51,6 +52,7 @@ class PhotographRecipe(Training):
 
     data: Path = Path("data")
     preset: str = "focal-t"
+    interactions: InteractionConfig | None = None
     seed: int = 0
     steps: int = 1000
     segments: Part | None = None
@@ -92,7 +94,10 @@ class PhotographRecipe(Training):
     @cached_property
     def config(self) -> ModelConfig:
         """The model's sizes."""
-        return PRESETS[self.preset] if self.folder is None else weights.read_config(self.folder)
+        config = PRESETS[self.preset] if self.folder is None else weights.read_config(self.folder)
+        if self.interactions is None:
+            return config
+        return replace(config, decoder=replace(config.decoder, interactions=self.interactions))
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -133,8 +138,10 @@ class PhotographRecipe(Training):
             head = AnswerHead(width, self.answer_list, question_length=_QUESTION_LENGTH)
         if self.folder is None:
             return PhotographObjective(XDecoder(self.config), head, losses=self.losses)
-        model, _ = weights.load(self.folder)
-        return PhotographObjective(model.float().requires_grad_(True), head, losses=self.losses)
+        start, _ = weights.load(self.folder)
+        model = weights.build(self.config)
+        model.load_state_dict(start.float().state_dict(), assign=True)
+        return PhotographObjective(model, head, losses=self.losses)
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         """Nothing: `xdecoder evaluate` scores what `export` writes."""

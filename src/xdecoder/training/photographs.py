@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import final
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,6 +25,7 @@ from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import (
     VOID,
     CaptionSample,
+    ImageId,
     InstanceSample,
     PanopticSample,
     QuestionSample,
@@ -36,7 +36,9 @@ from xdecoder.data.records import (
 )
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import Batch, Source
-from xdecoder.vocabularies import Vocabulary, prompts, training_prompt
+from xdecoder.training.crops import View
+from xdecoder.training.meanings import NounFinder, text_number
+from xdecoder.vocabularies import Vocabulary, clean_name, prompts, training_prompt
 
 BACKGROUND = "background"
 _TEMPLATES = len(prompts("thing"))
@@ -54,6 +56,8 @@ class Part:
         size: side of the square that the network sees, a multiple of 32.
         scale: the image's longer side becomes the square's, times a factor drawn from here.
         flip: share of images that are mirrored.
+        captions: learn from the data set's captions of the same images too: objects that are no segment are
+            aligned with the nouns.
     """
 
     dataset: str
@@ -63,6 +67,7 @@ class Part:
     size: int = 1024
     scale: tuple[float, float] = (0.1, 2.0)
     flip: float = 0.5
+    captions: bool = False
 
     def __post_init__(self) -> None:
         if self.size % 32 or self.images < 1 or not 0 < self.scale[0] <= self.scale[1]:
@@ -70,6 +75,28 @@ class Part:
                 "a part needs images >= 1, a size that is a multiple of 32 and 0 < scale, got "
                 f"{self.images}, {self.size} and {self.scale}"
             )
+
+    def view(self, shape: tuple[int, ...], rng: np.random.Generator) -> View:
+        """A random look at an image of a height and width."""
+        return View.draw(shape, rng, size=self.size, scale=self.scale, flip=self.flip)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class NounPart(Batch):
+    """What captions say of segmented images: each image's nouns and then the caption itself.
+
+    Attributes:
+        texts: token ids, of all images one after the other.
+        counts: texts of each image.
+        groups: texts of the same number mean the same.
+        name_groups: likewise, of the vocabulary's names.
+    """
+
+    texts: Int[Tensor, "M L"]
+    counts: tuple[int, ...]
+    groups: Int[Tensor, " M"]
+    name_groups: Int[Tensor, " K"]
 
 
 @final
@@ -82,12 +109,14 @@ class SegmentPart(Batch):
         names: the vocabulary, the background last.
         labels: per image, the class of each segment.
         masks: per image, of the size of `images`.
+        nouns: what captions say of the images, where that is learned from.
     """
 
     images: Float[Tensor, "B 3 S S"]
     names: Int[Tensor, "K L"]
     labels: tuple[Int[Tensor, " _N"], ...]
     masks: tuple[Bool[Tensor, "_N S S"], ...]
+    nouns: NounPart | None = None
 
 
 @final
@@ -173,6 +202,21 @@ class Photographs(Source[Batch]):
             for part in self.parts
         }
 
+    @cached_property
+    def captions(self) -> dict[ImageId, tuple[str, ...]]:
+        """The captions of the segmented images, where they are learned from."""
+        return {
+            sample.image_id: sample.captions
+            for part in self.parts
+            if part.captions
+            for sample in open_dataset(part.dataset, self.root, task="caption", split=part.split or None)
+        }
+
+    @cached_property
+    def noun_finder(self) -> NounFinder:
+        """Reads the captions."""
+        return NounFinder()
+
     def batch(self, step: int, rank: int, world_size: int) -> PhotographBatch:
         """The batch of one process in one step."""
         found: dict[str, Batch] = {}
@@ -209,7 +253,7 @@ class Photographs(Source[Batch]):
         masks: list[Tensor] = []
         for sample, rng in zip(samples, rngs, strict=True):
             image, index, stack = _read_segments(sample)
-            view = View.draw(image.shape[:2], part, rng)
+            view = part.view(image.shape[:2], rng)
             found = view.masks(stack)
             kept = found.flatten(1).any(1)
             images.append(self._normalise(view.image(image), part.size))
@@ -219,8 +263,38 @@ class Photographs(Source[Batch]):
             training_prompt(name, int(templates.integers(_TEMPLATES)))
             for name in (*vocabulary.classes, BACKGROUND)
         ]
-        ids = torch.tensor(self.tokenizer.encode_batch(names))
-        return SegmentPart(images=torch.stack(images), names=ids, labels=tuple(labels), masks=tuple(masks))
+        return SegmentPart(
+            images=torch.stack(images),
+            names=torch.tensor(self.tokenizer.encode_batch(names)),
+            labels=tuple(labels),
+            masks=tuple(masks),
+            nouns=self._nouns(samples, rngs, vocabulary) if part.captions else None,
+        )
+
+    def _nouns(
+        self, samples: Sequence[Sample], rngs: Sequence[np.random.Generator], vocabulary: Vocabulary
+    ) -> NounPart:
+        texts: list[str] = []
+        meanings: list[str] = []
+        counts: list[int] = []
+        for sample, rng in zip(samples, rngs, strict=True):
+            captions = self.captions.get(sample.image_id)
+            if captions is None:
+                raise ValueError(f"image {sample.image_id} has no caption; set segments.captions=false")
+            caption = captions[int(rng.integers(len(captions)))]
+            found = self.noun_finder.nouns(caption)
+            texts += [training_prompt(noun, int(rng.integers(_TEMPLATES))) for noun in found.values()]
+            meanings += found
+            texts.append(caption)
+            meanings.append(caption.lower())
+            counts.append(len(found) + 1)
+        names = [self.noun_finder.meaning(clean_name(name)) for name in (*vocabulary.classes, BACKGROUND)]
+        return NounPart(
+            texts=torch.tensor(self.tokenizer.encode_batch(texts)),
+            counts=tuple(counts),
+            groups=torch.tensor([text_number(meaning) for meaning in meanings]),
+            name_groups=torch.tensor([text_number(name) for name in names]),
+        )
 
     def _phrases(
         self, part: Part, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
@@ -231,7 +305,7 @@ class Photographs(Source[Batch]):
         for sample, rng in zip(samples, rngs, strict=True):
             assert isinstance(sample, ReferringSample)
             image = sample.image()
-            view = View.draw(image.shape[:2], part, rng)
+            view = part.view(image.shape[:2], rng)
             stack = np.stack([r.region.mask(*image.shape[:2]) for r in sample.referents])
             found = view.masks(stack)
             seen = [i for i in rng.permutation(len(stack)).tolist() if found[i].any()][: self.phrases]
@@ -256,7 +330,7 @@ class Photographs(Source[Batch]):
         for sample, rng in zip(samples, rngs, strict=True):
             assert isinstance(sample, CaptionSample)
             image = sample.image()
-            images.append(self._normalise(View.draw(image.shape[:2], part, rng).image(image), part.size))
+            images.append(self._normalise(part.view(image.shape[:2], rng).image(image), part.size))
             texts.append(sample.captions[int(rng.integers(len(sample.captions)))])
         ids = torch.tensor(self.tokenizer.encode_batch(texts))
         lengths = torch.tensor([len(self.tokenizer.encode(text)) for text in texts])
@@ -273,7 +347,7 @@ class Photographs(Source[Batch]):
         for row, (sample, rng) in enumerate(zip(samples, rngs, strict=True)):
             assert isinstance(sample, QuestionSample)
             image = sample.image()
-            images.append(self._normalise(View.draw(image.shape[:2], part, rng).image(image), part.size))
+            images.append(self._normalise(part.view(image.shape[:2], rng).image(image), part.size))
             question = sample.questions[int(rng.integers(len(sample.questions)))]
             texts.append(question.text)
             for answer in question.answers:
@@ -288,58 +362,6 @@ class Photographs(Source[Batch]):
         padded = np.zeros((size, size, 3), np.float32)
         padded[: image.shape[0], : image.shape[1]] = (image - mean) / std
         return torch.from_numpy(padded).permute(2, 0, 1)
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """A random look at an image: resized, mirrored perhaps, and cut to a square's size.
-
-    Attributes:
-        size: side of the square.
-        resized: (height, width) that the image gets first.
-        top: first row that is kept.
-        left: first column that is kept.
-        mirrored: whether left and right change places.
-    """
-
-    size: int
-    resized: tuple[int, int]
-    top: int
-    left: int
-    mirrored: bool
-
-    @classmethod
-    def draw(cls, shape: tuple[int, ...], part: Part, rng: np.random.Generator) -> View:
-        """Choose one: the published large-scale jitter and fixed-size crop."""
-        height, width = shape
-        target = part.size * float(rng.uniform(*part.scale))
-        factor = target / max(height, width)
-        resized = (max(1, round(height * factor)), max(1, round(width * factor)))
-        room = [max(0, side - part.size) for side in resized]
-        top, left = (int(rng.integers(r + 1)) for r in room)
-        return cls(
-            size=part.size, resized=resized, top=top, left=left, mirrored=float(rng.random()) < part.flip
-        )
-
-    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The part of an image that is seen, (at most size, at most size, 3)."""
-        shrinks = self.resized[0] < image.shape[0]
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return self._cut(np.asarray(cv2.resize(image, self.resized[::-1], interpolation=method), np.uint8))
-
-    def masks(self, stack: NDArray[np.bool_]) -> Bool[Tensor, "N S S"]:
-        """Masks as they are seen, padded with nothing."""
-        found = torch.zeros(len(stack), self.size, self.size, dtype=torch.bool)
-        for row, mask in zip(found, stack, strict=True):
-            resized = cv2.resize(mask.astype(np.uint8), self.resized[::-1], interpolation=cv2.INTER_NEAREST)
-            seen = self._cut(np.asarray(resized, np.uint8))
-            row[: seen.shape[0], : seen.shape[1]] = torch.from_numpy(seen.astype(bool))
-        return found
-
-    def _cut(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        x = x[self.top : self.top + self.size, self.left : self.left + self.size]
-        return np.ascontiguousarray(x[:, ::-1]) if self.mirrored else x
 
 
 def shuffled(places: Sequence[int], length: int, seed: int) -> list[int]:

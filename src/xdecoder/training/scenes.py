@@ -30,6 +30,7 @@ from xdecoder.picturebook import (
 )
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.training.batches import Batch, PatchBatch, SceneBatch, Source, TextBatch
+from xdecoder.training.meanings import text_number
 from xdecoder.vocabularies import prompts, training_prompt
 
 BACKGROUND = "background"
@@ -201,7 +202,7 @@ class PictureBook(Source[Batch]):
             captions=self._pad(caption_ids),
             caption_valid=torch.arange(length) < torch.tensor([len(ids) for ids in caption_ids])[:, None],
             captions_each=mixture.captions,
-            caption_groups=torch.tensor([_number(text) for text in firsts]),
+            caption_groups=torch.tensor([text_number(text) for text in firsts]),
             questions=self._encode([q.text for own in asked for q in own], self.question_length),
             question_images=torch.arange(count).repeat_interleave(torch.tensor([len(q) for q in asked])),
             answers=torch.tensor([ANSWERS.index(q.answer) for own in asked for q in own]),
@@ -271,11 +272,3 @@ def coverage(scene: Scene) -> Float[Tensor, "N H4 W4"]:
     numbers = np.arange(1, len(scene.segments) + 1, dtype=np.int32)[:, None, None]
     masks = (scene.ids == numbers).reshape(len(numbers), side, _STRIDE, side, _STRIDE)
     return torch.from_numpy(masks.mean((2, 4), dtype=np.float32))
-
-
-def _number(text: str) -> int:
-    """The same number for the same text, in every process."""
-    value = 0
-    for byte in text.encode():
-        value = (value * 1_000_003 + byte) % (1 << 61)
-    return value

@@ -13,9 +13,12 @@ from xdecoder.training.recipes.finetune import (
 )
 from xdecoder.training.recipes.picturebook import PictureBookRecipe
 from xdecoder.training.recipes.pretrain import (
+    CopiesWithoutPhrases,
     PretrainFocalL,
     PretrainFocalT,
     SegmentationOnly,
+    TextsWithoutGlobal,
+    TextsWithoutObjects,
     WithoutCaptioning,
     WithoutRetrieval,
 )
@@ -28,6 +31,9 @@ RECIPES: dict[str, type[Training]] = {
     "segmentation_only": SegmentationOnly,
     "without_retrieval": WithoutRetrieval,
     "without_captioning": WithoutCaptioning,
+    "texts_without_objects": TextsWithoutObjects,
+    "texts_without_global": TextsWithoutGlobal,
+    "copies_without_phrases": CopiesWithoutPhrases,
     "finetune_segmentation": FinetuneSegmentation,
     "finetune_referring": FinetuneReferring,
     "finetune_retrieval": FinetuneRetrieval,
