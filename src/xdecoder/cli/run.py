@@ -10,24 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import typer
-from jaxtyping import UInt8
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
 import xdecoder
+from xdecoder.attempts import Pixels, attempt
 from xdecoder.cli.messages import FAILED, INTERRUPTED, console, describe, tell_error
 from xdecoder.cli.targets import Target
-from xdecoder.images import read_image
 from xdecoder.predictor import Predictor
 from xdecoder.structures.result import write_whole
 from xdecoder.vocabularies import Vocabulary
 
-Pixels = UInt8[np.ndarray, "H W 3"]
 _R = TypeVar("_R")
 
 
@@ -62,7 +59,7 @@ def find_device(name: str | None) -> torch.device:
 
 def embed_vocabulary(predictor: Predictor, vocabulary: Vocabulary) -> None:
     """Embed the classes ahead of the images, telling how far it is; the predictor keeps them."""
-    with _progress("prompts") as progress:
+    with progress_bar("prompts") as progress:
         bar = progress.add_task("reading the vocabulary", total=None)
         predictor.embed_vocabulary(
             vocabulary, lambda done, total: progress.update(bar, completed=done, total=total)
@@ -167,11 +164,12 @@ def run(
     done = 0
     busy_terminal = (prints or output.as_json) and sys.stdout.isatty()  # the lines show how far it is
     try:
-        with _progress("images", visible=not busy_terminal) as progress:
+        with progress_bar("images", visible=not busy_terminal) as progress:
             bar = progress.add_task("images", total=len(todo))
             for begin in range(0, len(todo), batch_size):
                 group = todo[begin : begin + batch_size]
-                for target, result in zip(group, _work(group, verb, debug), strict=True):
+                results = attempt([target.path for target in group], verb, debug=debug)
+                for target, result in zip(group, results, strict=True):
                     if isinstance(result, Exception):
                         failures.append((target, _of_target(target, result)))
                         if output.as_json:
@@ -195,33 +193,6 @@ def run(
     if failures and len(todo) > 1:
         console().print(f"{len(failures)} of {len(todo)} images failed", highlight=False)
     return FAILED if failures else 0
-
-
-def _work(
-    group: Sequence[Target], verb: Callable[[list[Pixels]], Sequence[_R]], debug: bool
-) -> list[_R | Exception]:
-    """The result, or the error, of each image."""
-    results: dict[int, _R | Exception] = {}
-    images: dict[int, Pixels] = {}
-    for i, target in enumerate(group):
-        try:
-            images[i] = read_image(target.path)
-        except (ValueError, OSError, MemoryError) as error:
-            if debug:
-                raise
-            results[i] = error
-    try:
-        if images:
-            results.update(zip(images, verb(list(images.values())), strict=True))
-    except (ValueError, MemoryError, RuntimeError):  # torch tells a full memory by a RuntimeError
-        if debug:
-            raise
-        for i, image in images.items():
-            try:
-                results[i] = verb([image])[0]
-            except (ValueError, MemoryError, RuntimeError) as error:
-                results[i] = error
-    return [results[i] for i in range(len(group))]
 
 
 def _of_target(target: Target, error: Exception) -> str:
@@ -256,8 +227,13 @@ class _SpeedColumn(ProgressColumn):
         return Text(speed(task.speed) if task.speed else "", style="progress.data.speed")
 
 
-def _progress(of: str, *, visible: bool = True) -> Progress:
-    """A bar on stderr, gone when it is done; nothing where stderr is no terminal."""
+def progress_bar(of: str, *, visible: bool = True) -> Progress:
+    """A bar on stderr, gone when it is done; nothing where stderr is no terminal.
+
+    Args:
+        of: what is counted; of "images", the speed is shown too.
+        visible: False shows none.
+    """
     to: Console = console()
     columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     columns += [_SpeedColumn()] if of == "images" else []

@@ -1,0 +1,50 @@
+"""Work on several images in which one bad image does not spoil the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+
+from xdecoder.images import read_image
+
+Pixels = UInt8[np.ndarray, "H W 3"]
+_R = TypeVar("_R")
+
+
+def attempt(
+    paths: Sequence[Path], verb: Callable[[list[Pixels]], Sequence[_R]], *, debug: bool = False
+) -> list[_R | Exception]:
+    """The result, or the error, of each image.
+
+    Where the verb refuses the images together, it is given them one by one.
+
+    Args:
+        paths: image files.
+        verb: images to as many results.
+        debug: let the first error through.
+    """
+    results: dict[int, _R | Exception] = {}
+    images: dict[int, Pixels] = {}
+    for i, path in enumerate(paths):
+        try:
+            images[i] = read_image(path)
+        except (ValueError, OSError, MemoryError) as error:
+            if debug:
+                raise
+            results[i] = error
+    try:
+        if images:
+            results.update(zip(images, verb(list(images.values())), strict=True))
+    except (ValueError, MemoryError, RuntimeError):  # torch tells a full memory by a RuntimeError
+        if debug:
+            raise
+        for i, image in images.items():
+            try:
+                results[i] = verb([image])[0]
+            except (ValueError, MemoryError, RuntimeError) as error:
+                results[i] = error
+    return [results[i] for i in range(len(paths))]

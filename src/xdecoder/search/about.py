@@ -1,0 +1,134 @@
+"""What an index was made with: an index serves that model and that vocabulary alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from xdecoder.predictor import Predictor
+from xdecoder.vocabularies import Vocabulary
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """A model, a vocabulary and how images are read: what embeddings and segments depend on.
+
+    Attributes:
+        weights: what `xdecoder.load` takes to load the model, as who made the index named it.
+        model: its `fingerprint`.
+        width: numbers in an embedding.
+        vocabulary: the classes of the segments.
+        short_side: pixels that images' shorter sides are resized to; None for the model's own.
+    """
+
+    weights: str
+    model: str
+    width: int
+    vocabulary: Vocabulary
+    short_side: int | None
+
+    def check_model(self, predictor: Predictor, *, place: str) -> None:
+        """Refuse a model that did not make the index.
+
+        Args:
+            predictor: the model.
+            place: where the index lies.
+
+        Raises:
+            ValueError: it is another one.
+        """
+        found = fingerprint(predictor)
+        if found != self.model:
+            raise ValueError(
+                f"{place} was indexed with other weights: {self.weights} ({self.model[:8]}), not these "
+                f"({found[:8]}); embeddings of two models cannot be compared. Load {self.weights}, or make "
+                "an index of these weights elsewhere"
+            )
+
+    def check_same(self, other: About, *, place: str) -> None:
+        """Refuse to add to the index what was segmented or read in another way.
+
+        Args:
+            other: how images would be read.
+            place: where the index lies.
+
+        Raises:
+            ValueError: the vocabularies or the sizes differ.
+        """
+        if (self.vocabulary.classes, self.vocabulary.things) != (
+            other.vocabulary.classes,
+            other.vocabulary.things,
+        ):
+            raise ValueError(
+                f"{place} was indexed with another vocabulary: {_in_words(self.vocabulary)}, not "
+                f"{_in_words(other.vocabulary)}; leave the vocabulary out to go on with that one, or make "
+                "another index"
+            )
+        if self.short_side != other.short_side:
+            raise ValueError(
+                f"{place} was indexed with short_side {self.short_side or 'of the model'}, not "
+                f"{other.short_side or 'of the model'}; go on with that one, or make another index"
+            )
+
+    def to_json(self) -> str:
+        """The record as text."""
+        return json.dumps(
+            {
+                "format": _FORMAT,
+                "weights": self.weights,
+                "model": self.model,
+                "width": self.width,
+                "short_side": self.short_side,
+                "vocabulary": self.vocabulary.name,
+                "classes": self.vocabulary.classes,
+                "things": sorted(self.vocabulary.things),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, *, place: str) -> About:
+        """The inverse of `to_json`.
+
+        Args:
+            text: the record.
+            place: where it was found.
+
+        Raises:
+            ValueError: a later version of this program wrote it.
+        """
+        data = cast("dict[str, Any]", json.loads(text))
+        if data["format"] != _FORMAT:
+            raise ValueError(
+                f"{place} is an index of format {data['format']}, this program reads format {_FORMAT}; make "
+                "the index again with this version, or update xdecoder"
+            )
+        return cls(
+            weights=data["weights"],
+            model=data["model"],
+            width=data["width"],
+            vocabulary=Vocabulary(
+                classes=tuple(data["classes"]), things=frozenset(data["things"]), name=data["vocabulary"]
+            ),
+            short_side=data["short_side"],
+        )
+
+
+def fingerprint(predictor: Predictor) -> str:
+    """What tells a model from others: a digest of its parameters, as float32, and its tokenizer."""
+    digest = hashlib.blake2b(predictor.tokenizer.to_bytes(), digest_size=16)
+    for name, tensor in sorted(predictor.model.state_dict().items()):
+        digest.update(name.encode())
+        values = tensor.float() if tensor.is_floating_point() else tensor
+        digest.update(values.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _in_words(vocabulary: Vocabulary) -> str:
+    few = ", ".join(vocabulary.classes[:3])
+    return f"{vocabulary.name!r} ({len(vocabulary)} classes: {few}{', ...' if len(vocabulary) > 3 else ''})"

@@ -1,0 +1,316 @@
+"""An index as it lies in LanceDB: a table of images and a table of regions, in a folder or an object store.
+
+Each write is one transaction of LanceDB. An image's regions are written before its row and deleted before it:
+the row says that the image is indexed, so that work which was cut short anywhere is done again, and then
+replaces what was there. Keys are unique however many processes write.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, final
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32
+
+from xdecoder.search import rows
+from xdecoder.search.about import About
+from xdecoder.search.folder import Fingerprint
+from xdecoder.search.found import Hit
+from xdecoder.search.rows import VECTOR, IndexedImage
+
+if TYPE_CHECKING:
+    from lancedb import DBConnection
+    from lancedb.query import LanceVectorQueryBuilder
+    from lancedb.table import Table
+
+TableName = Literal["images", "regions"]
+
+WORTH_INDEXING = 20_000
+"""Rows over which an approximate index is built: fewer are compared one by one in a few milliseconds."""
+
+_PROBES = 40  # partitions searched at the least; benchmarks/search.py measures recall and time
+_REFINE = 2  # times as many rows compared by their whole vectors
+_GROWTH = 4  # times the rows that the partitions were made for, over which they are made anew
+_RETRIES = 20
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_TOGETHER = 500  # paths in one filter
+_T = TypeVar("_T")
+
+
+@final
+class Tables:
+    """An open index.
+
+    Args:
+        place: a folder or an address such as "s3://bucket/index".
+        about: what it was made with.
+        tables: images and regions.
+    """
+
+    def __init__(self, place: str, about: About, tables: Mapping[TableName, Table]) -> None:
+        self.place = place
+        self.about = about
+        self._tables = tables
+
+    @classmethod
+    def create(cls, place: str | os.PathLike[str], about: About) -> Tables:
+        """Make an empty index, or open the one that is there, whatever it was made with.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        name = os.fspath(place)
+        connection = _connect(name)
+        schemas = {"images": rows.image_schema(about), "regions": rows.region_schema(about)}
+        with _told_failures(name):
+            for table in schemas.keys() - set(connection.list_tables().tables):
+                with suppress(ValueError):  # another process made it just now
+                    connection.create_table(table, schema=schemas[table])
+        return cls.open(place)
+
+    @classmethod
+    def open(cls, place: str | os.PathLike[str]) -> Tables:
+        """Open an index.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: another version of this program made it.
+        """
+        name = os.fspath(place)
+        missing = FileNotFoundError(f"no index in {name}; make one first: xdecoder index FOLDER --to {name}")
+        if "://" not in name and not Path(name).is_dir():
+            raise missing
+        connection = _connect(name)
+        try:
+            images, regions = connection.open_table("images"), connection.open_table("regions")
+        except ValueError as error:
+            raise missing from error
+        about = (images.schema.metadata or {}).get(rows.ABOUT)
+        if about is None:
+            raise ValueError(f"{name} is a LanceDB database of something else; choose another place")
+        return cls(name, About.from_json(about.decode(), place=name), {"images": images, "regions": regions})
+
+    def count(self, table: TableName) -> int:
+        """How many rows there are."""
+        return self._tables[table].count_rows()
+
+    def known(self, folder: Path) -> dict[str, Fingerprint]:
+        """The indexed files below a folder.
+
+        Args:
+            folder: its absolute path.
+        """
+        below = _quoted(os.path.join(folder, ""))  # noqa: PTH118 (a path with its last slash)
+        return self._fingerprints(f"starts_with(path, {below})")
+
+    def known_among(self, paths: Sequence[Path]) -> dict[str, Fingerprint]:
+        """Those of some files that are indexed, some process's latest writes included."""
+        return self._fingerprints(_among([str(path) for path in paths]))
+
+    def put(self, images: Sequence[IndexedImage]) -> None:
+        """Add images with their regions, in place of what is there of them.
+
+        Raises:
+            OSError: they cannot be written; those written before are whole.
+        """
+        regions, whole = self._tables["regions"], self._tables["images"]
+        replaced = _among([image.path for image in images])
+        with _told_failures(self.place):
+            _merge(regions, "id", rows.region_rows(images, regions.schema), insert=True, replaced=replaced)
+            _merge(whole, "path", rows.image_rows(images, whole.schema), insert=True)
+
+    def touch(self, files: Mapping[str, Fingerprint]) -> None:
+        """Note that files with known content have another time.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not files:
+            return
+        table = self._tables["images"]
+        with _told_failures(self.place):
+            _merge(table, "path", rows.fingerprint_rows(files, table.schema), insert=False)
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Take images and their regions out.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with _told_failures(self.place):
+            for start in range(0, len(paths), _TOGETHER):
+                which = _among(paths[start : start + _TOGETHER])
+                for name in ("regions", "images"):
+                    _committed(partial(self._tables[name].delete, which))
+
+    def tidy(self) -> None:
+        """Join small files, drop old versions, and build the approximate indexes that pay.
+
+        Raises:
+            OSError: it cannot be written; the rows are whole.
+        """
+        with _told_failures(self.place):
+            for table in self._tables.values():
+                _committed(table.optimize)
+                _committed(partial(_partition, table))
+
+    def nearest(
+        self,
+        table: TableName,
+        vector: Float32[np.ndarray, " P"],
+        *,
+        k: int,
+        where: str | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """The rows whose vectors have the highest cosine with a vector, best first.
+
+        Args:
+            table: which rows.
+            vector: of unit length.
+            k: how many.
+            where: an SQL filter on the table's columns; None for none.
+            exact: compare with every row, not with the likeliest partitions alone.
+
+        Raises:
+            ValueError: k is under 1, or the filter is not understood.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        columns = [name for name in self._tables[table].schema.names if name != VECTOR]
+        search = self._tables[table].search(vector, vector_column_name=VECTOR)
+        query = (
+            cast("LanceVectorQueryBuilder", search)
+            .distance_type("cosine")
+            .minimum_nprobes(_PROBES)
+            .maximum_nprobes(0)  # further ones where a filter leaves too few rows
+            .refine_factor(_REFINE)
+            .select([*columns, "_distance"])
+            .limit(k)
+        )
+        if exact:
+            query = query.bypass_vector_index()
+        if where is not None:
+            query = query.where(where, prefilter=True)
+        try:
+            found = query.to_list()
+        except ValueError as error:
+            raise self._explained(where, table, columns, error) from error
+        return [rows.read_hit(row, table) for row in found]
+
+    def _fingerprints(self, where: str) -> dict[str, Fingerprint]:
+        names = ["path", "file_size", "file_time", "digest"]
+        return rows.read_fingerprints(
+            self._tables["images"].search().where(where).select(names).limit(None).to_arrow()
+        )
+
+    def _explained(
+        self, where: str | None, table: TableName, columns: Sequence[str], error: ValueError
+    ) -> ValueError:
+        if where is None:
+            return error
+        reason = re.sub(r"^Invalid input, |,? ?/\S+\.rs:\d+:\d+.*$", "", str(error)).strip()
+        hint = ""
+        others = self._tables["regions"].schema.names
+        if table == "images" and any(name in where for name in set(others) - set(columns)):
+            hint = (
+                "; label, score, area and the like belong to regions: search regions (--regions), or write "
+                "array_has(labels, 'car')"
+            )
+        return ValueError(
+            f"the filter {where!r} is not understood: {reason}. Write SQL on the columns "
+            f"{', '.join(columns)}{hint}"
+        )
+
+
+def _connect(place: str) -> DBConnection:
+    try:
+        import lancedb
+    except ImportError as error:
+        raise ImportError("an index needs LanceDB: pip install 'xdecoder[search]'") from error
+    return lancedb.connect(place, read_consistency_interval=timedelta(0))
+
+
+def _merge(table: Table, key: str, data: pa.Table, *, insert: bool, replaced: str | None = None) -> None:
+    """Write rows in place of those with the same key.
+
+    Args:
+        table: where.
+        key: the column that tells rows apart.
+        data: the rows, or some columns of them.
+        insert: write rows whose key is new, too.
+        replaced: a filter on rows to delete where they are not among the data.
+    """
+    merge = table.merge_insert(key).when_matched_update_all()
+    if insert:
+        merge = merge.when_not_matched_insert_all()
+    if replaced is not None:
+        merge = merge.when_not_matched_by_source_delete(replaced)
+    _committed(partial(merge.execute, data))
+
+
+def _partition(table: Table) -> None:
+    """Build the approximate index if it pays and there is none for as many rows."""
+    from lancedb.index import IvfSq
+
+    count = table.count_rows()
+    if count < WORTH_INDEXING:
+        return
+    before = {index.name: int(index.name.rpartition("_")[2]) for index in table.list_indices()}
+    if before and count < _GROWTH * max(before.values()):
+        return
+    table.create_index(
+        VECTOR,
+        config=IvfSq(distance_type="cosine", num_partitions=round(count**0.5)),
+        name=f"{VECTOR}_{count}",
+    )
+    for name in before:
+        table.drop_index(name)
+
+
+def _committed(action: Callable[[], _T]) -> _T:
+    """Do what another process's commit may thwart, again if it does."""
+    for attempt in range(_RETRIES):
+        try:
+            return action()
+        except (RuntimeError, OSError, ValueError) as error:
+            if "conflict" not in str(error).lower():
+                raise
+        time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
+    return action()
+
+
+@contextmanager
+def _told_failures(place: str) -> Generator[None]:
+    """LanceDB's errors of writing, which are RuntimeErrors, become OSErrors that say what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "LanceError(IO)" not in str(error):
+            raise
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        first = "make room, then " if code in _FULL else ""
+        raise OSError(
+            f"the index in {place} could not be written: {os.strerror(code)}. What was indexed before is "
+            f"whole; {first}run the same command again: it goes on from there"
+        ) from error
+
+
+def _among(paths: Sequence[str]) -> str:
+    return f"path IN ({', '.join(map(_quoted, paths))})"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
