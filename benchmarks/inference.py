@@ -35,9 +35,7 @@ from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.config import PRESETS
 from xdecoder.model import ImageFeatures, normalize
 from xdecoder.networks.decoder import LEVELS, LatentStates
-from xdecoder.networks.mask_features import Plain
 from xdecoder.networks.queries import Kind, visibility
-from xdecoder.networks.resampling import resize
 from xdecoder.tasks.vocabulary import embed_names
 from xdecoder.vocabularies import built_in, prompts
 
@@ -69,6 +67,10 @@ class Case:
     repeats: int = 3
 
 
+def interpolate(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size=size, mode="bicubic", align_corners=False, antialias=True)
+
+
 def plain_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.conv2d(x, weight, bias, padding=1)
 
@@ -81,13 +83,13 @@ class PlainFormulation:
         self.model: XDecoder = predictor.model
 
     def encode(self, image: np.ndarray) -> ImageFeatures:
-        """Everything as it is, but no folding and no Winograd."""
+        """Everything as it is, by PyTorch's own convolutions and resizing."""
         geometry_side = image.shape[0]
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 128 - 1
         assert geometry_side % 32 == 0
         with (
             patch("xdecoder.networks.pixel_decoder.conv3x3", plain_convolution),
-            patch("xdecoder.model.Folded", Plain),
+            patch("xdecoder.model.resize", interpolate),
         ):
             return self.model.encode_images(pixels.contiguous(memory_format=torch.channels_last))
 
@@ -100,8 +102,8 @@ class PlainFormulation:
         states, keys, values = [], [], []
         for index, layer in enumerate(decoder.layers):
             states.append(decoder._with_global_token(decoder.norm(x)))
-            masks = features.mask_features.logits(decoder.heads(states[-1]).masks)
-            inside = resize(masks, memory.sizes[index % LEVELS]).flatten(2).sigmoid() >= 0.5
+            masks = features.mask_logits(decoder.heads(states[-1]).masks)
+            inside = interpolate(masks, memory.sizes[index % LEVELS]).flatten(2).sigmoid() >= 0.5
             inside = inside | ~inside.any(-1, keepdim=True)
             x = layer.look(x, positions, *decoder._project(layer, memory, index), inside[:, None])
             keys.append(layer.self_attention.keys(x + positions))
@@ -116,7 +118,7 @@ class PlainFormulation:
         heads = self.model.decoder.heads(self.latents(features).states[-1])
         classes = self.model.class_logits(heads.embeddings, vocabulary)[0].softmax(-1)
         size = (image.shape[0], image.shape[1])
-        masks = resize(resize(features.mask_features.logits(heads.masks), size), size)[0]
+        masks = interpolate(interpolate(features.mask_logits(heads.masks), size), size)[0]
         best, category = classes.max(-1)
         kept = category != classes.shape[1] - 1
         probabilities = masks[kept].sigmoid()
@@ -161,8 +163,8 @@ class PlainFormulation:
         tokens = texts.tokens[valid][None]
         seen = torch.ones_like(tokens[..., 0], dtype=torch.bool)
         states = model.decoder.decode_phrases(features.memory, tokens, seen)
-        masks = features.mask_features.logits(model.decoder.heads(states[-1]).masks)
-        resize(masks, (image.shape[0], image.shape[1]))
+        masks = features.mask_logits(model.decoder.heads(states[-1]).masks)
+        interpolate(masks, (image.shape[0], image.shape[1]))
 
 
 def cases(predictor: Predictor, *, quick: bool) -> list[Case]:

@@ -44,7 +44,7 @@ def test_features_are_those_of_the_published_program(golden_d: Golden) -> None:
     )
     with torch.inference_mode():
         features = model((torch.zeros(2, 16, 24, 32), *(golden_d[f"a2/res{i}"] for i in (3, 4, 5))))
-        assert model.mask_features(features.stride4).shape == (2, 32, 24, 32)
+        assert features.masks.shape == (2, 32, 24, 32)
     assert_close(features.levels[0], golden_d["a2/multi_scale0"])
     assert_close(features.levels[1], golden_d["a2/multi_scale1"])
 
@@ -93,7 +93,7 @@ def test_batch_equals_single() -> None:
     with torch.inference_mode():
         together = model(inputs)
         alone = [model(tuple(x[b : b + 1] for x in inputs)) for b in range(3)]
-    assert_close(together.stride4, torch.cat([f.stride4 for f in alone]), 1e-5)
+    assert_close(together.masks, torch.cat([f.masks for f in alone]), 1e-5)
     for level in range(3):
         assert_close(together.levels[level], torch.cat([f.levels[level] for f in alone]), 1e-5)
 
@@ -101,8 +101,8 @@ def test_batch_equals_single() -> None:
 def test_levels_are_coarse_to_fine() -> None:
     with torch.inference_mode():
         features = tiny()(maps())
-    shapes = [tuple(x.shape) for x in (*features.levels, features.stride4)]
-    assert shapes == [(2, 32, 3, 5), (2, 32, 6, 10), (2, 32, 12, 20), (2, 32, 24, 40)]
+    shapes = [tuple(x.shape) for x in (*features.levels, features.masks)]
+    assert shapes == [(2, 32, 3, 5), (2, 32, 6, 10), (2, 32, 12, 20), (2, 9, 24, 40)]
 
 
 def test_autocast_leaves_it_in_float32() -> None:
@@ -111,7 +111,7 @@ def test_autocast_leaves_it_in_float32() -> None:
         expected = model(inputs)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             actual = model(inputs)
-    assert torch.equal(actual.stride4, expected.stride4)
+    assert torch.equal(actual.masks, expected.masks)
     assert torch.equal(actual.levels[0], expected.levels[0])
 
 
@@ -120,14 +120,14 @@ def test_weights_in_bfloat16_are_close() -> None:
     with torch.inference_mode():
         expected = model(inputs)
         actual = model.bfloat16()(tuple(x.bfloat16() for x in inputs))
-    assert actual.stride4.dtype == torch.bfloat16
-    assert_close(actual.stride4, expected.stride4, 0.05)
+    assert actual.masks.dtype == torch.bfloat16
+    assert_close(actual.masks, expected.masks, 0.05)
 
 
 def test_every_parameter_has_a_gradient() -> None:
     model = tiny()
     features = model(maps(batch=1))
-    outputs = (model.mask_features(features.stride4), *features.levels)
+    outputs = (features.masks, *features.levels)
     sum(x.sin().sum() for x in outputs).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
@@ -140,7 +140,7 @@ from test_deformable import maps, tiny
 model, inputs = tiny(), maps(batch=1)
 with torch.inference_mode():
     actual = torch.compile(model, fullgraph=True, backend="aot_eager")(inputs)
-    torch.testing.assert_close(actual.stride4, model(inputs).stride4, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(actual.masks, model(inputs).masks, rtol=1e-4, atol=1e-4)
 """
     done = subprocess.run(
         [sys.executable, "-c", program],

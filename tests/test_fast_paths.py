@@ -5,10 +5,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from goldens import assert_close
-from xdecoder.networks.mask_features import Folded, Plain
 from xdecoder.networks.queries import Kind, visibility
 from xdecoder.networks.resampling import output_matrix, resize, resized_tiles
 from xdecoder.networks.winograd import conv3x3
@@ -34,17 +32,11 @@ def test_winograd_leaves_gradients_to_the_plain_convolution() -> None:
     assert x.grad is not None
 
 
-@pytest.mark.parametrize("kernel", [1, 3])
-@torch.no_grad()
-def test_folded_mask_features_equal_plain_ones(kernel: int) -> None:
-    convolution = nn.Conv2d(11, 7, kernel, padding=kernel // 2)
-    stride4 = torch.randn(2, 11, 88, 48)
-    plain, folded = Plain(stride4, convolution), Folded(stride4, convolution)
-    for size in ((44, 24), (22, 12), (11, 6)):
-        assert_close(folded.resized(size), plain.resized(size), 1e-5)
-    embeddings = torch.randn(2, 5, 7)
-    assert_close(folded.logits(embeddings), plain.logits(embeddings), 1e-5)
-    assert_close(folded.logits_of(1, embeddings[1]), plain.logits_of(1, embeddings[1]), 1e-5)
+@given(st.tuples(lengths, lengths), st.tuples(lengths, lengths))
+def test_maps_are_resized_as_pytorch_does(size: tuple[int, int], new: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size)
+    expected = F.interpolate(x, size=new, mode="bicubic", align_corners=False, antialias=True)
+    assert_close(resize(x, new), expected, 1e-5)
 
 
 @settings(max_examples=30, deadline=None)

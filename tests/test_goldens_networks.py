@@ -34,7 +34,7 @@ def test_backbone_and_pixel_decoder(golden: Golden, model: XDecoder) -> None:
     for key, actual in {
         **{f"res{i}": maps[i - 2] for i in (2, 3, 4, 5)},
         **{f"multi_scale{i}": features.levels[i] for i in range(3)},
-        "mask_features": model.pixel_decoder.mask_features(features.stride4),
+        "mask_features": features.masks,
     }.items():
         if f"a2/{key}" in golden.io:
             assert_close(actual, golden[f"a2/{key}"])
@@ -70,7 +70,7 @@ def test_predictions_of_every_layer(golden: Golden, model: XDecoder) -> None:
         heads = model.decoder.heads(state)
         predictions = {
             "pred_logits": model.class_logits(heads.embeddings, golden["vocab/text_embeddings"]),
-            "pred_masks": features.mask_features.logits(heads.masks),
+            "pred_masks": features.mask_logits(heads.masks),
             "pred_captions": heads.embeddings,
         }
         for key, actual in predictions.items():

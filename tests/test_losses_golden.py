@@ -15,7 +15,6 @@ from xdecoder.losses.matching import Matches
 from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
 from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
 from xdecoder.model import XDecoder, normalize
-from xdecoder.networks.mask_features import Plain
 from xdecoder.networks.queries import Kind
 from xdecoder.tasks.vocabulary import encode_phrases
 from xdecoder.tokenizer import Tokenizer
@@ -113,11 +112,10 @@ def segmentation_losses(model: XDecoder, tokenizer: Tokenizer, golden: Golden) -
         logits = model.class_logits(objects.embeddings, class_texts)
         layers.append(LayerPredictions(objects=objects, logits=logits, copies=model.decoder.heads(copied)))
     masks = padded_masks(golden, "seg_masks")
-    assert isinstance(features.mask_features, Plain)
     sampler = ReplayedPoints(golden)
     losses = Objective(CONFIG).segmentation(
         layers,
-        mask_features=features.mask_features.features,
+        mask_features=features.mask_features,
         segments=[
             SegmentTargets(labels=golden[f"h/in/seg_classes{image}"], masks=masks[image])
             for image in range(2)

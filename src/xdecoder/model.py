@@ -15,8 +15,8 @@ from xdecoder.networks.decoder import Decoder, Memory
 from xdecoder.networks.deformable import DeformablePixelDecoder
 from xdecoder.networks.focalnet import FocalNet
 from xdecoder.networks.hybrid import Hybrid
-from xdecoder.networks.mask_features import Folded, MaskFeatures, Plain
 from xdecoder.networks.pixel_decoder import FPNPixelDecoder
+from xdecoder.networks.resampling import resize
 from xdecoder.networks.text_encoder import TextEncoder
 
 STRIDE = 32
@@ -28,13 +28,21 @@ class ImageFeatures:
 
     Attributes:
         memory: what the decoder's queries attend to.
-        mask_features: what mask embeddings are multiplied with.
+        mask_features: what mask embeddings are multiplied with, at stride 4.
         backbone_embeddings: average-pooled res5, projected, (B, P), not normalised: retrieval's second score.
     """
 
     memory: Memory
-    mask_features: MaskFeatures
+    mask_features: Float[Tensor, "B M h w"]
     backbone_embeddings: Float[Tensor, "B P"]
+
+    def mask_logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q h w"]:
+        """Mask logits at stride 4."""
+        return torch.einsum("bqm,bmhw->bqhw", embeddings, self.mask_features)
+
+    def mask_logits_of(self, image: int, embeddings: Float[Tensor, "N M"]) -> Float[Tensor, "N h w"]:
+        """Mask logits at stride 4 on one image of the batch."""
+        return torch.einsum("nm,mhw->nhw", embeddings, self.mask_features[image])
 
 
 class XDecoder(nn.Module):
@@ -73,14 +81,12 @@ class XDecoder(nn.Module):
             raise ValueError(f"images must be padded to multiples of {STRIDE}, got {height}x{width}")
         maps = self.backbone(images)
         features = self.pixel_decoder(maps)
-        folding = Folded if not torch.is_grad_enabled() else Plain
-        mask_features = folding(features.stride4, self.pixel_decoder.mask_features)
         return ImageFeatures(
             memory=self.decoder.remember(
                 features.levels,
-                tuple(mask_features.resized((f.shape[-2], f.shape[-1])) for f in features.levels),
+                tuple(resize(features.masks, (f.shape[-2], f.shape[-1])) for f in features.levels),
             ),
-            mask_features=mask_features,
+            mask_features=features.masks,
             backbone_embeddings=maps[3].mean((2, 3)) @ self.backbone_projection,
         )
 

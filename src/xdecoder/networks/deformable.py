@@ -55,8 +55,6 @@ class DeformablePixelDecoder(nn.Module):
         Args:
             maps: res2 to res5, each (B, C, H, W) at its stride.
 
-        Returns:
-            The features; `mask_features` of their `stride4` is left to the decoder.
         """
         dtype = self.mask_features.weight.dtype
         with torch.autocast(device_type=maps[0].device.type, enabled=False):
@@ -67,8 +65,8 @@ class DeformablePixelDecoder(nn.Module):
             stride32, stride16, stride8 = self.transformer(projected)
             lateral = self.adapter_1(res2)
             top_down = F.interpolate(stride8, lateral.shape[-2:], mode="bilinear", align_corners=False)
-            stride4 = F.relu(self.layer_1(lateral + top_down))
-        return PixelFeatures(levels=(stride32, stride16, stride8), stride4=stride4)
+            masks = self.mask_features(F.relu(self.layer_1(lateral + top_down)))
+        return PixelFeatures(levels=(stride32, stride16, stride8), masks=masks)
 
     def _initialise(self) -> None:
         for project in self.input_proj:

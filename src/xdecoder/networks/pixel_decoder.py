@@ -15,6 +15,16 @@ from xdecoder.networks.winograd import conv3x3
 _GROUPS = 32
 
 
+class Conv3x3(nn.Conv2d):
+    """A 3x3 convolution that keeps the size, by the fast way where there is one."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(channels, width, 3, padding=1)
+
+    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
+        return conv3x3(input, self.weight, self.bias)
+
+
 class NormedConv2d(nn.Conv2d):
     """A convolution without bias (1x1 or 3x3), then a group norm."""
 
@@ -81,7 +91,7 @@ class FPNPixelDecoder(nn.Module):
         self.layer_1, self.layer_2, self.layer_3, self.layer_4 = (
             NormedConv2d(width, width, 3) for _ in range(4)
         )
-        self.mask_features = nn.Conv2d(width, config.mask_width, 3, padding=1)
+        self.mask_features = Conv3x3(width, config.mask_width)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> PixelFeatures:
         """Features of the maps res2, res3, res4, res5."""
@@ -96,7 +106,7 @@ class FPNPixelDecoder(nn.Module):
             lateral = adapter(finer)
             y = F.relu(layer(_add_upsampled(lateral, y)))
             pyramid.append(y)
-        return PixelFeatures(levels=(pyramid[0], pyramid[1], pyramid[2]), stride4=pyramid[3])
+        return PixelFeatures(levels=(pyramid[0], pyramid[1], pyramid[2]), masks=self.mask_features(y))
 
 
 def _add_upsampled(

@@ -15,19 +15,32 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+_BAND = 32
+
 
 def resize(x: Float[Tensor, "B C H W"], size: tuple[int, int]) -> Float[Tensor, "B C H2 W2"]:
     """Resize maps to (height, width)."""
     if x.shape[-2:] == size:
         return x
-    return F.interpolate(x, size=size, mode="bicubic", align_corners=False, antialias=True)
+    x = x.permute(0, 2, 3, 1)
+    row_bands, column_bands = (
+        bands(resize_matrix(old, new), _BAND, dtype=x.dtype, device=x.device)
+        for old, new in zip(x.shape[1:3], size, strict=True)
+    )
+    strips: list[Tensor] = []
+    for row in row_bands:
+        strip = (row.matrix @ x[:, row.columns].flatten(2)).unflatten(2, x.shape[2:])
+        strips.append(torch.cat([c.matrix @ strip[:, :, c.columns] for c in column_bands], dim=2))
+    return torch.cat(strips, dim=1).permute(0, 3, 1, 2)
 
 
 @lru_cache(maxsize=256)
 def resize_matrix(length: int, new_length: int) -> Float[Tensor, "new old"]:
     """The matrix that resizes one axis: float64, on the CPU."""
     identity = torch.eye(length, dtype=torch.float64)
-    return resize(identity[None, None], (new_length, length))[0, 0]
+    return F.interpolate(
+        identity[None, None], (new_length, length), mode="bicubic", align_corners=False, antialias=True
+    )[0, 0]
 
 
 @dataclass(frozen=True, kw_only=True)

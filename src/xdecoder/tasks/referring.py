@@ -74,5 +74,5 @@ def refer(
     return ReferringOutput(
         similarity=model.logit_scale.exp().clamp(max=_MAX_SCALE) * cosine,
         chosen=chosen,
-        masks=features.mask_features.logits_of(index, wanted),
+        masks=features.mask_logits_of(index, wanted),
     )

@@ -80,7 +80,7 @@ class SegmentationLogits:
     def masks(self, queries: Tensor | None = None) -> Float[Tensor, "N h w"]:
         """Mask logits at stride 4 of some queries (all where None)."""
         wanted = self.mask_embeddings if queries is None else self.mask_embeddings[queries]
-        return self.features.mask_features.logits_of(self.index, wanted)
+        return self.features.mask_logits_of(self.index, wanted)
 
 
 def segmentation_logits(

@@ -197,7 +197,7 @@ class Objective(nn.Module):
         for layer in self.layers.segments:
             heads = model.decoder.heads(latents.states[layer])
             logits = model.class_logits(heads.embeddings, names)
-            masks = features.mask_features.logits(heads.masks[:, :-1]).flatten(2)
+            masks = features.mask_logits(heads.masks[:, :-1]).flatten(2)
             with torch.no_grad():
                 shares = logits[:, :-1].softmax(-1)
                 affinity = [share[:, c] for share, c in zip(shares, batch.classes, strict=True)]
@@ -230,7 +230,7 @@ class Objective(nn.Module):
         named, drawn = tokens.new_zeros(()), tokens.new_zeros(())
         for layer in self.layers.phrases:
             heads = model.decoder.heads(states[layer])
-            masks = features.mask_features.logits(heads.masks).flatten(2)
+            masks = features.mask_logits(heads.masks).flatten(2)
             similarity = scale * torch.einsum("nqp,np->nq", terms.unit(heads.embeddings)[images], texts)
             with torch.no_grad():
                 affinity = [rows.T for rows in similarity.softmax(1).split(batch.phrase_counts)]

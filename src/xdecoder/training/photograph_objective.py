@@ -12,9 +12,8 @@ from xdecoder.losses.gather import mean_over_world
 from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
 from xdecoder.losses.points import RandomPoints
 from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
-from xdecoder.model import ImageFeatures, XDecoder
+from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
-from xdecoder.networks.mask_features import Plain
 from xdecoder.networks.queries import Kind
 from xdecoder.training.batches import Batch
 from xdecoder.training.photographs import PairPart, PhotographBatch, PhrasePart, QuestionPart, SegmentPart
@@ -117,7 +116,7 @@ class PhotographObjective(nn.Module):
             )
         return self._objective.segmentation(
             layers,
-            mask_features=_mask_features(features),
+            mask_features=features.mask_features,
             segments=[
                 SegmentTargets(labels=labels, masks=masks)
                 for labels, masks in zip(part.labels, part.masks, strict=True)
@@ -140,7 +139,7 @@ class PhotographObjective(nn.Module):
         nothing = part.images.new_zeros(len(part.images), 0, 1)
         return self._referring_objective.segmentation(
             [LayerPredictions(objects=h, logits=nothing, copies=h) for h in heads],
-            mask_features=_mask_features(features),
+            mask_features=features.mask_features,
             segments=[SegmentTargets(labels=groups[:0], masks=masks[:0]) for masks in part.masks],
             referring=[
                 ReferringTargets(masks=masks, texts=own, groups=numbers)
@@ -194,11 +193,6 @@ def _shown(name: str, losses: Losses) -> dict[str, Tensor]:
     """The part's weighted sum, and the sum over the layers of each of its terms, unweighted."""
     terms = {f"{name}/{term}": torch.stack(list(values)).sum() for term, values in losses.terms.items()}
     return {name: losses.total, **terms}
-
-
-def _mask_features(features: ImageFeatures) -> Tensor:
-    assert isinstance(features.mask_features, Plain)  # training never folds them
-    return features.mask_features.features
 
 
 def _unions(masks: Tensor, labels: Tensor, classes: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def embed_region(
     heads = model.decoder.heads(item.batch.latents.states[-1][item.index, :-1])  # without the global query
     inside = torch.from_numpy(region).to(heads.masks.device)
     shared, own = (torch.zeros(len(heads.masks), device=inside.device) for _ in range(2))
-    for tile in item.geometry.tiles(item.batch.features.mask_features.logits_of(item.index, heads.masks)):
+    for tile in item.geometry.tiles(item.batch.features.mask_logits_of(item.index, heads.masks)):
         covered = tile.values > 0
         shared += (covered & inside[tile.rows, tile.columns]).flatten(1).sum(1)
         own += covered.flatten(1).sum(1)
