@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli import answer, datasets, demo, edit, evaluate, inference, info, score, train, weights
+from xdecoder.cli import answer, datasets, demo, edit, evaluate, inference, info, score, search, train, weights
 from xdecoder.cli.options import unfolded
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app = typer.Typer(
 inference.add_commands(app)
 app.command(epilog=answer.EPILOG)(unfolded(answer.answer))
 app.command(epilog=edit.EPILOG)(unfolded(edit.edit))
+app.command(epilog=search.INDEX_EPILOG)(unfolded(search.index))
+app.command(epilog=search.SEARCH_EPILOG)(search.search)
 app.add_typer(weights.app, name="weights")
 app.add_typer(datasets.app, name="datasets")
 app.command(

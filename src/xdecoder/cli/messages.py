@@ -6,6 +6,7 @@ import traceback
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -61,6 +62,12 @@ def describe(error: Exception) -> str:
     if isinstance(error, (ValueError, OSError, ImportError)):
         return text or type(error).__name__
     return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+
+
+def describe_file(path: Path, error: Exception) -> str:
+    """What is wrong with a file, in one line that names it."""
+    text = " ".join(describe(error).split())
+    return text if str(path) in text else f"{path}: {text}"
 
 
 def _tell_warning(message: Warning | str, *_: object) -> None:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 import xdecoder
 from xdecoder.attempts import Pixels, attempt
-from xdecoder.cli.messages import FAILED, INTERRUPTED, console, describe, tell_error
+from xdecoder.cli.messages import FAILED, INTERRUPTED, console, describe_file, tell_error
 from xdecoder.cli.targets import Target
 from xdecoder.predictor import Predictor
 from xdecoder.structures.result import write_whole
@@ -171,7 +171,7 @@ def run(
                 results = attempt([target.path for target in group], verb, debug=debug)
                 for target, result in zip(group, results, strict=True):
                     if isinstance(result, Exception):
-                        failures.append((target, _of_target(target, result)))
+                        failures.append((target, describe_file(target.path, result)))
                         if output.as_json:
                             print_json({"file": str(target.path), "error": failures[-1][1]})
                     else:
@@ -193,11 +193,6 @@ def run(
     if failures and len(todo) > 1:
         console().print(f"{len(failures)} of {len(todo)} images failed", highlight=False)
     return FAILED if failures else 0
-
-
-def _of_target(target: Target, error: Exception) -> str:
-    text = " ".join(describe(error).split())
-    return text if str(target.path) in text else f"{target.path}: {text}"
 
 
 def _tell_end(done: int, skipped: int, seconds: float, output: Output) -> None:

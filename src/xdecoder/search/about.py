@@ -51,29 +51,28 @@ class About:
                 "an index of these weights elsewhere"
             )
 
-    def check_same(self, other: About, *, place: str) -> None:
-        """Refuse to add to the index what was segmented or read in another way.
+    def check_reading(self, vocabulary: Vocabulary | None, short_side: int | None, *, place: str) -> None:
+        """Refuse to add to the index what would be segmented or read in another way.
 
         Args:
-            other: how images would be read.
+            vocabulary: the classes asked for; None for those of the index.
+            short_side: the size asked for; None for that of the index.
             place: where the index lies.
 
         Raises:
-            ValueError: the vocabularies or the sizes differ.
+            ValueError: they are not the index's.
         """
-        if (self.vocabulary.classes, self.vocabulary.things) != (
-            other.vocabulary.classes,
-            other.vocabulary.things,
-        ):
+        own = self.vocabulary
+        if vocabulary and (vocabulary.classes, vocabulary.things) != (own.classes, own.things):
             raise ValueError(
-                f"{place} was indexed with another vocabulary: {_in_words(self.vocabulary)}, not "
-                f"{_in_words(other.vocabulary)}; leave the vocabulary out to go on with that one, or make "
-                "another index"
+                f"{place} was indexed with another vocabulary: {_in_words(own)}, not "
+                f"{_in_words(vocabulary)}; leave the vocabulary out to go on with that one, or make another "
+                "index"
             )
-        if self.short_side != other.short_side:
+        if short_side and short_side != self.short_side:
             raise ValueError(
-                f"{place} was indexed with short_side {self.short_side or 'of the model'}, not "
-                f"{other.short_side or 'of the model'}; go on with that one, or make another index"
+                f"{place} was indexed with short_side {self.short_side or 'of the model'}, not {short_side}; "
+                "leave it out to go on with that one, or make another index"
             )
 
     def to_json(self) -> str:

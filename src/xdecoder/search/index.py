@@ -66,7 +66,7 @@ class Index:
         place: str | os.PathLike[str],
         predictor: Predictor,
         *,
-        vocabulary: VocabularySpec = "coco",
+        vocabulary: VocabularySpec | None = None,
         short_side: int | None = None,
         weights: str = "picturebook",
     ) -> Index:
@@ -75,23 +75,25 @@ class Index:
         Args:
             place: a folder, or an address such as "s3://bucket/index" (see LanceDB's documentation).
             predictor: the model.
-            vocabulary: the classes of the segments.
-            short_side: pixels that images' shorter sides are resized to; by default the model's own.
+            vocabulary: the classes of the segments; by default those of the index, or coco for a new one.
+            short_side: pixels that images' shorter sides are resized to; by default as in the index, or the
+                model's own for a new one.
             weights: what `xdecoder.load` takes to load the model; told to who opens it with another.
 
         Raises:
             ValueError: there is one that was made with another model, vocabulary or size.
             OSError: it cannot be written.
         """
+        words = None if vocabulary is None else parse_vocabulary(vocabulary)
         about = About(
             weights=weights,
             model=fingerprint(predictor),
             width=predictor.config.embed_width,
-            vocabulary=parse_vocabulary(vocabulary),
+            vocabulary=words or parse_vocabulary("coco"),
             short_side=short_side,
         )
         index = cls(Tables.create(place, about), predictor)
-        index.tables.about.check_same(about, place=index.tables.place)
+        index.about.check_reading(words, short_side, place=index.tables.place)
         return index
 
     @classmethod
@@ -103,6 +105,11 @@ class Index:
             ValueError: another model made it.
         """
         return cls(Tables.open(place), predictor)
+
+    @property
+    def about(self) -> About:
+        """What it was made with."""
+        return self.tables.about
 
     def update(
         self,
@@ -193,7 +200,7 @@ class Index:
     def _encoded(self, image: AnyImage) -> EncodedImage:
         if isinstance(image, EncodedImage):
             return image
-        return self.predictor.encode(image, short_side=self.tables.about.short_side)
+        return self.predictor.encode(image, short_side=self.about.short_side)
 
     def _found(
         self, query: str | Example, vector: Tensor, table: TableName, k: int, where: str | None

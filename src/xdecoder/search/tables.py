@@ -218,20 +218,19 @@ class Tables:
     def _explained(
         self, where: str | None, table: TableName, columns: Sequence[str], error: ValueError
     ) -> ValueError:
+        """What LanceDB says of a filter, in words for who wrote it."""
         if where is None:
             return error
-        reason = re.sub(r"^Invalid input, |,? ?/\S+\.rs:\d+:\d+.*$", "", str(error)).strip()
-        hint = ""
-        others = self._tables["regions"].schema.names
-        if table == "images" and any(name in where for name in set(others) - set(columns)):
-            hint = (
-                "; label, score, area and the like belong to regions: search regions (--regions), or write "
-                "array_has(labels, 'car')"
+        reason = re.sub(r"^Invalid input, |\.? Valid fields are.*|, /\S+:\d+:\d+$", "", str(error))
+        message = f"the filter {where!r} is not understood: {reason}. Write SQL on the columns of {table}: "
+        message += ", ".join(columns)
+        others = set(self._tables["regions"].schema.names) - set(columns)
+        if table == "images" and others & set(re.findall(r"\w+", where)):
+            message += (
+                "; to search regions by their own columns, search regions; images have labels instead: "
             )
-        return ValueError(
-            f"the filter {where!r} is not understood: {reason}. Write SQL on the columns "
-            f"{', '.join(columns)}{hint}"
-        )
+            message += "array_has(labels, 'car')"
+        return ValueError(message)
 
 
 def _connect(place: str) -> DBConnection:
