@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from test_data_coco import write_ids, write_image, write_json
-from test_data_language import REFS, refer_layout
+from test_data_language import REFS, refer_layout, vqa_layout
 from xdecoder import weights
 from xdecoder.config import (
     DecoderConfig,
@@ -30,11 +30,12 @@ from xdecoder.evaluation.report import Report, markdown_of
 from xdecoder.evaluation.run import Changes, Subject, evaluate
 from xdecoder.evaluation.scoring import Truth, score
 from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
 from xdecoder.predictor import Predictor
 from xdecoder.tokenizer import build_word_tokenizer
 
 IMAGES = 7
-SIDE = {name: 64 if row.square else 32 for name, row in BENCHMARKS.items()}
+SIDE = {name: 64 if row.square or row.kind == "question" else 32 for name, row in BENCHMARKS.items()}
 CATEGORIES = [
     {"id": 3, "name": "dog", "isthing": 1},
     {"id": 8, "name": "cat", "isthing": 1},
@@ -48,7 +49,7 @@ def size_of(number: int) -> tuple[int, int]:
 
 
 def write_data(root: Path) -> Path:
-    """Seven images, each with a dog, a cat and grass, in the layouts of custom data, refer and Karpathy."""
+    """Seven images with a dog, a cat and grass, in the layouts of custom data, refer, VQA and Karpathy."""
     generator = np.random.default_rng(0)
     panoptic, instances, images = [], [], []
     for number in range(1, IMAGES + 1):
@@ -85,6 +86,7 @@ def write_data(root: Path) -> Path:
         {"images": images, "annotations": instances, "categories": CATEGORIES[:2]},
     )
     refer_layout(root, REFS)
+    vqa_layout(root, (42000, 42001))
     rows = []
     for number in (5, 6):
         write_image(root / f"coco/val2014/COCO_val2014_{number:012d}.jpg", 20, 30)
@@ -127,7 +129,8 @@ def build_predictor(seed_weight: float = 0.0) -> Predictor:
     )
     if seed_weight:
         model.logit_scale.data += seed_weight
-    return Predictor(model.requires_grad_(False), tokenizer)
+    head = AnswerHead(16, ("yes", "no", "red"), question_length=9)
+    return Predictor(model.requires_grad_(False), tokenizer, answer_head=head)
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +167,7 @@ KINDS = [
     "refcocog-umd-val",
     "coco-karpathy-caption",
     "coco-karpathy-retrieval",
+    "vqav2-val",
 ]
 
 
@@ -192,6 +196,24 @@ def test_result_files_bear_the_data_set_s_own_ids(subject: Subject, data: Path, 
     assert {d["image_id"] for d in detections} == set(range(1, IMAGES + 1))
     other_tool = score("instance", report.predictions, Truth(file=report.predictions.with_name("truth.json")))
     assert other_tool.figures == pytest.approx(report.scores.figures, nan_ok=True)
+
+
+def test_answers_are_written_as_vqa_s_results(subject: Subject, data: Path, tmp_path: Path) -> None:
+    report = run("vqav2-val", subject, data, tmp_path)
+    rows = json.loads(report.predictions.read_text())
+    assert [row["question_id"] for row in rows] == [42000, 42001]
+    assert {row["answer"] for row in rows} <= {"yes", "no", "red"}
+    assert all(set(row) == {"question_id", "answer"} for row in rows)
+    truth = data / "vqa/v2_mscoco_val2014_annotations.json"
+    assert score("vqa", report.predictions, Truth(file=truth)).figures == report.scores.figures
+    write_json(report.predictions, [{"question_id": 42000, "answer": "yes"}])  # the truth of both is "yes"
+    partly = score("vqav2-val", report.predictions, Truth(data=data))
+    assert (partly.figures["accuracy"], partly.missing, partly.images) == (50.0, (42001,), 1)
+
+
+def test_another_classifier_of_answers_is_another_model(subject: Subject) -> None:
+    other = build_predictor()
+    assert Subject.of("tiny", other).digest != subject.digest
 
 
 def test_the_report_names_the_protocol_and_what_was_changed(

@@ -110,7 +110,7 @@ def test_progress_and_the_summary_count_what_was_written(tmp_path: Path) -> None
 def test_a_folder_with_something_in_it_is_refused_unless_told(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     export(tmp_path / "out", count=1, split="val", size=64)
-    with pytest.raises(FileExistsError, match="not empty; name another folder, or pass overwrite"):
+    with pytest.raises(FileExistsError, match="not empty; name another folder, or overwrite to replace it"):
         export(tmp_path / "out", count=2, split="val", size=64)
     assert export(tmp_path / "out", count=2, split="val", size=64, overwrite=True).images == 2
     (tmp_path / "file").write_text("x")

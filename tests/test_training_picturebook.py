@@ -23,6 +23,7 @@ from xdecoder.config import (
     PixelDecoderConfig,
     TextConfig,
 )
+from xdecoder.evaluation.picturebook_scores import evaluate_picturebook
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.picturebook import (
@@ -33,10 +34,10 @@ from xdecoder.picturebook import (
     draw_scene,
     is_true,
 )
+from xdecoder.predictor import Predictor
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.objective import Layers, Objective, Weights
 from xdecoder.training.phrases import concatenate
-from xdecoder.training.picturebook_scores import evaluate_picturebook
 from xdecoder.training.pictures import _series, draw_curves
 from xdecoder.training.recipes.picturebook import PictureBookRecipe
 from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer, coverage
@@ -196,10 +197,10 @@ def test_phrases_stand_one_after_the_other_without_their_padding() -> None:
 
 def test_scores_lie_between_nothing_and_all() -> None:
     module = objective().eval()
-    scores = evaluate_picturebook(module.model, TOKENIZER, module.answer_head, count=3, size=64)
+    predictor = Predictor(module.model, TOKENIZER, answer_head=module.answer_head)
+    scores = evaluate_picturebook(predictor, count=3, size=64)
     assert all(0 <= value <= 1 for value in scores.to_dict().values())
-    again = evaluate_picturebook(module.model, TOKENIZER, module.answer_head, count=3, size=64)
-    assert scores == again
+    assert scores == evaluate_picturebook(predictor, count=3, size=64)
 
 
 APP = Typer()

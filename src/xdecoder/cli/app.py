@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli import answer, datasets, demo, edit, evaluate, inference, info, score, search, train, weights
+from xdecoder.cli import (
+    answer,
+    datasets,
+    demo,
+    edit,
+    evaluate,
+    inference,
+    info,
+    picturebook,
+    score,
+    search,
+    train,
+    weights,
+)
 from xdecoder.cli.options import unfolded
 
 app = typer.Typer(
@@ -29,6 +42,7 @@ app.command(epilog=search.INDEX_EPILOG)(unfolded(search.index))
 app.command(epilog=search.SEARCH_EPILOG)(search.search)
 app.add_typer(weights.app, name="weights")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(picturebook.app, name="picturebook")
 app.command(
     epilog="xdecoder demo\n\nxdecoder demo photos/ --phrase 'the left dog' --weights xdecoder_focalt_last"
 )(demo.demo)

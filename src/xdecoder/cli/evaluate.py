@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdecoder.cli.messages import console, told_errors
-from xdecoder.cli.options import Debug, Device, DtypeOption, Weights
+from xdecoder.cli.options import Debug, Device, DtypeOption, Running, Weights
+from xdecoder.cli.progress import Progress
 
 if TYPE_CHECKING:
     from xdecoder.evaluation.report import Report
 
-_SECONDS_BETWEEN_LINES = 60
+_PICTUREBOOK = "picturebook"
+_SCENES_TOGETHER = 16
 
 EPILOG = (
     "xdecoder evaluate coco --data ~/data --weights xdecoder_focalt_last --out results\n\n"
     "xdecoder evaluate open-vocabulary seginw --data ~/data --weights xdecoder_focalt_best_openseg\n\n"
+    "xdecoder evaluate picturebook --count 1000\n\n"
     "torchrun --nproc-per-node 8 -m xdecoder evaluate coco-panoptic --data ~/data --weights FOLDER"
 )
 
@@ -27,7 +30,8 @@ def evaluate(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Benchmarks or groups: open-vocabulary, seginw, coco, vl; --list names all.",
+            help="Benchmarks or groups: open-vocabulary, seginw, coco, vl; --list names all. Or picturebook, "
+            "the drawn world, which needs no data.",
             metavar="NAME",
             show_default=False,
         ),
@@ -73,6 +77,10 @@ def evaluate(
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave images out whose files are missing, and list them.")
     ] = False,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="picturebook: scenes of each kind; by default 1,000.", show_default=False),
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="Name the benchmarks and stop.")] = False,
     device: Device = None,
     dtype: DtypeOption = None,
@@ -86,6 +94,29 @@ def evaluate(
         if listing:
             _list()
             return
+        if names and _PICTUREBOOK in names:
+            foreign = {
+                "other benchmarks": len(names) > 1,
+                "--data": data,
+                "--checkpoint": checkpoint,
+                "--short-side": short_side,
+                "--limit": limit,
+                "--skip-missing": skip_missing,
+                "--classes present": classes != "global",
+            }
+            if given := [option for option, value in foreign.items() if value]:
+                raise ValueError(
+                    f"{_PICTUREBOOK} is evaluated by itself and draws its own scenes: leave out "
+                    f"{', '.join(given)}; --count says how many scenes"
+                )
+            _evaluate_picturebook(
+                Running(weights=weights, device=device, dtype=dtype, batch_size=_SCENES_TOGETHER),
+                out,
+                count or 1000,
+            )
+            return
+        if count is not None:
+            raise ValueError(f"--count is for {_PICTUREBOOK}; a benchmark's first images are --limit N")
         if data is None:
             raise ValueError(
                 "where are the data sets? Add --data ROOT; `xdecoder datasets list` says what is there"
@@ -114,7 +145,7 @@ def evaluate(
             predictor = load_model(weights, device=place, dtype=dtype, batch_size=1)
             subject = Subject.of(weights, predictor, compared)
             for row in rows:
-                with _Progress(row.name, visible=world.is_first) as advance:
+                with Progress(row.name, visible=world.is_first, ending="scoring") as advance:
                     report = evaluate(
                         row, subject, data=data, out=out, changes=changes, world=world, advance=advance
                     )
@@ -126,6 +157,31 @@ def evaluate(
             leave_world()
         if reports:
             console().print(f"report: {out / 'report.md'}", highlight=False, soft_wrap=True)
+
+
+def _evaluate_picturebook(running: Running, out: Path, count: int) -> None:
+    from xdecoder.evaluation.picturebook_report import PictureBookReport
+    from xdecoder.evaluation.picturebook_scores import SIZE, evaluate_picturebook
+    from xdecoder.evaluation.run import Subject
+
+    predictor = running.load()
+    began = time.monotonic()
+    with Progress("held-out scenes") as advance:
+        seen = evaluate_picturebook(predictor, count=count, advance=advance)
+    with Progress("scenes with unseen pairs") as advance:
+        unseen = evaluate_picturebook(predictor, count=count, held_out=True, advance=advance)
+    report = PictureBookReport(
+        weights=running.weights,
+        digest=Subject.of(running.weights, predictor).digest,
+        scenes=count,
+        size=SIZE,
+        seen=seen,
+        unseen=unseen,
+        seconds=time.monotonic() - began,
+    )
+    path = report.write(out / _PICTUREBOOK)
+    typer.echo(report.to_markdown())
+    console().print(f"report: {path}", highlight=False, soft_wrap=True)
 
 
 def _tell(report: Report) -> None:
@@ -146,43 +202,4 @@ def _list() -> None:
         typer.echo(f"{row.name}: {row.data} ({row.split}), {row.kind}, {', '.join(row.metrics)}")
     for group, members in GROUPS.items():
         typer.echo(f"{group} (group): {', '.join(members)}")
-
-
-class _Progress:
-    """A bar on stderr with the time left; where stderr is no terminal, a line now and then."""
-
-    def __init__(self, name: str, *, visible: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        to = console()
-        self._name = name
-        self._lines = visible and not to.is_terminal
-        self._began = self._told = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("left"),
-            console=to,
-            transient=True,
-            disable=not (visible and to.is_terminal),
-        )
-        self._task = self._bar.add_task(name, total=None)
-
-    def __call__(self, done: int, total: int) -> None:
-        self._bar.update(self._task, completed=done, total=total)
-        now = time.monotonic()
-        if self._lines and now - self._told > _SECONDS_BETWEEN_LINES:
-            self._told = now
-            left = (now - self._began) / done * (total - done)
-            typer.echo(f"{self._name}: {done} of {total}, {left / 60:.0f} minutes left", err=True)
-        if done == total:
-            self._bar.update(self._task, description="scoring")
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    typer.echo(f"{_PICTUREBOOK}: drawn scenes that no training shows, every task; by itself, without data")

@@ -31,8 +31,8 @@ def tell_error(message: str) -> None:
 def told_errors(*, debug: bool) -> Generator[None]:
     """Errors become a line on stderr and an exit code, warnings a line.
 
-    Exit codes: 2 for what the user can mend (`ValueError`, a missing file or package), 130 for Ctrl-C, 1 for
-    everything else, such as a full disk.
+    Exit codes: 2 for what the user can mend (`ValueError`, a missing file or package, a file in the way), 130
+    for Ctrl-C, 1 for everything else, such as a full disk.
 
     Args:
         debug: print the traceback first.
@@ -49,7 +49,7 @@ def told_errors(*, debug: bool) -> Generator[None]:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        mendable = isinstance(error, (ValueError, FileNotFoundError, ImportError))
+        mendable = isinstance(error, (ValueError, FileNotFoundError, FileExistsError, ImportError))
         tell_error(describe(error))
         raise typer.Exit(USAGE if mendable else FAILED) from None
 

@@ -21,7 +21,7 @@ class Scores:
 
     Attributes:
         scenes: how many scenes that was measured on.
-        values: name -> score from 0 to 1, as `xdecoder.training.picturebook_scores` names them.
+        values: name -> score from 0 to 1, as `xdecoder.evaluation.picturebook_scores` names them.
     """
 
     scenes: int

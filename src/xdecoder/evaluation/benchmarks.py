@@ -16,7 +16,7 @@ from xdecoder.data.catalog import DATASETS
 from xdecoder.data.records import Task
 from xdecoder.hub import PUBLISHED
 
-Kind = Literal["panoptic", "instance", "semantic", "referring", "caption", "retrieval"]
+Kind = Literal["panoptic", "instance", "semantic", "referring", "caption", "retrieval", "question"]
 
 METRICS: dict[Kind, tuple[str, ...]] = {
     "panoptic": ("PQ",),
@@ -25,6 +25,7 @@ METRICS: dict[Kind, tuple[str, ...]] = {
     "referring": ("mIoU", "cIoU"),
     "caption": ("CIDEr",),
     "retrieval": ("IR@1", "TR@1"),
+    "question": ("accuracy",),
 }
 """The figures that a kind of benchmark is known by; reports have more."""
 
@@ -188,6 +189,15 @@ _ROWS: tuple[Benchmark, ...] = (
     _words("coco-karpathy", "caption", "COCO-Karpathy"),
     _words("flickr30k", "retrieval", None),
     _words("flickr30k", "caption", None),
+    Benchmark(
+        name="vqav2-val",
+        data="vqav2",
+        kind="question",
+        split="val",
+        short_side=640,
+        long_side=640,
+        remark="the size of the recipe finetune_vqa; no published checkpoint answers questions",
+    ),
     *(
         Benchmark(name=name, data=name, kind="instance", split="val", short_side=800)
         for name in DATASETS
@@ -289,6 +299,8 @@ def prompts_of(benchmark: Benchmark, *, ensemble: bool = True) -> str:
             return "none; greedy decoding, cut at the first full stop"
         case "retrieval":
             return "the captions; decoder and backbone cosines averaged"
+        case "question":
+            return "the question; the likeliest of the model's answers"
         case _:
             names = f"`{benchmark.vocabulary}`" if benchmark.vocabulary else "the data set's own"
             prompts = "81-prompt ensemble" if ensemble else "the bare name of each"

@@ -17,6 +17,7 @@ from xdecoder.config import InferenceConfig
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import Sample
+from xdecoder.evaluation.answering import Answering
 from xdecoder.evaluation.benchmarks import Benchmark, Kind, published_scores
 from xdecoder.evaluation.captioning import Captioning
 from xdecoder.evaluation.instance import Instance
@@ -39,6 +40,7 @@ PIPELINES: dict[Kind, type[Pipeline[Any]]] = {
     "referring": Referring,
     "caption": Captioning,
     "retrieval": ImageTextRetrieval,
+    "question": Answering,
 }
 
 _FORMAT = 1  # of the journals' entries
@@ -55,7 +57,7 @@ class Subject:
     Attributes:
         name: as the user called it.
         predictor: the model.
-        digest: of its weights, sizes and tokenizer.
+        digest: of its weights, sizes, tokenizer and answers.
         checkpoint: the published checkpoint that it is; None for any other.
     """
 
@@ -69,7 +71,11 @@ class Subject:
         """A model, its weights digested."""
         digest = hashlib.blake2b(predictor.tokenizer.to_bytes(), digest_size=16)
         digest.update(json.dumps(predictor.config.to_dict(), sort_keys=True).encode())
-        for key, value in sorted(predictor.model.state_dict().items()):
+        state = predictor.model.state_dict()
+        if predictor.answer_head is not None:
+            digest.update(json.dumps(predictor.answer_head.answers).encode())
+            state |= predictor.answer_head.state_dict(prefix="answer_head.")
+        for key, value in sorted(state.items()):
             stored = value.detach().cpu().contiguous()
             digest.update(f"{key} {stored.dtype} {tuple(stored.shape)}".encode())
             digest.update(stored.flatten().view(torch.uint8).numpy().tobytes())
@@ -292,6 +298,7 @@ def _settings_changed(settings: InferenceConfig, kind: Kind) -> list[str]:
         "referring": (),
         "caption": ("caption_steps",),
         "retrieval": (),
+        "question": (),
     }
     ours, theirs = asdict(settings), asdict(published)
     return [

@@ -1,6 +1,7 @@
 """The picture-book world: drawn scenes that know their segments, captions, phrases, questions and answers."""
 
 from xdecoder.picturebook.captions import STYLES, Style, caption, captions
+from xdecoder.picturebook.classes import VOCABULARY
 from xdecoder.picturebook.composition import draw_patch, draw_scene
 from xdecoder.picturebook.export import Exported, export
 from xdecoder.picturebook.nouns import WORDS, Noun, words_rng
@@ -38,6 +39,7 @@ __all__ = [
     "SYNONYMS",
     "THING_CATEGORIES",
     "TIMES",
+    "VOCABULARY",
     "WORDS",
     "Box",
     "Exported",

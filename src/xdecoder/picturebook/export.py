@@ -10,6 +10,7 @@
     annotations/referring_SPLIT.json           {"info", "refs": [...]}, in the spirit of `refer`; see below
     annotations/questions_SPLIT.json           VQAv2 questions
     annotations/answers_SPLIT.json             VQAv2 annotations, ten equal answers each
+    sheet.png                                  the first scenes, with their segments and captions
 
 A ref is one thing with every sentence that means it: {"ref_id", "ann_id" (of the instances file), "image_id",
 "category_id", "file_name", "split", "sent_ids", "sentences": [{"sent_id", "raw",
@@ -37,6 +38,7 @@ from xdecoder.picturebook.nouns import words_rng
 from xdecoder.picturebook.questions import questions
 from xdecoder.picturebook.referring import Phrase, phrases
 from xdecoder.picturebook.scene import Box, Scene, Segment
+from xdecoder.picturebook.sheet import contact_sheet
 from xdecoder.picturebook.vocabulary import STUFF_CATEGORIES, THING_CATEGORIES, Split
 
 CATEGORY_IDS: Final[dict[str, int]] = {
@@ -44,6 +46,7 @@ CATEGORY_IDS: Final[dict[str, int]] = {
 }
 """The category ids of every exported file: things from 1, then stuff."""
 
+_SHOWN = 12
 _Record = dict[str, Any]
 
 
@@ -102,7 +105,7 @@ def export(
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; name a folder to write to")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise FileExistsError(f"{out} is not empty; name another folder, or pass overwrite to replace it")
+        raise FileExistsError(f"{out} is not empty; name another folder, or overwrite to replace it")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -130,12 +133,14 @@ def _write(
     for folder in (images, panoptic, annotations):
         folder.mkdir()
     files = _Files()
+    shown: list[Scene] = []
     for done in range(count):
         scene = draw_scene(seed + done, split=split, size=size)
         name = f"{scene.seed:012d}.png"
         Image.fromarray(scene.image).save(images / name)
         Image.fromarray(_id_colours(scene.ids)).save(panoptic / name)
         _add(files, scene, name)
+        shown += [scene] if done < _SHOWN else []
         if progress is not None:
             progress(done + 1, count)
     info = {
@@ -162,6 +167,7 @@ def _write(
     }
     for kind, content in contents.items():
         (annotations / f"{kind}_{split}.json").write_text(json.dumps(content), encoding="utf-8")
+    contact_sheet(shown).save(out / "sheet.png")
     return Exported(
         images=count,
         instances=len(files.instances),

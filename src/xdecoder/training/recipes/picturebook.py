@@ -27,15 +27,16 @@ from xdecoder.config import (
     PixelDecoderConfig,
     TextConfig,
 )
+from xdecoder.evaluation.picturebook_scores import evaluate_picturebook
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.picturebook import ANSWERS
+from xdecoder.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.checkpoints import start_from
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.objective import Layers, Objective, Weights
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
-from xdecoder.training.picturebook_scores import evaluate_picturebook
 from xdecoder.training.pictures import draw_samples
 from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer
 
@@ -151,7 +152,8 @@ class PictureBookRecipe(Training):
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         assert isinstance(module, Objective)
-        scores = evaluate_picturebook(module.model, self.tokenizer, module.answer_head, count=self.validation)
+        predictor = Predictor(module.model, self.tokenizer, answer_head=module.answer_head)
+        scores = evaluate_picturebook(predictor, count=self.validation)
         draw_samples(module.model, self.tokenizer, folder / "samples" / f"step_{step:08d}.png")
         return scores.to_dict()
 
