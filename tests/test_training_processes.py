@@ -2,137 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
-from xdecoder.config import (
-    DecoderConfig,
-    FocalNetConfig,
-    ModelConfig,
-    PixelDecoderConfig,
-    TextConfig,
-)
-from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
-from xdecoder.picturebook import ANSWERS
-from xdecoder.training.batches import Batch, SceneBatch, Source
+from tiny_training import Tiny
 from xdecoder.training.distributed import join_world, leave_world
-from xdecoder.training.loop import Phase, RunConfig, Training, train
-from xdecoder.training.objective import Layers, Objective, Weights
-from xdecoder.training.optimizer import Cosine, OptimizerConfig
-from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer
-
-CONTEXT = 40
-
-
-@dataclass(frozen=True)
-class Shared(Source[Batch]):
-    """The one batch of all processes, cut into their shares."""
-
-    whole: PictureBook
-
-    def batch(self, step: int, rank: int, world_size: int) -> Batch:
-        batch = self.whole.batch(step, 0, 1)
-        assert isinstance(batch, SceneBatch)
-        share = len(batch.images) // world_size
-        return cut(batch, range(rank * share, (rank + 1) * share))
-
-
-def cut(batch: SceneBatch, images: range) -> SceneBatch:
-    """The part of a batch that belongs to some of its images."""
-    rows = slice(images.start, images.stop)
-    starts = [sum(batch.phrase_counts[:i]) for i in range(len(batch.images) + 1)]
-    phrases = slice(starts[images.start], starts[images.stop])
-    captions = slice(images.start * batch.captions_each, images.stop * batch.captions_each)
-    asked = (batch.question_images >= images.start) & (batch.question_images < images.stop)
-    return dataclasses.replace(
-        batch,
-        images=batch.images[rows],
-        classes=batch.classes[rows],
-        masks=batch.masks[rows],
-        phrases=batch.phrases[phrases],
-        phrase_lengths=batch.phrase_lengths[phrases],
-        phrase_counts=batch.phrase_counts[rows],
-        phrase_masks=batch.phrase_masks[rows],
-        captions=batch.captions[captions],
-        caption_valid=batch.caption_valid[captions],
-        caption_groups=batch.caption_groups[rows],
-        questions=batch.questions[asked],
-        question_images=batch.question_images[asked] - images.start,
-        answers=batch.answers[asked],
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tiny(Training):
-    """Every task on tiny scenes, without batch norm, whose statistics differ between processes."""
-
-    steps: int = 20
-
-    @property
-    def config(self) -> ModelConfig:
-        return ModelConfig(
-            backbone=FocalNetConfig(
-                block="plain", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2
-            ),
-            pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
-            text=TextConfig(
-                width=16,
-                layers=1,
-                heads=2,
-                context_length=CONTEXT,
-                vocabulary_size=build_tokenizer(CONTEXT).vocabulary_size,
-            ),
-            decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
-            embed_width=16,
-        )
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase(name="scenes", steps=self.steps, images=4, schedule=Cosine(warmup=2)),)
-
-    @property
-    def optimizer(self) -> OptimizerConfig:
-        return OptimizerConfig(rate=1e-3, factors=(("backbone.", 0.5),), average=0.9)
-
-    def build_source(self) -> Shared:
-        return Shared(
-            PictureBook(
-                config=self.config,
-                tokenizer=build_tokenizer(CONTEXT),
-                seed=3,
-                text_steps=0,
-                patch_steps=0,
-                patches=0,
-                sizes=((self.steps, 64),),
-                images=4,
-                question_length=18,
-                mixture=Mixture(phrases=2),
-            )
-        )
-
-    def build(self) -> Objective:
-        head = AnswerHead(16, ANSWERS, question_length=18)
-        layers = Layers(segments=(0, 2), phrases=(2,), texts=(1,))
-        return Objective(XDecoder(self.config), head, weights=Weights(), layers=layers)
-
-    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
-        return {"parameters": float(sum(p.detach().double().sum() for p in module.parameters()))}
-
-    def export(self, module: nn.Module, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
+from xdecoder.training.loop import RunConfig, train
 
 
 def command(

@@ -32,7 +32,7 @@ class DaViT(nn.Module):
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 *(
-                    _BlockPair(
+                    BlockPair(
                         config.widths[stage],
                         heads=config.heads[stage],
                         groups=config.groups[stage],
@@ -92,7 +92,7 @@ class _PatchEmbedding(nn.Module):
         return x if self.norm_first else self.norm(x)
 
 
-class _BlockPair(nn.Module):
+class BlockPair(nn.Module):
     """A spatial block, then a channel block."""
 
     def __init__(self, width: int, *, heads: int, groups: int, window: int, mlp_ratio: float) -> None:

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from xdecoder.training import checkpoints
 from xdecoder.training.batches import Batch, Source, stream
 from xdecoder.training.claim import claim
+from xdecoder.training.compilation import compile_encoders
 from xdecoder.training.distributed import (
     World,
     average_small_gradients,
@@ -78,8 +79,9 @@ class RunConfig:
             Contrastive losses then see the negatives of one cut alone.
         sharded: share gradients and the optimizer's state out among the processes (FSDP2) instead of keeping
             them in each (DDP).
-        recompute: keep no activations inside the encoders' blocks, but compute them again on the way back: a
-            third more arithmetic for a fraction of the memory.
+        recompute: keep no activations inside the encoders' and the decoder's blocks, but compute them again
+            on the way back: a third more arithmetic for a fraction of the memory.
+        compile: let `torch.compile` build the encoders, which takes minutes at the start.
         bfloat16: compute in bfloat16 where autocast thinks it safe.
         tensorboard: write TensorBoard's files too.
     """
@@ -94,6 +96,7 @@ class RunConfig:
     accumulate: int = 1
     sharded: bool = False
     recompute: bool = False
+    compile: bool = False
     bfloat16: bool = False
     tensorboard: bool = False
 
@@ -171,6 +174,8 @@ def _train(training: Training, run: RunConfig, world: World) -> None:
     module = training.build().to(world.device).train()
     if run.recompute:
         recompute_blocks(module)
+    if run.compile:
+        compile_encoders(module)
     wrapped = shard(module, world) if run.sharded and world.size > 1 else replicate(module, world)
     optimizer = build_optimizer(module, training.optimizer)
     decay = training.optimizer.average

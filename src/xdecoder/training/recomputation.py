@@ -7,17 +7,28 @@ import functools
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from xdecoder.networks.davit import BlockPair
+from xdecoder.networks.decoder import DecoderLayer
 from xdecoder.networks.focalnet import PlainBlock
 from xdecoder.networks.pixel_decoder import EncoderLayer
 from xdecoder.networks.text_encoder import TextBlock
 
-BLOCKS: tuple[type[nn.Module], ...] = (PlainBlock, EncoderLayer, TextBlock)
-"""What is computed again: FocalNet's blocks, the pixel encoder's and the text encoder's layers. None of them
-would count twice what it sees, as a batch norm does."""
+STEPS: dict[type[nn.Module], tuple[str, ...]] = {
+    PlainBlock: ("forward",),
+    BlockPair: ("forward",),
+    EncoderLayer: ("forward",),
+    TextBlock: ("forward",),
+    DecoderLayer: ("look", "mix"),
+}
+"""What is computed again: the blocks of FocalNet and DaViT, the layers of the pixel encoder, the text encoder
+and the decoder. None of them would count twice what it sees, as a batch norm does."""
 
 
 def recompute_blocks(module: nn.Module) -> None:
-    """Let every block of the encoders inside a module forget its activations and compute them again."""
+    """Let every block inside a module forget its activations and compute them again on the way back."""
     for part in module.modules():
-        if isinstance(part, BLOCKS):
-            part.forward = functools.partial(checkpoint, part.forward, use_reentrant=False)
+        for kind, methods in STEPS.items():
+            if isinstance(part, kind):
+                for name in methods:
+                    again = functools.partial(checkpoint, getattr(part, name), use_reentrant=False)
+                    setattr(part, name, again)
