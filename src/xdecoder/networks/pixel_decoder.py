@@ -33,8 +33,9 @@ class NormedConv2d(nn.Conv2d):
         self.norm = nn.GroupNorm(_GROUPS, width)
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
-        y = conv3x3(input, self.weight) if self.kernel_size == (3, 3) else super().forward(input)
-        return self.norm(y)
+        if self.kernel_size == (3, 3):
+            return self.norm(conv3x3(input, self.weight))
+        return self.norm(_mix(input, self.weight))
 
 
 class EncoderLayer(nn.Module):
@@ -96,7 +97,7 @@ class FPNPixelDecoder(nn.Module):
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> PixelFeatures:
         """Features of the maps res2, res3, res4, res5."""
         y = self.transformer["encoder"](self.input_proj(maps[3]))
-        y = F.relu(self.layer_4(y))
+        y = F.relu(self.layer_4(y), inplace=True)
         pyramid = [y]
         for adapter, layer, finer in (
             (self.adapter_3, self.layer_3, maps[2]),
@@ -104,9 +105,14 @@ class FPNPixelDecoder(nn.Module):
             (self.adapter_1, self.layer_1, maps[0]),
         ):
             lateral = adapter(finer)
-            y = F.relu(layer(_add_upsampled(lateral, y)))
+            y = F.relu(layer(_add_upsampled(lateral, y)), inplace=True)
             pyramid.append(y)
         return PixelFeatures(levels=(pyramid[0], pyramid[1], pyramid[2]), masks=self.mask_features(y))
+
+
+def _mix(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "C2 C 1 1"]) -> Float[Tensor, "B C2 H W"]:
+    """A 1x1 convolution, as a product of matrices: several times faster on channels-last maps on a CPU."""
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
 
 
 def _add_upsampled(

@@ -38,14 +38,21 @@ def conv3x3(
 
 
 def _winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    B, _, H, W = x.shape
+    B, C, H, W = x.shape
     kernels = _transform_kernel(weight)
-    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     result = x.new_empty(B, H, W, weight.shape[0])
-    height = 4 * max(1, 4 * _TILES // W)
-    for image, out in zip(padded, result, strict=True):
+    height = min(H, 4 * max(1, 4 * _TILES // W))
+    padded = x.new_zeros(height + 2, W + 2, C)
+    for image, out in zip(x.permute(0, 2, 3, 1), result, strict=True):
         for top in range(0, H, height):
-            _strip(image[top : top + height + 2], kernels, out[top : top + height])
+            bottom = min(H, top + height)
+            first, last = max(0, top - 1), min(H, bottom + 1)
+            rows = padded[: bottom - top + 2]
+            above, below = first - top + 1, last - top + 1
+            rows[:above] = 0
+            rows[above:below, 1:-1] = image[first:last]
+            rows[below:] = 0
+            _strip(rows, kernels, out[top:bottom])
     if bias is not None:
         result += bias
     return result.permute(0, 3, 1, 2)
