@@ -1,7 +1,13 @@
 """One task's answer as another's question."""
 
+import re
+import runpy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import xdecoder
 from tiny_model import save_tiny_model
@@ -9,6 +15,7 @@ from xdecoder.editing import Recolor, edit
 from xdecoder.predictor import Predictor
 
 H, W = 64, 96
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +25,28 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 def picture(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (H, W, 3), dtype=np.uint8)
+
+
+def test_the_example_makes_its_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ["--scenes", "5", "--size", "96", "--out", str(tmp_path / "out")]
+    model = ["--weights", str(save_tiny_model(tmp_path / "tiny"))]
+    monkeypatch.setattr(sys, "argv", ["compositions.py", *small, *model])
+    monkeypatch.setenv("XDECODER_CACHE", str(tmp_path))
+    runpy.run_path(str(ROOT / "examples/compositions.py"))
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [f"compositions-{name}.jpg" for name in ("describe", "edit", "retrieve")]
+    sizes = [Image.open(tmp_path / "out" / name).width for name in names]
+    assert sizes == [590, 1170, 1170]
+    assert re.search(
+        r"is in pictures \[\d, \d, \d, \d\]\nthe picture: .*\nthe region: ", capsys.readouterr().out
+    )
+
+
+def test_the_pictures_of_the_example_are_small_enough_for_a_clone() -> None:
+    for name in ("retrieve", "describe", "edit"):
+        assert (ROOT / f"docs/images/compositions-{name}.jpg").stat().st_size < 300_000
 
 
 def test_a_phrase_s_mask_is_the_region_of_other_tasks(predictor: Predictor) -> None:

@@ -63,8 +63,8 @@ def _photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def is_cheap(command: list[str]) -> bool:
     """It needs no download, no data and no training."""
-    offline = not {"--weights", "--data"} & set(command)
-    return command[0] in ("segment", "refer", "caption", "embed", "info", "weights") and (
+    offline = not {"--weights", "--data", "--pipeline"} & set(command)
+    return command[0] in ("segment", "refer", "caption", "embed", "edit", "info", "weights") and (
         offline and command[:2] not in (["weights", "pull"], ["weights", "convert"], ["weights", "info"])
     )
 
@@ -115,7 +115,7 @@ def test_the_readme_s_commands_run(command: list[str]) -> None:
 
 def test_the_readme_shows_the_usual_verbs() -> None:
     used = {command[0] for command in commands(README)}
-    assert {"segment", "refer", "caption", "embed", "demo", "weights", "train", "evaluate"} <= used
+    assert {"segment", "refer", "caption", "edit", "embed", "demo", "weights", "train", "evaluate"} <= used
 
 
 def test_the_readme_s_picture_is_small_enough_for_a_clone() -> None:
