@@ -16,6 +16,7 @@ from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.config import PRESETS, InteractionConfig, ModelConfig
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import QuestionSample
+from xdecoder.metrics.answering import normalize_answer
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.tokenizer import Tokenizer
@@ -46,8 +47,9 @@ class PhotographRecipe(Training):
         losses: what is learned.
         adam: how parameters move.
         schedule: of the learning rate.
-        answers: a JSON list of what can be answered; by default the answers that the questions' data set has
-            nine times or more.
+        answers: a JSON list of what can be answered, written as VQA accuracy normalises answers; by default
+            those that most people gave to `min_questions` questions of the data set or more.
+        min_questions: as said; nine is the field's choice for VQAv2.
     """
 
     data: Path = Path("data")
@@ -63,6 +65,7 @@ class PhotographRecipe(Training):
     adam: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: Schedule = field(default_factory=Drops)
     answers: Path | None = None
+    min_questions: int = 9
 
     def __post_init__(self) -> None:
         if self.start is None and self.preset not in PRESETS:
@@ -117,8 +120,21 @@ class PhotographRecipe(Training):
         counts: Counter[str] = Counter()
         for sample in open_dataset(part.dataset, self.data, task=part.task, split=part.split or None):
             assert isinstance(sample, QuestionSample)
-            counts.update(answer for question in sample.questions for answer in question.answers)
-        return tuple(answer for answer, count in counts.most_common() if count >= 9)
+            for question in sample.questions:
+                given = Counter(map(normalize_answer, question.answers))
+                counts.update(answer for answer, _ in given.most_common(1))
+        found = tuple(answer for answer, count in counts.most_common() if count >= self.min_questions)
+        if not found:
+            raise ValueError(
+                f"no answer is the commonest of {self.min_questions} questions of {part.dataset}: lower "
+                "min_questions, or give a list with answers=FILE.json"
+            )
+        return found
+
+    @property
+    def question_length(self) -> int:
+        """Tokens that a question is padded to."""
+        return min(_QUESTION_LENGTH, self.config.text.context_length)
 
     def build_source(self) -> Photographs:
         return Photographs(
@@ -128,14 +144,14 @@ class PhotographRecipe(Training):
             tokenizer=self.tokenizer,
             seed=self.seed,
             answers=self.answer_list,
-            question_length=_QUESTION_LENGTH,
+            question_length=self.question_length,
         )
 
     def build(self) -> PhotographObjective:
         head: AnswerHead | None = None
         if self.questions is not None:
             width = self.config.decoder.width
-            head = AnswerHead(width, self.answer_list, question_length=_QUESTION_LENGTH)
+            head = AnswerHead(width, self.answer_list, question_length=self.question_length)
         if self.folder is None:
             return PhotographObjective(XDecoder(self.config), head, losses=self.losses)
         start, _ = weights.load(self.folder)

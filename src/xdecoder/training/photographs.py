@@ -34,6 +34,7 @@ from xdecoder.data.records import (
     SemanticSample,
     Task,
 )
+from xdecoder.metrics.answering import normalize_answer
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import Batch, Source
 from xdecoder.training.crops import View
@@ -350,7 +351,7 @@ class Photographs(Source[Batch]):
             images.append(self._normalise(part.view(image.shape[:2], rng).image(image), part.size))
             question = sample.questions[int(rng.integers(len(sample.questions)))]
             texts.append(question.text)
-            for answer in question.answers:
+            for answer in map(normalize_answer, question.answers):
                 if answer in place:  # three people make an answer right, as VQAv2 counts
                     shares[row, place[answer]] = min(1.0, float(shares[row, place[answer]]) + 1 / 3)
         ids = torch.tensor(self.tokenizer.encode_batch(texts, self.question_length))
