@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from typer import Typer
 from typer.testing import CliRunner
 
+import xdecoder
 from xdecoder import weights
 from xdecoder.cli.train import train as train_command
 from xdecoder.config import (
@@ -32,6 +34,8 @@ from xdecoder.data.records import (
     Region,
     RunLengths,
 )
+from xdecoder.evaluation.benchmarks import BENCHMARKS
+from xdecoder.evaluation.run import Changes, Subject, evaluate
 from xdecoder.losses.objective import LossConfig
 from xdecoder.model import XDecoder
 from xdecoder.picturebook import draw_scene
@@ -42,6 +46,7 @@ from xdecoder.training.loop import RunConfig, train
 from xdecoder.training.meanings import NounFinder, text_number
 from xdecoder.training.photograph_objective import PhotographLosses
 from xdecoder.training.photograph_recipe import PhotographRecipe
+from xdecoder.training.photograph_scores import score_photographs, validation_benchmarks
 from xdecoder.training.photographs import Part, Photographs, shuffled
 from xdecoder.training.recipes import RECIPES
 from xdecoder.training.scenes import build_tokenizer
@@ -62,10 +67,12 @@ LOSSES = PhotographLosses(config=LossConfig(points=50))
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "scenes"
-    export(folder, count=5, split="train", size=96)
-    (folder / "images").rename(folder / "train")
-    (folder / "images").mkdir()
-    (folder / "train").rename(folder / "images" / "train")
+    for split, count in (("train", 5), ("val", 2)):
+        scenes = folder.parent / split
+        export(scenes, count=count, split=split, size=96)
+        shutil.copytree(scenes / "images", folder / "images" / split)
+        shutil.copytree(scenes / f"panoptic_{split}", folder / f"panoptic_{split}")
+        shutil.copytree(scenes / "annotations", folder / "annotations", dirs_exist_ok=True)
     coco = json.loads((folder / "annotations" / "captions_train.json").read_text())
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     captions: dict[str, list[str]] = {}
@@ -176,6 +183,14 @@ def test_a_recipe_learns_resumes_and_writes_a_model(
     wanted = {"pairs": {"pairs"}, "both": {"segmentation", "pairs"}}.get(kind, {"segmentation"})
     for row in rows:
         assert row["loss/total"] == pytest.approx(sum(row[f"loss/{name}"] for name in wanted), rel=1e-4)
+    scores = json.loads((tmp_path / "scores.jsonl").read_text())
+    assert scores.pop("step") == 3
+    figures = {
+        "pairs": set(),
+        "instance": {"custom-instances/instance/AP"},
+    }.get(kind, {"custom-panoptic/panoptic/PQ"})
+    assert set(scores) == figures
+    assert all(0 <= score <= 1 for score in scores.values())
     trained, tokenizer = weights.load(tmp_path / "model")
     before, _ = weights.load(model)
     assert tokenizer.vocabulary_size == TOKENIZER.vocabulary_size
@@ -194,6 +209,33 @@ def test_the_command_trains_on_anybodys_folder(data: Path, model: Path, tmp_path
     wrong = CliRunner().invoke(app, ["picturebook", *where])
     assert wrong.exit_code == 2
     assert "PictureBookRecipe has no setting 'data'" in wrong.output
+
+
+def test_a_run_is_scored_by_the_evaluation_of_its_validation_split(data: Path) -> None:
+    assert [row.name for row in validation_benchmarks([segments()])] == ["custom-panoptic"]
+    captions = Part(dataset="coco-karpathy", task="caption", split="train", images=1, size=32)
+    rows = validation_benchmarks([captions, Part(dataset="refcoco", task="referring", images=1, size=32)])
+    assert [(row.data, row.kind, row.split) for row in rows] == [
+        ("coco-karpathy", "retrieval", "val"),
+        ("coco-karpathy", "caption", "val"),
+        ("refcoco", "referring", "val"),
+    ]
+    predictor = xdecoder.load("picturebook")
+    scores = score_photographs(predictor, [segments()], data=data, images=2)
+    assert scores["custom-panoptic/panoptic/PQ"] > 0.3
+    row = BENCHMARKS["custom-panoptic"]
+    changes = Changes(short_side=predictor.config.inference.short_side, limit=2)
+    report = evaluate(row, Subject.of("same", predictor), data=data, out=data.parent / "out", changes=changes)
+    assert report is not None
+    assert scores == {"custom-panoptic/panoptic/PQ": pytest.approx(report.scores.figures["PQ"] / 100)}
+    with pytest.warns(UserWarning, match="no validation by referring on refcoco"):
+        elsewhere = score_photographs(
+            predictor,
+            [Part(dataset="refcoco", task="referring", images=1, size=32)],
+            data=data,
+            images=1,
+        )
+    assert elsewhere == {}
 
 
 def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None:

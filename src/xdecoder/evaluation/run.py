@@ -144,7 +144,8 @@ def evaluate(
     pipeline = PIPELINES[benchmark.kind](job, dataset)
     fingerprint = _fingerprint(job, subject)
     _predict(pipeline, subject.predictor, fingerprint, world, advance)
-    wait_for_all()
+    if world.size > 1:
+        wait_for_all()
     if not world.is_first:
         return None
 

@@ -19,10 +19,12 @@ from xdecoder.data.records import QuestionSample
 from xdecoder.metrics.answering import normalize_answer
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
+from xdecoder.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.optimizer import Drops, OptimizerConfig, Schedule
 from xdecoder.training.photograph_objective import PhotographLosses, PhotographObjective
+from xdecoder.training.photograph_scores import score_photographs
 from xdecoder.training.photographs import Part, Photographs
 
 _QUESTION_LENGTH = 32
@@ -50,6 +52,8 @@ class PhotographRecipe(Training):
         answers: a JSON list of what can be answered, written as VQA accuracy normalises answers; by default
             those that most people gave to `min_questions` questions of the data set or more.
         min_questions: as said; nine is the field's choice for VQAv2.
+        validation: images of each validation split that are scored; 0 for none. `xdecoder evaluate` scores
+            all, by the published protocols.
     """
 
     data: Path = Path("data")
@@ -66,6 +70,7 @@ class PhotographRecipe(Training):
     schedule: Schedule = field(default_factory=Drops)
     answers: Path | None = None
     min_questions: int = 9
+    validation: int = 200
 
     def __post_init__(self) -> None:
         if self.start is None and self.preset not in PRESETS:
@@ -160,8 +165,11 @@ class PhotographRecipe(Training):
         return PhotographObjective(model, head, losses=self.losses)
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
-        """Nothing: `xdecoder evaluate` scores what `export` writes."""
-        return {}
+        assert isinstance(module, PhotographObjective)
+        if not self.validation:
+            return {}
+        predictor = Predictor(module.model, self.tokenizer, answer_head=module.answer_head)
+        return score_photographs(predictor, self.parts, data=self.data, images=self.validation)
 
     def export(self, module: nn.Module, folder: Path) -> None:
         assert isinstance(module, PhotographObjective)
