@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import xdecoder
 from tiny_model import save_tiny_model
+from xdecoder import weights
 from xdecoder.cli.app import app
 from xdecoder.demo import held_out
 from xdecoder.demo.build import build_demo
@@ -20,6 +21,7 @@ from xdecoder.demo.held_out import read_held_out, true_panoptic
 from xdecoder.demo.page import Demo, write_page
 from xdecoder.demo.poster import draw_poster
 from xdecoder.drawing import Region
+from xdecoder.networks.answering import AnswerHead
 from xdecoder.pages.tags import HEIGHT, LETTER, place_tags
 from xdecoder.picturebook import draw_scene
 from xdecoder.predictor import Predictor
@@ -32,7 +34,11 @@ VOID = {"meta", "img", "br", "path", "circle"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    path = save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    model, tokenizer = weights.load(path)
+    head = AnswerHead(model.config.decoder.width, ("<b>yes</b>", "no"), question_length=20)
+    weights.save(path, model, tokenizer, answer_head=head)
+    return path
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -119,6 +125,22 @@ def test_every_answer_stands_beside_the_truth(page: str, demo: Demo) -> None:
     assert page.count("<figcaption>model</figcaption>") == SCENES + phrases
     assert page.count("One that is true:") == SCENES
     assert page.count('<ol class="hits">') == SCENES
+
+
+def test_two_questions_a_scene_are_answered_beside_the_truth(page: str, demo: Demo) -> None:
+    asked = demo.held_out.asked
+    assert len(asked) == 2 * SCENES
+    assert page.count("<small>Truth: ") == sum(not one.right for one in asked) > 0
+    for one in asked:
+        assert one.right == (one.answer.text == one.truth)
+        assert f"<dt>{one.answer.question}</dt>" in page
+    assert "<b>yes</b>" not in page
+    assert "questions answered rightly" in page
+
+
+def test_a_model_that_cannot_answer_is_not_asked(predictor: Predictor) -> None:
+    mute = Predictor(predictor.model, predictor.tokenizer)
+    assert read_held_out(mute, count=1, pool=1).asked == ()
 
 
 def test_what_the_user_gives_is_escaped(page: str) -> None:

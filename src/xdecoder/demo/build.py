@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xdecoder.demo.facts import describe
-from xdecoder.demo.held_out import POOL, SCENES, VOCABULARY, read_held_out
+from xdecoder.demo.held_out import POOL, SCENES, read_held_out
 from xdecoder.demo.own_images import read_images
 from xdecoder.demo.page import Demo
+from xdecoder.picturebook import VOCABULARY
 from xdecoder.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary, parse_vocabulary
 

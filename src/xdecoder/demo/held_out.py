@@ -14,8 +14,7 @@ from xdecoder.encoding import EncodedImage
 from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment, count_matches
 from xdecoder.picturebook import (
     HELD_OUT_PAIRS,
-    STUFF_CATEGORIES,
-    THING_CATEGORIES,
+    VOCABULARY,
     Phrase,
     Scene,
     caption,
@@ -23,25 +22,19 @@ from xdecoder.picturebook import (
     holds_true,
     is_true,
     phrases,
+    questions,
     statements,
     words_rng,
 )
 from xdecoder.predictor import Predictor
-from xdecoder.structures import PanopticSegmentation
-from xdecoder.vocabularies import Vocabulary
+from xdecoder.structures import Answer, PanopticSegmentation
 
 SCENES = 12
 POOL = 48
 SIDE = 384
 _SMALL_SIDE = 192
 _PHRASES = 2
-
-VOCABULARY = Vocabulary(
-    classes=(*THING_CATEGORIES, *STUFF_CATEGORIES),
-    things=frozenset(range(len(THING_CATEGORIES))),
-    name="picturebook",
-)
-"""Everything that can be in a scene."""
+_QUESTIONS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +75,24 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A question, the model's answer and the true one.
+
+    Attributes:
+        answer: the model's, with the question.
+        truth: what is right.
+    """
+
+    answer: Answer
+    truth: str
+
+    @property
+    def right(self) -> bool:
+        """Whether the two agree."""
+        return self.answer.text == self.truth
+
+
+@dataclass(frozen=True, kw_only=True)
 class SceneReading:
     """Everything a model said of one scene.
 
@@ -91,6 +102,7 @@ class SceneReading:
         found: true segments that the model has, with the right class and an IoU above one half.
         grounded: phrases.
         told: the caption.
+        asked: questions; none for a model that cannot answer.
         unseen: its (colour, category) pairs that no training scene shows.
     """
 
@@ -99,6 +111,7 @@ class SceneReading:
     found: int
     grounded: tuple[Grounded, ...]
     told: Told
+    asked: tuple[Asked, ...]
     unseen: tuple[str, ...]
 
 
@@ -146,6 +159,11 @@ class HeldOut:
     def true_captions(self) -> int:
         """Captions of which every statement is true."""
         return sum(reading.told.verdict == "true" for reading in self.readings)
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """The questions of all readings."""
+        return tuple(asked for reading in self.readings for asked in reading.asked)
 
 
 def read_held_out(predictor: Predictor, *, count: int = SCENES, pool: int = POOL) -> HeldOut:
@@ -197,6 +215,7 @@ def _read(predictor: Predictor, scene: Scene, image: EncodedImage) -> SceneReadi
         found=sum(count.true_positives for count in counts.values()),
         grounded=_ground(predictor, scene, image),
         told=_tell(predictor, scene, image),
+        asked=_ask(predictor, scene, image),
         unseen=tuple(dict.fromkeys(f"{a} {b}" for a, b in pairs if (a, b) in HELD_OUT_PAIRS)),
     )
 
@@ -231,6 +250,14 @@ def _tell(predictor: Predictor, scene: Scene, image: EncodedImage) -> Told:
         all=len(made),
         reference=_caption_of(scene),
     )
+
+
+def _ask(predictor: Predictor, scene: Scene, image: EncodedImage) -> tuple[Asked, ...]:
+    if predictor.answer_head is None:
+        return ()
+    asked = questions(scene, words_rng(scene), count=_QUESTIONS)
+    answers = predictor.answer(image, [question.text for question in asked])
+    return tuple(Asked(answer=a, truth=q.answer) for a, q in zip(answers, asked, strict=True))
 
 
 def _caption_of(scene: Scene) -> str:

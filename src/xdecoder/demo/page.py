@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from xdecoder.demo.facts import ModelFacts
-from xdecoder.demo.held_out import SIDE, HeldOut, SceneReading, Search, Told, true_panoptic
+from xdecoder.demo.held_out import SIDE, Asked, HeldOut, SceneReading, Search, Told, true_panoptic
 from xdecoder.demo.own_images import LONGEST_SIDE, Failure, ImageReading
 from xdecoder.drawing import Region, draw_regions
 from xdecoder.pages.frame import anchor, asset, frame
@@ -27,6 +27,7 @@ _SCORE_NAMES = {
     "referring": "referring, mean IoU",
     "captions": "captions wholly true",
     "retrieval": "retrieval, R@1",
+    "answers": "questions answered rightly",
 }
 _SETTINGS = {
     "meadow": "a meadow",
@@ -70,11 +71,12 @@ def write_page(demo: Demo) -> str:
         "Segment": _segment(demo.held_out),
         "Refer": _refer(demo.held_out),
         "Describe": _describe(demo.held_out),
+        "Ask": _ask(demo.held_out),
         "Find": _find(demo.held_out),
     }
     shown = {name: body for name, body in sections.items() if body}
     hero = (
-        '<section class="hero"><h1>One model.<br>Segment, refer, describe, find.</h1>'
+        '<section class="hero"><h1>One model.<br>Segment, refer, describe, answer, find.</h1>'
         f'<p class="lead">{_lead(demo)}</p>{_hero(demo.held_out.readings[0])}'
         f'<dl class="facts">{_facts(demo)}</dl></section>'
     )
@@ -137,6 +139,8 @@ def _scores(demo: Demo) -> str:
         "captions wholly true": held_out.true_captions / scenes,
         "retrieval, R@1": held_out.recall,
     }
+    if held_out.asked:
+        here["questions answered rightly"] = float(np.mean([asked.right for asked in held_out.asked]))
     of_page = (
         f"panoptic quality {_percent(held_out.quality)}, phrases' mean IoU {_percent(held_out.referring)}, "
         f"{held_out.true_captions} of {scenes} captions true, R@1 among {pool} scenes "
@@ -220,6 +224,32 @@ def _describe(held_out: HeldOut) -> str:
         "<h2>In its own words</h2><p>Captions, each taken apart into its statements (what is there, how "
         "many, where, by day or night) and held against what the scene is known to contain. One wrong "
         f'statement makes a caption false.</p><div class="cards">{cards}</div>'
+    )
+
+
+def _ask(held_out: HeldOut) -> str:
+    if not held_out.asked:
+        return ""
+    cards = "".join(
+        f'<article class="card"><div class="tell">{picture(reading.scene.image, side=_THUMBNAIL * 2)}'
+        f'<dl class="asked">{"".join(map(_question, reading.asked))}</dl></div></article>'
+        for reading in held_out.readings
+        if reading.asked
+    )
+    right = sum(asked.right for asked in held_out.asked)
+    return (
+        "<h2>Asked</h2><p>Questions about a scene, each with the model's likeliest answer, its probability, "
+        f"and the true answer where that is another: here {right} of {len(held_out.asked)} are right.</p>"
+        f'<div class="cards">{cards}</div>'
+    )
+
+
+def _question(asked: Asked) -> str:
+    answer = asked.answer
+    truth = "" if asked.right else f"<small>Truth: {escape(asked.truth)}</small>"
+    return (
+        f"<div><dt>{escape(answer.question)}</dt><dd>"
+        f"{chip(f'{answer.text}, {answer.score:.2f}', 'good' if asked.right else 'bad')}{truth}</dd></div>"
     )
 
 
