@@ -145,6 +145,27 @@ def test_a_removed_thing_is_filled_from_around_it() -> None:
     assert np.abs(edited.astype(int) - slope).mean() < 4
 
 
+def test_a_pattern_goes_on_where_a_thing_was() -> None:
+    stripes = np.broadcast_to((np.arange(96)[:, None, None] // 4 % 2 * 150 + 50), (96, 130, 3)).astype(
+        np.uint8
+    )
+    image, mask = stripes.copy(), np.zeros((96, 130), np.bool_)
+    mask[30:60, 50:85] = True
+    image[mask] = (255, 0, 0)
+    edited = edit(image, mask, Remove())
+    assert np.abs(edited[mask].astype(int) - stripes[mask]).mean() < 10
+    assert (edit(image, mask, Remove()) == edited).all()
+
+
+@pytest.mark.parametrize("size", [(5, 6), (9, 40)])
+def test_a_thing_is_removed_where_no_patch_is_whole(size: tuple[int, int]) -> None:
+    image, mask = np.full((*size, 3), 90, np.uint8), np.zeros(size, np.bool_)
+    mask[1:-1, 2:-1] = True
+    image[mask] = 250
+    edited = edit(image, mask, Remove(), grow_by=0, feather=0)
+    assert np.abs(edited.astype(int) - 90).max() <= 5
+
+
 def test_a_blur_takes_the_detail_and_keeps_the_mean() -> None:
     image, mask = noise(), box(2, 3, 35, 50)
     edited = edit(image, mask, Blur(radius=6.0), feather=1)

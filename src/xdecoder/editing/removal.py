@@ -9,15 +9,13 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from xdecoder.editing.change import Change
-from xdecoder.editing.opencv import cv2
-
-_RADIUS = 5
+from xdecoder.editing.filling import fill
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Remove(Change):
-    """Fill the region from around it, by fast marching (Telea 2004)."""
+    """Fill the region with patches from the rest of the picture; see `xdecoder.editing.filling`."""
 
     reach: ClassVar[float] = 1 / 60
 
@@ -26,4 +24,4 @@ class Remove(Change):
     ) -> UInt8[np.ndarray, "H W 3"]:
         if area.all():
             raise ValueError("the region is the whole picture: nothing is left to fill it from")
-        return cv2.inpaint(image, area.astype(np.uint8), _RADIUS, cv2.INPAINT_TELEA)
+        return fill(image, area)
