@@ -13,7 +13,7 @@ from xdecoder.images import read_image
 from xdecoder.pages.frame import frame
 from xdecoder.pages.panels import lit
 from xdecoder.pages.parts import chip, overlaid, picture
-from xdecoder.search.found import Found, FoundRegion, Hit
+from xdecoder.search.found import Found, Hit
 from xdecoder.structures import decode_rle
 from xdecoder.vocabularies import clean_name
 
@@ -44,8 +44,9 @@ def write_page(found: Found) -> str:
         ),
         footer=(
             "<p>Made by <code>xdecoder search</code>. Point at a picture, or tap it, to see it plain. The "
-            "number is the cosine of query and hit.</p>"
+            "last number is the cosine of query and hit.</p>"
         ),
+        style="section.task { padding-top: 1.8rem; }",
     )
 
 
@@ -55,17 +56,13 @@ def _card(rank: int, hit: Hit, kind: str) -> str:
     if kind == "regions" and region is not None:
         chips.insert(0, chip(f"{clean_name(region.label)} {region.score:.2f}", "new"))
     elif kind == "grounded":
-        chips.insert(0, chip("nothing found", "bad") if region is None else _share(region, hit))
+        found = chip("not found", "bad") if region is None else chip(f"grounded {region.score:.2f}", "new")
+        chips.insert(0, found)
     return (
         f'<article class="card"><header><strong>{rank}.</strong>'
         f'<span class="chips">{"".join(chips)}</span></header>{_picture(hit)}'
         f'<div class="file" title="{escape(hit.path)}">{escape(Path(hit.path).name)}</div></article>'
     )
-
-
-def _share(region: FoundRegion, hit: Hit) -> str:
-    height, width = hit.size
-    return chip(f"{100 * region.area / (height * width):.1f} % of the picture", "new")
 
 
 def _picture(hit: Hit) -> str:

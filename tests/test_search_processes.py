@@ -1,0 +1,119 @@
+"""Indexers that are killed, that run at once, and whose disk fills: each a process of its own."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import xdecoder
+from test_search import draw
+from tiny_model import save_tiny_model
+from xdecoder.predictor import Predictor
+from xdecoder.search import Index
+from xdecoder.search.tables import Tables
+
+IMAGES = 12
+WORDS = "car,cat,grass"
+INDEXER = """
+import resource, sys
+from xdecoder.cli.app import app
+from xdecoder.search import indexing, tables
+indexing._SECONDS = 0  # each image is written at once
+put = tables.Tables.put
+limit = int(sys.argv.pop(1))
+def limited(self, images):
+    put(self, images)
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+tables.Tables.put = limited
+app()
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def predictor(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predictor]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDECODER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield xdecoder.load(model)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for seed in range(IMAGES):
+        draw(folder / f"{seed}.png", seed)
+    return folder
+
+
+def start(pictures: Path, place: Path, model: Path, limit: int = 0) -> subprocess.Popen[str]:
+    command = ["index", pictures, "--to", place, "-v", WORDS, "-w", model, "--device", "cpu"]
+    return subprocess.Popen(
+        [sys.executable, "-c", INDEXER, str(limit), *map(str, command)], stderr=subprocess.PIPE, text=True
+    )
+
+
+def written(place: Path) -> int:
+    try:
+        return Tables.open(place).count("images")
+    except FileNotFoundError:
+        return 0
+
+
+def check_whole(place: Path, pictures: Path, predictor: Predictor, fresh: Path) -> None:
+    """Each image once, with the regions that an index made at one go has."""
+    found = Index.open(place, predictor)
+    wanted = Index.create(fresh, predictor, vocabulary=WORDS)
+    wanted.update(pictures)
+    for index in (found, wanted):
+        assert index.tables.count("images") == len(index.tables.known(pictures)) == IMAGES
+    regions = [
+        Counter((hit.path, str(hit.region)) for hit in index.find_regions("x", k=1000).hits)
+        for index in (found, wanted)
+    ]
+    assert regions[0] == regions[1]
+    assert set(regions[0].values()) == {1}
+
+
+def test_a_killed_indexer_is_resumed_by_two_at_once_with_nothing_lost_or_doubled(
+    model: Path, predictor: Predictor, pictures: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "index"
+    first = start(pictures, place, model)
+    while written(place) < 3:
+        assert first.poll() is None, first.stderr and first.stderr.read()
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    assert 3 <= written(place) < IMAGES
+    second = start(pictures, place, model)
+    while second.poll() is None and written(place) < 5:
+        time.sleep(0.01)
+    report = Index.create(place, predictor, vocabulary=WORDS).update(pictures)
+    assert second.wait() == 0, second.stderr and second.stderr.read()
+    assert report.indexed + report.unchanged == IMAGES
+    check_whole(place, pictures, predictor, tmp_path / "fresh")
+
+
+def test_a_disk_that_fills_is_told_and_the_index_is_whole_and_goes_on(
+    model: Path, predictor: Predictor, pictures: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "index"
+    process = start(pictures, place, model, limit=1000)  # bytes a file may have after the first image
+    _, told = process.communicate()
+    assert process.returncode == 1
+    assert "could not be written: File too large" in told
+    assert "make room, then run the same command again: it goes on from there" in told
+    assert written(place) == 1
+    assert len(Index.open(place, predictor).find_images("a car").hits) == 1
+    report = Index.create(place, predictor).update(pictures)
+    assert (report.indexed, report.unchanged) == (IMAGES - 1, 1)
+    check_whole(place, pictures, predictor, tmp_path / "fresh")
