@@ -1,5 +1,7 @@
 """Regions edited: what changes, what must not, and what is refused."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -231,3 +233,10 @@ def test_unknown_colours_and_impossible_blurs_are_refused(tmp_path: Path) -> Non
         Blur(radius=0.0)
     with pytest.raises(FileNotFoundError, match=r"no such image file: .*nowhere\.jpg"):
         edit(noise(), box(), ReplaceBackground(background=tmp_path / "nowhere.jpg"))
+
+
+def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.delitem(sys.modules, "xdecoder.editing.opencv")
+    with pytest.raises(ImportError, match=r"edited with OpenCV: pip install 'xdecoder\[edit\]'"):
+        importlib.import_module("xdecoder.editing.opencv")
