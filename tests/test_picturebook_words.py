@@ -17,6 +17,7 @@ from xdecoder.picturebook import (
     THING_CATEGORIES,
     WORDS,
     Box,
+    Noun,
     Occlusion,
     Phrase,
     Question,
@@ -25,6 +26,7 @@ from xdecoder.picturebook import (
     ask,
     caption,
     captions,
+    description,
     draw_scene,
     is_true,
     names,
@@ -197,6 +199,16 @@ def test_a_false_or_ungrammatical_caption_is_found_false(text: str, meadow: Scen
 
 def test_every_generated_caption_is_true(said: list[tuple[str, Scene]]) -> None:
     assert [text for text, scene in said if not is_true(text, scene)] == []
+
+
+def test_a_description_names_everything_and_is_true(scenes: list[Scene]) -> None:
+    for scene in scenes[:20]:
+        text = description(scene)
+        assert text == description(scene)
+        assert is_true(text, scene)
+        assert is_true(description(scene, rng(scene.seed)), scene)
+        named = {s.noun: s.count or 1 for s in statements(text) or () if hasattr(s, "noun")}
+        assert named == Counter(Noun(category=t.category, colour=t.colour) for t in scene.things)
 
 
 def test_captions_come_in_every_style_and_rarely_repeat(scenes: list[Scene]) -> None:

@@ -12,7 +12,7 @@ import torch
 from xdecoder.encoding import EncodedImage
 from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment
 from xdecoder.metrics.semantic import SemanticSegmentation
-from xdecoder.picturebook import VOCABULARY, Scene, captions, draw_scene, is_true, phrases, questions
+from xdecoder.picturebook import VOCABULARY, Scene, description, draw_scene, is_true, phrases, questions
 from xdecoder.predictor import Predictor
 from xdecoder.structures import PanopticSegmentation
 from xdecoder.tasks.retrieval import ImageEmbeddings
@@ -39,7 +39,7 @@ class PictureBookScores:
         referring: mean IoU of phrases and their masks, up to three phrases a scene.
         referring_half: phrases whose mask has an IoU above one half.
         captions: generated captions of which every statement is true.
-        retrieval: captions' scenes found first: the mean of both directions, over all scenes.
+        retrieval: full descriptions' scenes found first, and scenes' descriptions: the mean, over all scenes.
         answers: questions answered rightly; 0 for a model that cannot answer.
     """
 
@@ -115,7 +115,7 @@ class _Tally:
             rng = np.random.default_rng(scene.seed)
             self._segment(scene, predictor.segment(image, VOCABULARY))
             self._refer(scene, image, rng)
-            self.texts.append(captions(scene, rng, count=1)[0])
+            self.texts.append(description(scene))
             self.told.append(is_true(predictor.tokenizer.decode(caption.token_ids), scene))
             if predictor.answer_head is not None:
                 self._answer(scene, image)
@@ -170,7 +170,7 @@ class _Tally:
 
 
 def _found_first(similarity: torch.Tensor, texts: list[str]) -> float:
-    """How often the best match is a scene's own caption, or one of the same words; both directions."""
+    """How often the best match is a scene's own description, or one of the same words; both directions."""
     to_text, to_image = similarity.argmax(1).tolist(), similarity.argmax(0).tolist()
     hits = [texts[t] == texts[i] for i, t in enumerate(to_text)]
     hits += [texts[i] == texts[t] for t, i in enumerate(to_image)]

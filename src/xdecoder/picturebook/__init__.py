@@ -1,6 +1,6 @@
 """The picture-book world: drawn scenes that know their segments, captions, phrases, questions and answers."""
 
-from xdecoder.picturebook.captions import STYLES, Style, caption, captions
+from xdecoder.picturebook.captions import STYLES, Style, caption, captions, description
 from xdecoder.picturebook.classes import VOCABULARY
 from xdecoder.picturebook.composition import draw_patch, draw_scene
 from xdecoder.picturebook.export import Exported, export
@@ -62,6 +62,7 @@ __all__ = [
     "caption",
     "captions",
     "contact_sheet",
+    "description",
     "draw_patch",
     "draw_scene",
     "export",

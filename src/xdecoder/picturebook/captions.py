@@ -1,7 +1,8 @@
-"""Captions of a scene, in five styles; every statement of every caption is true of it."""
+"""Captions of a scene, in five styles, and its full description; every statement of each is true of it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 
@@ -34,6 +35,20 @@ def caption(scene: Scene, rng: np.random.Generator, *, style: Style) -> str:
             blue house") or "count" ("five things by the sea at night").
     """
     return _WRITERS[style](scene, rng)
+
+
+def description(scene: Scene, rng: np.random.Generator | None = None) -> str:
+    """Every thing by colour and category, the setting and the time of day.
+
+    Without `rng`, scenes that agree in all this have the same words; with it, synonyms come in.
+    """
+    counts = Counter((thing.category, thing.colour) for thing in scene.things)
+    things = [
+        write_count(Noun(category=category, colour=colour), count, rng)
+        for (category, colour), count in sorted(counts.items())
+    ]
+    time = "" if scene.time is None else f" {TIME_WORDS[scene.time]}"
+    return f"{_join(things)} {SETTING_WORDS[scene.setting]}{time}"
 
 
 def _join(parts: list[str]) -> str:

@@ -85,10 +85,11 @@ class SceneBatch(Batch):
         phrase_lengths: tokens of each phrase, start and end included.
         phrase_counts: phrases of each image.
         phrase_masks: per image, what each phrase means, as `masks`.
-        captions: `captions_each` for each image; the first of them is the one that retrieval learns from.
+        captions: `captions_each` for each image.
         caption_valid: true from the start token to the end token.
         captions_each: captions an image.
-        caption_groups: first captions of the same words have the same number.
+        pairs: the text that retrieval learns from, of each image.
+        pair_groups: such texts of the same words have the same number.
         questions: of all images, one after the other, padded as the answer head wants them.
         question_images: the image that each is about.
         answers: index of each answer.
@@ -105,7 +106,8 @@ class SceneBatch(Batch):
     captions: Int[Tensor, "M2 L3"]
     caption_valid: Bool[Tensor, "M2 L3"]
     captions_each: int
-    caption_groups: Int[Tensor, " B"]
+    pairs: Int[Tensor, "B L5"]
+    pair_groups: Int[Tensor, " B"]
     questions: Int[Tensor, "M3 L4"]
     question_images: Int[Tensor, " M3"]
     answers: Int[Tensor, " M3"]

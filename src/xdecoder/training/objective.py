@@ -179,9 +179,9 @@ class Objective(nn.Module):
         loss["captions"] = weights.captions * self._captions(batch, features, latents, captions)
         loss["answers"] = weights.answers * self._answers(batch, features, latents, questions)
         whole = model.decoder.heads(latents.states[-1][:, -1:]).embeddings[:, 0]
-        own = captions.embeddings[:: batch.captions_each]
+        own = model.text_encoder(batch.pairs).embeddings
         for name, images in (("retrieval", whole), ("backbone", features.backbone_embeddings)):
-            contrast = terms.contrastive(images, own, scale, batch.caption_groups)
+            contrast = terms.contrastive(images, own, scale, batch.pair_groups)
             loss[name] = getattr(weights, name) * contrast
         return loss
 

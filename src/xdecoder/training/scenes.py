@@ -23,6 +23,7 @@ from xdecoder.picturebook import (
     Phrase,
     Scene,
     captions,
+    description,
     draw_patch,
     draw_scene,
     phrases,
@@ -65,6 +66,7 @@ class Mixture:
         phrases: referring phrases an image, at the most.
         captions: captions an image.
         questions: questions an image.
+        description_share: images that retrieval knows by their full description, the others by a caption.
     """
 
     pair_share: float = 0.3
@@ -74,6 +76,7 @@ class Mixture:
     phrases: int = 4
     captions: int = 2
     questions: int = 2
+    description_share: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +192,10 @@ class PictureBook(Source[Batch]):
         caption_ids = [self.tokenizer.encode(text) for own in texts for text in own]
         asked = [questions(scene, rng, count=mixture.questions) for scene in scenes]
         length = max(len(ids) for ids in caption_ids)
-        firsts = [" ".join(sorted(own[0].split())) for own in texts]
+        paired = [
+            description(scene, rng) if rng.random() < mixture.description_share else own[0]
+            for scene, own in zip(scenes, texts, strict=True)
+        ]
         return SceneBatch(
             images=self._normalise([scene.image for scene in scenes]),
             names=names,
@@ -202,7 +208,8 @@ class PictureBook(Source[Batch]):
             captions=self._pad(caption_ids),
             caption_valid=torch.arange(length) < torch.tensor([len(ids) for ids in caption_ids])[:, None],
             captions_each=mixture.captions,
-            caption_groups=torch.tensor([text_number(text) for text in firsts]),
+            pairs=self._pad([self.tokenizer.encode(text) for text in paired]),
+            pair_groups=torch.tensor([text_number(" ".join(sorted(text.split()))) for text in paired]),
             questions=self._encode([q.text for own in asked for q in own], self.question_length),
             question_images=torch.arange(count).repeat_interleave(torch.tensor([len(q) for q in asked])),
             answers=torch.tensor([ANSWERS.index(q.answer) for own in asked for q in own]),
