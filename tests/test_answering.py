@@ -16,7 +16,6 @@ from tiny_model import save_tiny_model
 from xdecoder import weights
 from xdecoder.cli.app import app
 from xdecoder.folder_info import inspect
-from xdecoder.networks.answering import AnswerHead
 from xdecoder.networks.queries import Kind, visibility
 from xdecoder.predictor import Predictor
 from xdecoder.structures import Answer
@@ -37,15 +36,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with a head whose answers differ from question to question."""
-    path = tmp_path_factory.mktemp("models") / "answering"
-    model, tokenizer = weights.load(plain)
-    torch.manual_seed(5)
-    head = AnswerHead(model.config.decoder.width, ANSWERS, question_length=LENGTH)
-    torch.nn.init.normal_(head.linear2.weight)
-    weights.save(path, model, tokenizer, answer_head=head)
-    return path
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a head."""
+    return save_tiny_model(
+        tmp_path_factory.mktemp("models") / "answering", answers=ANSWERS, question_length=LENGTH
+    )
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 import xdecoder
 from tiny_model import save_tiny_model
-from xdecoder import weights
 from xdecoder.cli.app import app
 from xdecoder.demo import held_out
 from xdecoder.demo.build import build_demo
@@ -21,7 +20,6 @@ from xdecoder.demo.held_out import read_held_out, true_panoptic
 from xdecoder.demo.page import Demo, write_page
 from xdecoder.demo.poster import draw_poster
 from xdecoder.drawing import Region
-from xdecoder.networks.answering import AnswerHead
 from xdecoder.pages.tags import HEIGHT, LETTER, place_tags
 from xdecoder.picturebook import draw_scene
 from xdecoder.predictor import Predictor
@@ -34,11 +32,7 @@ VOID = {"meta", "img", "br", "path", "circle"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-    model, tokenizer = weights.load(path)
-    head = AnswerHead(model.config.decoder.width, ("<b>yes</b>", "no"), question_length=20)
-    weights.save(path, model, tokenizer, answer_head=head)
-    return path
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny", answers=("<b>yes</b>", "no"))
 
 
 @pytest.fixture(scope="module", autouse=True)

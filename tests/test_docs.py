@@ -44,7 +44,7 @@ def anchors(page: Path) -> set[str]:
 def _bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A tiny model in place of the bundled one."""
     assets = tmp_path_factory.mktemp("assets")
-    save_tiny_model(assets / "picturebook")
+    save_tiny_model(assets / "picturebook", answers=("yes", "no"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xdecoder.weights._ASSETS", assets)
         patch.setenv("XDECODER_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -64,7 +64,7 @@ def _photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def is_cheap(command: list[str]) -> bool:
     """It needs no download, no data and no training."""
     offline = not {"--weights", "--data", "--pipeline"} & set(command)
-    return command[0] in ("segment", "refer", "caption", "embed", "edit", "info", "weights") and (
+    return command[0] in ("segment", "refer", "caption", "answer", "embed", "edit", "info", "weights") and (
         offline and command[:2] not in (["weights", "pull"], ["weights", "convert"], ["weights", "info"])
     )
 
@@ -115,7 +115,18 @@ def test_the_readme_s_commands_run(command: list[str]) -> None:
 
 def test_the_readme_shows_the_usual_verbs() -> None:
     used = {command[0] for command in commands(README)}
-    assert {"segment", "refer", "caption", "edit", "embed", "demo", "weights", "train", "evaluate"} <= used
+    assert {
+        "segment",
+        "refer",
+        "caption",
+        "answer",
+        "edit",
+        "embed",
+        "demo",
+        "weights",
+        "train",
+        "evaluate",
+    } <= used
 
 
 def test_the_readme_s_picture_is_small_enough_for_a_clone() -> None:

@@ -1,5 +1,6 @@
 """A tiny model of the drawn world with random weights, for tests of what is built on models."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,11 +15,12 @@ from xdecoder.config import (
     TextConfig,
 )
 from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
 from xdecoder.training.scenes import build_tokenizer
 
 
-def save_tiny_model(folder: Path) -> Path:
-    """Write the model to a folder."""
+def save_tiny_model(folder: Path, *, answers: Sequence[str] = (), question_length: int = 20) -> Path:
+    """Write the model to a folder; with answers, it answers each question in its own way."""
     torch.manual_seed(3)
     tokenizer = build_tokenizer(24)
     config = ModelConfig(
@@ -33,5 +35,10 @@ def save_tiny_model(folder: Path) -> Path:
             short_side=64, long_side=128, object_threshold=0.05, overlap_threshold=0.1, caption_steps=6
         ),
     )
-    weights.save(folder, XDecoder(config), tokenizer)
+    model = XDecoder(config)
+    head: AnswerHead | None = None
+    if answers:
+        head = AnswerHead(config.decoder.width, answers, question_length=question_length)
+        torch.nn.init.normal_(head.linear2.weight)
+    weights.save(folder, model, tokenizer, answer_head=head)
     return folder

@@ -232,13 +232,13 @@ def _ask(held_out: HeldOut) -> str:
         return ""
     cards = "".join(
         f'<article class="card"><div class="tell">{picture(reading.scene.image, side=_THUMBNAIL * 2)}'
-        f'<dl class="asked">{"".join(map(_question, reading.asked))}</dl></div></article>'
+        f'<dl class="answers">{"".join(map(_question, reading.asked))}</dl></div></article>'
         for reading in held_out.readings
         if reading.asked
     )
     right = sum(asked.right for asked in held_out.asked)
     return (
-        "<h2>Asked</h2><p>Questions about a scene, each with the model's likeliest answer, its probability, "
+        "<h2>Asked a question</h2><p>Questions about a scene, each with the model's likeliest answer, its probability, "
         f"and the true answer where that is another: here {right} of {len(held_out.asked)} are right.</p>"
         f'<div class="cards">{cards}</div>'
     )
