@@ -98,7 +98,13 @@ class Fit(Training):
 
 
 def config(folder: Path, **changes: object) -> RunConfig:
-    settings: dict[str, object] = {"log_every": 1, "save_every": 2, "validate_every": 0, **changes}
+    settings: dict[str, object] = {
+        "workers": 0,
+        "log_every": 1,
+        "save_every": 2,
+        "validate_every": 0,
+        **changes,
+    }
     return RunConfig(folder=folder, **settings)  # pyright: ignore[reportArgumentType]
 
 

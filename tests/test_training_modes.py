@@ -26,7 +26,7 @@ DAVIT = DaViTConfig(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(2, 2, 2, 
 
 def losses(folder: Path, backbone: BackboneConfig = FOCALNET, **modes: bool) -> list[float]:
     """The loss of each of three steps."""
-    run = RunConfig(folder=folder, log_every=1, validate_every=0, seed=2, **modes)  # pyright: ignore[reportArgumentType]
+    run = RunConfig(folder=folder, workers=0, log_every=1, validate_every=0, seed=2, **modes)  # pyright: ignore[reportArgumentType]
     train(Tiny(steps=3, backbone=backbone), run, World())
     return logged(folder)
 

@@ -103,6 +103,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     config = RunConfig(
         folder=Path(sys.argv[1]),
+        workers=0,
         log_every=1,
         save_every=int(sys.argv[3]),
         validate_every=0,

@@ -70,7 +70,7 @@ class RunConfig:
     Attributes:
         folder: where checkpoints, numbers and samples go.
         seed: of everything random.
-        workers: processes a process makes its batches in; 0 makes them in line.
+        workers: processes a process makes its batches in; 0 makes them in line, while the step waits.
         log_every: steps between two lines of numbers.
         save_every: steps between two checkpoints.
         keep: checkpoints kept.
@@ -88,7 +88,7 @@ class RunConfig:
 
     folder: Path
     seed: int = 0
-    workers: int = 0
+    workers: int = 1
     log_every: int = 20
     save_every: int = 200
     keep: int = 2

@@ -12,6 +12,7 @@ from torch import nn
 
 from xdecoder.training.distributed import World, join_world, leave_world
 from xdecoder.training.loop import RunConfig, Training, train
+from xdecoder.training.progress import memory_gib
 from xdecoder.training.recipes import RECIPES
 from xdecoder.training.settings import override
 
@@ -92,6 +93,7 @@ def estimate(training: Training, world: World) -> str:
             f"{took[-1] * phase.steps / 3600:.2f} h"
         )
         first += phase.steps
+    lines.append(f"at most {memory_gib():.2f} GiB held in these steps, activations among them")
     lines.append(f"about {seconds / 3600:.1f} h on this machine as it is now, in {world.size} process(es)")
     return "\n".join(lines)
 
