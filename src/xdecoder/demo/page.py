@@ -239,7 +239,8 @@ def _ask(held_out: HeldOut) -> str:
     right = sum(asked.right for asked in held_out.asked)
     return (
         "<h2>Asked a question</h2><p>Questions about a scene, each with the model's likeliest answer, "
-        f"its probability, and the true answer where that is another: here {right} of {len(held_out.asked)} are right.</p>"
+        "its probability, and the true answer where that is another: here "
+        f"{right} of {len(held_out.asked)} are right.</p>"
         f'<div class="cards">{cards}</div>'
     )
 
