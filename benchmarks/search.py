@@ -44,7 +44,7 @@ def main() -> None:
             _rows(start, min(_CHUNK, count - start), centres, schema, rng)
             for start in range(0, count, _CHUNK)
         )
-        tables._tables["regions"].add(pa.RecordBatchReader.from_batches(schema, chunks))
+        tables.raw("regions").add(pa.RecordBatchReader.from_batches(schema, chunks))
         begin = time.perf_counter()
         tables.tidy()
         print(f"{count:,} vectors of {width}: index built in {time.perf_counter() - begin:.0f} s")

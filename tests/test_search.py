@@ -206,7 +206,7 @@ def test_an_approximate_index_is_built_when_it_pays_and_finds_what_the_exact_one
     index: Index, tmp_path: Path, predictor: Predictor
 ) -> None:
     made = Index.create(tmp_path / "large", predictor, vocabulary=WORDS, short_side=SIDE)
-    table, schema = made.tables._tables["regions"], region_schema(made.about)
+    table, schema = made.tables.raw("regions"), region_schema(made.about)
     random = np.random.default_rng(0)
     centres = random.standard_normal((300, made.about.width))
     vectors = centres[random.integers(300, size=WORTH_INDEXING)]

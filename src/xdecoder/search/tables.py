@@ -39,7 +39,7 @@ TableName = Literal["images", "regions"]
 WORTH_INDEXING = 20_000
 """Rows over which an approximate index is built: fewer are compared one by one in a few milliseconds."""
 
-_PROBES = 40  # partitions searched at the least; benchmarks/search.py measures recall and time
+_PROBES = 32  # partitions searched; benchmarks/search.py measures recall and time
 _REFINE = 2  # times as many rows compared by their whole vectors
 _GROWTH = 4  # times the rows that the partitions were made for, over which they are made anew
 _RETRIES = 20
@@ -100,6 +100,10 @@ class Tables:
         if about is None:
             raise ValueError(f"{name} is a LanceDB database of something else; choose another place")
         return cls(name, About.from_json(about.decode(), place=name), {"images": images, "regions": regions})
+
+    def raw(self, table: TableName) -> Table:
+        """LanceDB's own table, for what is not offered here."""
+        return self._tables[table]
 
     def count(self, table: TableName) -> int:
         """How many rows there are."""
@@ -193,8 +197,7 @@ class Tables:
         query = (
             cast("LanceVectorQueryBuilder", search)
             .distance_type("cosine")
-            .minimum_nprobes(_PROBES)
-            .maximum_nprobes(0)  # further ones where a filter leaves too few rows
+            .nprobes(_PROBES)
             .refine_factor(_REFINE)
             .select([*columns, "_distance"])
             .limit(k)
@@ -202,7 +205,7 @@ class Tables:
         if exact:
             query = query.bypass_vector_index()
         if where is not None:
-            query = query.where(where, prefilter=True)
+            query = query.where(where, prefilter=True).maximum_nprobes(0)  # more where it leaves too few rows
         try:
             found = query.to_list()
         except ValueError as error:
