@@ -26,6 +26,13 @@ def test_winograd_is_the_convolution(height: int, width: int) -> None:
         assert not torch.equal(conv3x3(x, weight, bias), expected)  # the fast path did run
 
 
+def test_winograd_leaves_compiled_graphs_whole() -> None:
+    x, weight = torch.randn(1, 64, 4, 64), torch.randn(64, 64, 3, 3)
+    with torch.no_grad():
+        actual = torch.compile(conv3x3, fullgraph=True, backend="eager")(x, weight)
+    assert torch.equal(actual, F.conv2d(x, weight, padding=1))
+
+
 def test_winograd_leaves_gradients_to_the_plain_convolution() -> None:
     x = torch.randn(1, 64, 4, 64, requires_grad=True)
     conv3x3(x, torch.randn(64, 64, 3, 3)).sum().backward()

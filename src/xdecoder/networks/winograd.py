@@ -23,10 +23,14 @@ _FEWEST = 64  # channels and pixels from which the transforms cost less than the
 def conv3x3(
     x: Float[Tensor, "B C H W"], weight: Float[Tensor, "C2 C 3 3"], bias: Float[Tensor, " C2"] | None = None
 ) -> Float[Tensor, "B C2 H W"]:
-    """A 3x3 convolution, stride 1, padding 1; by Winograd's method where that pays and needs no gradient."""
+    """A 3x3 convolution, stride 1, padding 1; by Winograd's method where that pays.
+
+    That is on a CPU, without gradients, and not in what `torch.compile` makes: it cannot take the method whole.
+    """
     height, width = x.shape[-2:]
     if (
         torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
         or x.device.type != "cpu"
         or x.dtype != torch.float32
         or height % 4
