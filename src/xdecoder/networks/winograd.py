@@ -25,7 +25,7 @@ def conv3x3(
 ) -> Float[Tensor, "B C2 H W"]:
     """A 3x3 convolution, stride 1, padding 1; by Winograd's method where that pays.
 
-    That is on a CPU, without gradients, and not in what `torch.compile` makes: it cannot take the method whole.
+    That is on a CPU, without gradients, and not under `torch.compile`, which cannot take the method whole.
     """
     height, width = x.shape[-2:]
     if (
