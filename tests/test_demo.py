@@ -21,7 +21,7 @@ from xdecoder.demo.page import Demo, write_page
 from xdecoder.demo.poster import draw_poster
 from xdecoder.drawing import Region
 from xdecoder.pages.tags import HEIGHT, LETTER, place_tags
-from xdecoder.picturebook import draw_scene
+from xdecoder.picturebook import VOCABULARY, draw_scene
 from xdecoder.predictor import Predictor
 from xdecoder.structures import Caption
 
@@ -94,6 +94,12 @@ class Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag not in VOID:
             assert self.open.pop() == tag
+
+
+def test_images_are_divided_into_the_model_s_own_classes(predictor: Predictor) -> None:
+    image = draw_scene(0, split="val", size=64).image
+    assert predictor.segment(image).vocabulary == VOCABULARY.classes
+    assert predictor.segment(image, stuff=["sky"]).vocabulary == ("sky",)
 
 
 def test_page_needs_nothing_beside_it(page: str) -> None:

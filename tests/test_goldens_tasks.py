@@ -1,6 +1,5 @@
 """Every task's result against the published program."""
 
-
 import pytest
 import torch
 from torch import Tensor

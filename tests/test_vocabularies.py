@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldens import Golden
+from xdecoder.picturebook import STUFF_CATEGORIES, THING_CATEGORIES
 from xdecoder.vocabularies import (
     BUILT_IN,
     LONGEST_NAME,
@@ -77,6 +78,7 @@ def test_clean_name_takes_out_what_datasets_append(raw: str, clean: str):
         ("bdd", 19, None),
         ("bdd-panoptic", 40, 10),
         ("voc", 20, 20),
+        ("picturebook", 41, 30),
     ],
 )
 def test_every_built_in_name_gives_its_list(name: str, classes: int, things: int | None):
@@ -88,7 +90,13 @@ def test_every_built_in_name_gives_its_list(name: str, classes: int, things: int
 
 
 def test_all_built_in_names_are_tested_above():
-    assert len(BUILT_IN) == 10
+    assert len(BUILT_IN) == 11
+
+
+def test_the_drawn_world_has_a_list_of_its_own():
+    vocabulary = built_in("picturebook")
+    assert vocabulary.classes == (*THING_CATEGORIES, *STUFF_CATEGORIES)
+    assert vocabulary.things == set(range(len(THING_CATEGORIES)))
 
 
 def test_built_in_lists_keep_raw_names():

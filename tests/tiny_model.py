@@ -32,7 +32,12 @@ def save_tiny_model(folder: Path, *, answers: Sequence[str] = (), question_lengt
         decoder=DecoderConfig(width=32, queries=7, layers=2, heads=2, feedforward=32),
         embed_width=32,
         inference=InferenceConfig(
-            short_side=64, long_side=128, object_threshold=0.05, overlap_threshold=0.1, caption_steps=6
+            short_side=64,
+            long_side=128,
+            vocabulary="picturebook",
+            object_threshold=0.05,
+            overlap_threshold=0.1,
+            caption_steps=6,
         ),
     )
     model = XDecoder(config)

@@ -236,6 +236,7 @@ class InferenceConfig:
     Attributes:
         short_side: length, in pixels, that the image's shorter side is resized to.
         long_side: the longer side is never more than this.
+        vocabulary: the built-in list of classes that images are divided into unless told otherwise.
         object_threshold: a panoptic query is kept above this class probability.
         overlap_threshold: a panoptic segment is kept at this share of its own mask won, or more.
         detections: instances kept an image.
@@ -247,6 +248,7 @@ class InferenceConfig:
 
     short_side: int = 800
     long_side: int = 1333
+    vocabulary: str = "coco"
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
     detections: int = 100

@@ -38,7 +38,14 @@ from xdecoder.verbs.embedding import RegionEmbeddings, embed_region
 from xdecoder.verbs.regions import Region, region_mask
 from xdecoder.verbs.segmenting import Segmenter
 from xdecoder.verbs.texts import check_texts
-from xdecoder.vocabularies import Vocabulary, VocabularySpec, clean_name, parse_vocabulary, prompts
+from xdecoder.vocabularies import (
+    Vocabulary,
+    VocabularySpec,
+    built_in,
+    clean_name,
+    parse_vocabulary,
+    prompts,
+)
 
 Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentation
 SegmentationTask = Literal["panoptic", "instance", "semantic"]
@@ -84,6 +91,11 @@ class Predictor:
     def config(self) -> ModelConfig:
         """What the model is made of; `config.inference` holds the defaults of the verbs."""
         return self.model.config
+
+    @property
+    def default_vocabulary(self) -> Vocabulary:
+        """The classes that images are divided into unless told otherwise."""
+        return built_in(self.config.inference.vocabulary)
 
     @property
     def batch_size(self) -> int:
@@ -139,6 +151,16 @@ class Predictor:
         images = cast("Sequence[AnyImage]", image)
         return [result(item) for batch in self._encoder.batches(images) for item in batch]
 
+    def _words(
+        self,
+        vocabulary: VocabularySpec | None,
+        things: str | Sequence[str] | None = None,
+        stuff: str | Sequence[str] | None = None,
+    ) -> Vocabulary:
+        if vocabulary is None and things is None and stuff is None:
+            return self.default_vocabulary
+        return parse_vocabulary(vocabulary, things=things, stuff=stuff)
+
     # Verbs
 
     @overload
@@ -192,7 +214,7 @@ class Predictor:
     def segment(
         self,
         image: AnyImage | Sequence[AnyImage],
-        vocabulary: VocabularySpec | None = "coco",
+        vocabulary: VocabularySpec | None = None,
         *,
         task: SegmentationTask = "panoptic",
         things: str | Sequence[str] | None = None,
@@ -206,6 +228,7 @@ class Predictor:
         Args:
             image: one image or a list.
             vocabulary: names, a built-in list's name, a file (see `xdecoder.vocabularies.parse_vocabulary`).
+                By default those of `things` and `stuff`, or the model's own.
             task: "panoptic" (every pixel once; things apart, stuff merged), "instance" (things alone, with
                 scores, may overlap) or "semantic" (a class for every pixel).
             things: classes that are things, whatever the built-in lists say.
@@ -219,7 +242,7 @@ class Predictor:
         """
         if task not in get_args(SegmentationTask):
             raise ValueError(f"task must be one of {', '.join(get_args(SegmentationTask))}; got {task!r}")
-        words = parse_vocabulary(vocabulary, things=things, stuff=stuff)
+        words = self._words(vocabulary, things, stuff)
         segmenter = Segmenter(model=self.model, words=words, embeddings=self.embed_vocabulary(words))
         settings = self.config.inference
         results: dict[SegmentationTask, Callable[[EncodedImage], Segmentation]] = {
@@ -427,7 +450,7 @@ class Predictor:
 
     @torch.inference_mode()
     def embed_segments(
-        self, image: AnyImage | Sequence[AnyImage], vocabulary: VocabularySpec | None = "coco"
+        self, image: AnyImage | Sequence[AnyImage], vocabulary: VocabularySpec | None = None
     ) -> RegionEmbeddings | list[RegionEmbeddings]:
         """Panoptic segments, each with its embedding in the space that regions share with texts.
 
@@ -438,7 +461,7 @@ class Predictor:
         Raises:
             ValueError: a bad image or vocabulary.
         """
-        words = parse_vocabulary(vocabulary)
+        words = self._words(vocabulary)
         segmenter = Segmenter(model=self.model, words=words, embeddings=self.embed_vocabulary(words))
         settings = self.config.inference
         embed = partial(

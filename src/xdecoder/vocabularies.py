@@ -32,6 +32,7 @@ BUILT_IN: dict[str, str] = {
     "bdd": "bdd100k_semantic_19",
     "bdd-panoptic": "bdd100k_panoptic_40",
     "voc": "pascal_voc_20",
+    "picturebook": "picturebook",
 }
 """The built-in vocabularies: the name a user writes, and the name in `assets/vocabularies.json`."""
 

@@ -38,7 +38,7 @@ def demo(
             "--vocabulary",
             "-v",
             help="Classes for your images: coco, ade20k, ..., names with commas, or a .txt or .json file. By "
-            "default the words of the drawn world, or coco for a published model.",
+            "default the model's own.",
             show_default=False,
         ),
     ] = None,

@@ -60,7 +60,7 @@ def segment(
             "--vocabulary",
             "-v",
             help="Classes: coco, ade20k, cityscapes, ..., names with commas ('dog, grass'), or a .txt or "
-            ".json file. By default those of --things and --stuff, or coco.",
+            ".json file. By default those of --things and --stuff, or the model's own.",
             show_default=False,
         ),
     ] = None,
@@ -99,17 +99,18 @@ def segment(
         from xdecoder.cli.targets import find_targets
         from xdecoder.vocabularies import parse_vocabulary
 
-        spec = "coco" if vocabulary is None and things is None and stuff is None else vocabulary
-        words = parse_vocabulary(spec, things=things, stuff=stuff)
+        given = vocabulary is not None or things is not None or stuff is not None
+        words = parse_vocabulary(vocabulary, things=things, stuff=stuff) if given else None
         output = Output(folder=drawn.folder, as_json=drawn.as_json, skip_existing=drawn.skip_existing)
         targets = find_targets(images, drawn.folder)
         predictor = running.load()
-        embed_vocabulary(predictor, words)
+        classes = words or predictor.default_vocabulary
+        embed_vocabulary(predictor, classes)
 
         def work(pictures: list[Pixels]) -> list[Segmentation]:
             results = predictor.segment(
                 predictor.encode(pictures, short_side=running.short_side),
-                words,
+                classes,
                 task=task.value,
                 object_threshold=object_threshold,
                 overlap_threshold=overlap_threshold,

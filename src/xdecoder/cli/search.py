@@ -49,8 +49,8 @@ def index(
         typer.Option(
             "--vocabulary",
             "-v",
-            help="Classes of the regions, as for segment. By default those that the index has; coco for a "
-            "new one.",
+            help="Classes of the regions, as for segment. By default those that the index has; for a new "
+            "one the model's own.",
             show_default=False,
         ),
     ] = None,

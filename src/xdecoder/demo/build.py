@@ -10,9 +10,8 @@ from xdecoder.demo.facts import describe
 from xdecoder.demo.held_out import POOL, SCENES, read_held_out
 from xdecoder.demo.own_images import read_images
 from xdecoder.demo.page import Demo
-from xdecoder.picturebook import VOCABULARY
 from xdecoder.predictor import Predictor
-from xdecoder.vocabularies import Vocabulary, parse_vocabulary
+from xdecoder.vocabularies import Vocabulary
 
 
 def build_demo(
@@ -31,8 +30,7 @@ def build_demo(
         predictor: the model.
         source: what it was loaded from.
         images: the user's.
-        vocabulary: the classes that these are divided into; by default the words of the drawn world for a
-            model of that world, COCO's classes for others.
+        vocabulary: the classes that these are divided into; by default the model's own.
         phrases: what to find in each of these.
         scenes: held-out scenes shown.
         pool: held-out scenes among which captions are searched, those included.
@@ -42,7 +40,7 @@ def build_demo(
     """
     facts = describe(predictor, source)
     begin = time.monotonic()
-    words = vocabulary or (VOCABULARY if facts.is_drawn_world else parse_vocabulary("coco"))
+    words = vocabulary or predictor.default_vocabulary
     read, failures = read_images(predictor, images, vocabulary=words, phrases=phrases)
     held_out = read_held_out(predictor, count=scenes, pool=pool)
     return Demo(

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from xdecoder.picturebook.vocabulary import STUFF_CATEGORIES, THING_CATEGORIES
-from xdecoder.vocabularies import Vocabulary
+from xdecoder.vocabularies import Vocabulary, built_in
 
-VOCABULARY: Final = Vocabulary(
-    classes=(*THING_CATEGORIES, *STUFF_CATEGORIES),
-    things=frozenset(range(len(THING_CATEGORIES))),
-    name="picturebook",
-)
+VOCABULARY: Final[Vocabulary] = built_in("picturebook")

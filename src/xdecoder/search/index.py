@@ -44,7 +44,7 @@ class Example:
 class Index:
     """Images and their regions, found by words or by likeness.
 
-    >>> index = Index.create("photos.index", xdecoder.load("picturebook"), vocabulary="coco")
+    >>> index = Index.create("photos.index", xdecoder.load("picturebook"))
     >>> index.update("photos")
     >>> index.find_images("a red car beside a tree").hits[0].path
 
@@ -75,7 +75,8 @@ class Index:
         Args:
             place: a folder, or an address such as "s3://bucket/index" (see LanceDB's documentation).
             predictor: the model.
-            vocabulary: the classes of the segments; by default those of the index, or coco for a new one.
+            vocabulary: the classes of the segments; by default those of the index, or the model's
+                own for a new one.
             short_side: pixels that images' shorter sides are resized to; by default as in the index, or the
                 model's own for a new one.
             weights: what `xdecoder.load` takes to load the model; told to who opens it with another.
@@ -89,7 +90,7 @@ class Index:
             weights=weights,
             model=fingerprint(predictor),
             width=predictor.config.embed_width,
-            vocabulary=words or parse_vocabulary("coco"),
+            vocabulary=words or predictor.default_vocabulary,
             short_side=short_side,
         )
         index = cls(Tables.create(place, about), predictor)

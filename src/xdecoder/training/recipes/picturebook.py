@@ -99,7 +99,12 @@ class PictureBookRecipe(Training):
             decoder=DecoderConfig(width=128, queries=25, layers=6, heads=4, feedforward=384),
             embed_width=128,
             inference=InferenceConfig(
-                short_side=128, long_side=256, object_threshold=0.25, overlap_threshold=0.6, caption_steps=30
+                short_side=128,
+                long_side=256,
+                vocabulary="picturebook",
+                object_threshold=0.25,
+                overlap_threshold=0.6,
+                caption_steps=30,
             ),
         )
 
