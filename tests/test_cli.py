@@ -20,6 +20,7 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 import xdecoder
+from xdecoder import attempts
 from xdecoder.cli import run as running
 from xdecoder.cli.app import app
 from xdecoder.cli.targets import find_targets
@@ -462,7 +463,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "read_image", interrupt)
+    monkeypatch.setattr(attempts, "read_image", interrupt)
     done = cli("segment", photos, *WORDS)
     assert done.code == 130
     assert "interrupted after 0 of 5 images; --skip-existing goes on from here" in done.err
