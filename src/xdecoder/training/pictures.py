@@ -55,12 +55,15 @@ def draw_curves(runs: Sequence[Path], path: Path) -> None:
         FileNotFoundError: a run has no numbers yet.
     """
     try:
+        from matplotlib import color_sequences
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("matplotlib is not installed: pip install 'xdecoder[train]'") from error
     losses, scores = (_series(runs, name) for name in ("metrics.jsonl", "scores.jsonl"))
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.set_prop_cycle(color=color_sequences["tab20"])
     for name, points in losses.items():
         if name.startswith("loss/") and name != "loss/total":
             left.plot(*zip(*points, strict=True), label=name.removeprefix("loss/"), linewidth=1)

@@ -102,7 +102,7 @@ class PictureBookRecipe(Training):
                 short_side=128,
                 long_side=256,
                 vocabulary="picturebook",
-                object_threshold=0.25,
+                object_threshold=0.6,
                 overlap_threshold=0.6,
                 caption_steps=30,
             ),
