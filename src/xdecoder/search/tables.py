@@ -39,7 +39,7 @@ TableName = Literal["images", "regions"]
 WORTH_INDEXING = 20_000
 """Rows over which an approximate index is built: fewer are compared one by one in a few milliseconds."""
 
-_PROBES = 40  # partitions searched; benchmarks/search.py measures recall and time
+_PROBES = 128  # partitions searched; benchmarks/search.py measures recall and time
 _REFINE = 2  # times as many rows compared by their whole vectors
 _GROWTH = 4  # times the rows that the partitions were made for, over which they are made anew
 _RETRIES = 20
