@@ -81,7 +81,9 @@ def _rows(
             flat = pa.array(_vectors(count, centres, rng).ravel())
             columns.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
         elif field.type == pa.string():
-            columns.append(pa.array([f"/photos/{i // 8:07d}.jpg#{i % 8}" for i in range(start, start + count)]))
+            columns.append(
+                pa.array([f"/photos/{i // 8:07d}.jpg#{i % 8}" for i in range(start, start + count)])
+            )
         else:
             columns.append(pa.array(rng.uniform(0, 1000, count).astype(int)).cast(field.type))
     return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -173,7 +173,7 @@ def test_captions(
     sizes = geometry(images[0], list(images.shape[-2:]))
     regions = None
     if group == "f2":
-        regions = region_at_levels(~golden["f2/in/captioning_mask"][0], sizes, features.memory)
+        regions = region_at_levels(~golden["f2/in/captioning_mask"][0], sizes, features.memory.sizes)
     expected = golden[f"{group}/captioning_token"]
     reader = Reader(model, features.memory, latents, steps=10, regions=regions)
     for step, top_ids in enumerate(golden[f"{group}/step_top5_ids"]):
@@ -245,6 +245,6 @@ def test_a_region_too_small_for_a_level_keeps_one_cell(golden_a: Golden, models:
     features = encode(models["A"], image)
     region = torch.zeros(image.shape[-2:], dtype=torch.bool)
     region[37, 70] = True
-    levels = region_at_levels(region, geometry(image, list(image.shape[-2:])), features.memory)
+    levels = region_at_levels(region, geometry(image, list(image.shape[-2:])), features.memory.sizes)
     for cells, stride in zip(levels, (32, 16, 8), strict=True):
         assert cells.nonzero().tolist() == [[0, 37 // stride, 70 // stride]]

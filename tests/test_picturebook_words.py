@@ -29,11 +29,13 @@ from xdecoder.picturebook import (
     description,
     draw_scene,
     is_true,
+    is_true_of,
     names,
     parse_phrase,
     phrases,
     plural,
     questions,
+    region_caption,
     relations,
     resolve,
     statements,
@@ -199,6 +201,18 @@ def test_a_false_or_ungrammatical_caption_is_found_false(text: str, meadow: Scen
 
 def test_every_generated_caption_is_true(said: list[tuple[str, Scene]]) -> None:
     assert [text for text, scene in said if not is_true(text, scene)] == []
+
+
+def test_a_region_caption_is_true_of_its_thing(scenes: list[Scene]) -> None:
+    others = 0
+    for scene in scenes[:20]:
+        for thing in scene.things:
+            text = region_caption(scene, thing, rng(scene.seed))
+            assert is_true(text, scene)
+            assert is_true_of(text, scene, thing)
+            others += sum(is_true_of(text, scene, other) for other in scene.things if other is not thing)
+            assert not is_true_of(f"{text} and {text}", scene, thing)
+    assert others < 10
 
 
 def test_a_description_names_everything_and_is_true(scenes: list[Scene]) -> None:

@@ -24,6 +24,7 @@ from xdecoder.config import (
     TextConfig,
 )
 from xdecoder.evaluation.picturebook_scores import evaluate_picturebook
+from xdecoder.losses.matching import assign
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.picturebook import (
@@ -33,10 +34,11 @@ from xdecoder.picturebook import (
     THING_CATEGORIES,
     draw_scene,
     is_true,
+    is_true_of,
 )
 from xdecoder.predictor import Predictor
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
-from xdecoder.training.objective import Layers, Objective, Weights
+from xdecoder.training.objective import Canvas, Layers, Objective, Weights
 from xdecoder.training.phrases import concatenate
 from xdecoder.training.pictures import _series, draw_curves
 from xdecoder.training.recipes.picturebook import PictureBookRecipe
@@ -44,8 +46,10 @@ from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer, cove
 
 TOKENIZER = build_tokenizer(40)
 CONFIG = ModelConfig(
-    backbone=HybridConfig(widths=(8, 12, 16, 20), depths=(1, 1, 1, 1)),
-    pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
+    backbone=HybridConfig(widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), place_channels=8),
+    pixel_decoder=PixelDecoderConfig(
+        width=32, mask_width=16, mask_stride=2, layers=1, heads=2, feedforward=24
+    ),
     text=TextConfig(
         width=16, layers=1, heads=2, context_length=40, vocabulary_size=TOKENIZER.vocabulary_size
     ),
@@ -123,12 +127,12 @@ def test_segments_phrases_and_answers_belong_to_their_scenes() -> None:
     drawn = [draw_scene(first + i, split="train", size=96) for i in range(4)]
     for scene, classes, masks in zip(drawn, batch.classes, batch.masks, strict=True):
         assert [names[k] for k in classes.tolist()] == [s.category for s in scene.segments]
-        assert torch.allclose(masks.sum(0), torch.ones(24, 24))
-        areas = (masks.sum((1, 2)) * 16).round().long().tolist()
+        assert torch.allclose(masks.sum(0), torch.ones(48, 48))
+        areas = (masks.sum((1, 2)) * 4).round().long().tolist()
         assert areas == [s.area for s in scene.segments]
     captions = [text(ids) for ids in batch.captions]
     for i, caption in enumerate(captions):
-        assert is_true(caption, drawn[i // 2]), caption
+        assert is_true(caption, drawn[i // 3]), caption
         assert int(batch.caption_valid[i].sum()) == len(TOKENIZER.encode(caption))
     assert sum(batch.phrase_counts) == len(batch.phrases) == len(batch.phrase_lengths)
     for ids, length in zip(batch.phrases, batch.phrase_lengths, strict=True):
@@ -147,11 +151,57 @@ def test_pairs_that_are_held_out_are_never_named() -> None:
             assert int(classes.max()) < len(names) - 1
 
 
-def test_coverage_is_the_share_of_each_cell() -> None:
+def test_captions_of_regions_look_at_one_thing_alone() -> None:
+    batch = scenes(5, captions=1, region_captions=2, box_share=0.0)
+    assert [tuple(level.shape) for level in batch.caption_regions] == [(12, n, n) for n in (3, 6, 12)]
+    first = 100_000_000 + 3 * 4
+    for i, ids in enumerate(batch.captions):
+        levels = [level[i] for level in batch.caption_regions]
+        if i % 3 == 0:
+            assert all(level.all() for level in levels)
+            continue
+        scene = draw_scene(first + i // 3, split="train", size=96)
+        meant = [thing for thing in scene.things if is_true_of(text(ids), scene, thing)]
+        cells = [torch.from_numpy(scene.ids == thing.id)[::8, ::8] for thing in meant]
+        # Nearest: the corner of each cell; what no corner hits keeps the cell that it covers most.
+        assert any(torch.equal(levels[2], c) or (int(levels[2].sum()) == 1 and not c.any()) for c in cells)
+        assert all(level.any() for level in levels)
+
+
+def test_regions_may_be_boxes() -> None:
+    for level in scenes(5, captions=1, region_captions=1, box_share=1.0).caption_regions:
+        for cells in level[1::2]:
+            assert torch.equal(cells, cells.any(1)[:, None] & cells.any(0))
+
+
+@pytest.mark.parametrize("stride", [2, 4])
+def test_coverage_is_the_share_of_each_cell(stride: int) -> None:
     scene = draw_scene(4, split="val", size=64)
-    masks = coverage(scene)
-    assert masks.shape == (len(scene.segments), 16, 16)
-    assert masks[1, 3, 5] == np.mean(scene.ids[12:16, 20:24] == 2)
+    masks = coverage(scene, stride)
+    assert masks.shape == (len(scene.segments), 64 // stride, 64 // stride)
+    rows, columns = slice(3 * stride, 4 * stride), slice(5 * stride, 6 * stride)
+    assert masks[1, 3, 5] == np.mean(scene.ids[rows, columns] == 2)
+
+
+def test_only_matched_queries_draw_their_masks() -> None:
+    torch.manual_seed(0)
+    maps, cells = torch.randn(2, 5, 4, 6), torch.rand(3, 24)
+    canvas = Canvas(fine=maps.flatten(2).unbind(), coarse=torch.empty(2, 5, 0))
+    drawn = [
+        (torch.randn(2, 7, 5), assign([torch.randn(7, 2), torch.randn(7, 1)])),
+        (torch.randn(2, 7, 5), assign([torch.randn(7, 2), torch.randn(7, 1)])),
+    ]
+    logits, wanted = canvas.draw(drawn, cells)
+    everything = [torch.einsum("bqm,bmp->bqp", masks, maps.flatten(2)) for masks, _ in drawn]
+    expected = [
+        (layer[image, query], cells[target])
+        for layer, (_, m) in zip(everything, drawn, strict=True)
+        for image, query, target in zip(m.images, m.queries, m.targets, strict=True)
+    ]
+    assert len(logits) == len(wanted) == len(expected) == 6
+    for row, true in expected:
+        distance = (logits - row).abs().amax(1) + (wanted - true).abs().amax(1)
+        assert int((distance < 1e-5).sum()) == 1
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])

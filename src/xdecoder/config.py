@@ -100,6 +100,8 @@ class HybridConfig:
         focal_levels: depth-wise context levels of the focal blocks.
         focal_window: kernel of the first level; every further level adds 2.
         mlp_ratio: hidden width of the focal blocks' feed-forward over the block's width.
+        place_channels: channels of the sine code from which every map learns where its cells are; 0 for maps
+            that do not say it.
     """
 
     kind: ClassVar[str] = "hybrid"
@@ -109,10 +111,15 @@ class HybridConfig:
     focal_levels: int = 2
     focal_window: int = 3
     mlp_ratio: float = 2.0
+    place_channels: int = 0
 
     def __post_init__(self) -> None:
         _require_positive(self, "widths", "depths", "focal_levels", "focal_window")
         _require(self.widths[0] % 2 == 0, f"HybridConfig.widths[0] must be even, got {self.widths[0]}")
+        _require(
+            self.place_channels >= 0 and self.place_channels % 4 == 0,
+            f"HybridConfig.place_channels must be a multiple of 4, got {self.place_channels}",
+        )
         _require(
             1 <= self.convolutional_stages <= 4,
             f"convolutional_stages must be 1 to 4, got {self.convolutional_stages}",
@@ -128,6 +135,8 @@ class PixelDecoderConfig:
             or "deformable" (multi-scale deformable attention over strides 8 to 32).
         width: channels of every level.
         mask_width: channels of the mask features.
+        mask_stride: pixels of the image between two cells of the mask features: 4 (the published models), or
+            2 for small pictures, whose things are a few cells wide.
         layers: encoder layers.
         heads: attention heads of the encoder.
         feedforward: hidden width of the encoder's feed-forward.
@@ -136,12 +145,17 @@ class PixelDecoderConfig:
     kind: Literal["fpn", "deformable"] = "fpn"
     width: int = 512
     mask_width: int = 512
+    mask_stride: Literal[2, 4] = 4
     layers: int = 6
     heads: int = 8
     feedforward: int = 2048
 
     def __post_init__(self) -> None:
         _require_positive(self, "width", "mask_width", "layers", "heads", "feedforward")
+        _require(
+            self.mask_stride == 4 or (self.mask_stride == 2 and self.kind == "fpn"),
+            f"PixelDecoderConfig.mask_stride must be 4, or 2 with kind 'fpn', got {self.mask_stride}",
+        )
         _require(
             self.width % self.heads == 0 and self.width % 32 == 0,
             f"PixelDecoderConfig.width {self.width} must be a multiple of 32 (group norm) and of heads "

@@ -28,7 +28,7 @@ class ImageFeatures:
 
     Attributes:
         memory: what the decoder's queries attend to.
-        mask_features: what mask embeddings are multiplied with, at stride 4.
+        mask_features: what mask embeddings are multiplied with, at the stride of PixelDecoderConfig, mostly 4.
         backbone_embeddings: average-pooled res5, projected, (B, P), not normalised: retrieval's second score.
     """
 
@@ -37,11 +37,11 @@ class ImageFeatures:
     backbone_embeddings: Float[Tensor, "B P"]
 
     def mask_logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q h w"]:
-        """Mask logits at stride 4."""
+        """Mask logits at the stride of the mask features."""
         return torch.einsum("bqm,bmhw->bqhw", embeddings, self.mask_features)
 
     def mask_logits_of(self, image: int, embeddings: Float[Tensor, "N M"]) -> Float[Tensor, "N h w"]:
-        """Mask logits at stride 4 on one image of the batch."""
+        """Mask logits at that stride, on one image of the batch."""
         return torch.einsum("nm,mhw->nhw", embeddings, self.mask_features[image])
 
 

@@ -17,6 +17,7 @@ COLUMNS: dict[str, str] = {
     "miou": "mIoU",
     "referring": "referring mean IoU",
     "captions": "captions true",
+    "region_captions": "region captions true",
     "retrieval": "R@1",
     "answers": "answers",
 }
@@ -85,8 +86,8 @@ class PictureBookReport:
             *(f"| {name} | {' | '.join(_cells(scores))} |" for name, scores in rows.items()),
             "",
             f"In percent, on drawn pictures of {self.size} pixels that no training shows. Captions true: of"
-            " which every statement holds. R@1: captions' scenes and scenes' captions found first among all"
-            " of a row, where scenes of one description are one. Answers: up to four questions a scene.",
+            " which every statement holds; region captions are of one thing, by its mask. R@1: captions'"
+            " scenes and scenes' captions found first among all of a row, where scenes of one description are one. Answers: up to four questions a scene.",
             "",
             f"Weights: {self.weights} ({self.digest[:12]}).",
         ]

@@ -12,7 +12,16 @@ import torch
 from xdecoder.encoding import EncodedImage
 from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment
 from xdecoder.metrics.semantic import SemanticSegmentation
-from xdecoder.picturebook import VOCABULARY, Scene, description, draw_scene, is_true, phrases, questions
+from xdecoder.picturebook import (
+    VOCABULARY,
+    Scene,
+    description,
+    draw_scene,
+    is_true,
+    is_true_of,
+    phrases,
+    questions,
+)
 from xdecoder.predictor import Predictor
 from xdecoder.structures import PanopticSegmentation
 from xdecoder.tasks.retrieval import ImageEmbeddings
@@ -39,6 +48,7 @@ class PictureBookScores:
         referring: mean IoU of phrases and their masks, up to three phrases a scene.
         referring_half: phrases whose mask has an IoU above one half.
         captions: generated captions of which every statement is true.
+        region_captions: captions of one thing by its mask, one a scene, that name it and nothing else truly.
         retrieval: full descriptions' scenes found first, and scenes' descriptions: the mean, over all scenes.
         answers: questions answered rightly; 0 for a model that cannot answer.
     """
@@ -52,6 +62,7 @@ class PictureBookScores:
     referring: float
     referring_half: float
     captions: float
+    region_captions: float
     retrieval: float
     answers: float
 
@@ -103,6 +114,7 @@ class _Tally:
         self.regions = SemanticSegmentation(len(VOCABULARY), ignore=_NOTHING, absent="union")
         self.referred: list[float] = []
         self.told: list[bool] = []
+        self.told_of_regions: list[bool] = []
         self.answered: list[bool] = []
         self.images: list[ImageEmbeddings] = []
         self.texts: list[str] = []
@@ -117,6 +129,7 @@ class _Tally:
             self._refer(scene, image, rng)
             self.texts.append(description(scene))
             self.told.append(is_true(predictor.tokenizer.decode(caption.token_ids), scene))
+            self._describe(scene, image, rng)
             if predictor.answer_head is not None:
                 self._answer(scene, image)
 
@@ -142,6 +155,12 @@ class _Tally:
             true = scene.ids == phrase.segment
             self.referred.append(float((mask & true).sum() / (mask | true).sum()))
 
+    def _describe(self, scene: Scene, image: EncodedImage, rng: np.random.Generator) -> None:
+        thing = scene.things[int(rng.integers(len(scene.things)))]
+        caption = self.predictor.caption(image, region=scene.ids == thing.id)
+        text = self.predictor.tokenizer.decode(caption.token_ids)
+        self.told_of_regions.append(is_true_of(text, scene, thing))
+
     def _answer(self, scene: Scene, image: EncodedImage) -> None:
         asked = questions(scene, np.random.default_rng(scene.seed))
         answers = self.predictor.answer(image, [question.text for question in asked])
@@ -164,6 +183,7 @@ class _Tally:
             referring=float(np.mean(self.referred)),
             referring_half=float(np.mean([iou > 0.5 for iou in self.referred])),
             captions=float(np.mean(self.told)),
+            region_captions=float(np.mean(self.told_of_regions)),
             retrieval=_found_first(images.similarity(self.predictor.embed_texts(self.texts)), self.texts),
             answers=float(np.mean(self.answered or [0.0])),
         )

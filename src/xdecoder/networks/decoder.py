@@ -6,6 +6,7 @@ P joint embedding width, M mask width.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -110,6 +111,13 @@ class Reading:
             cross_values=tuple(values[rows] for values in self.cross_values),
             visible=tuple(None if v is None else v[rows] for v in self.visible),
             cache=self.cache,
+        )
+
+    def look_at(self, regions: tuple[Bool[Tensor, "B _ _"], ...]) -> Reading:
+        """The same reading, of texts that may look at some cells of each level only."""
+        visible = [region.flatten(1)[:, None, None] for region in regions]
+        return dataclasses.replace(
+            self, visible=tuple(visible[i % LEVELS] for i in range(len(self.cross_keys)))
         )
 
 
@@ -305,15 +313,13 @@ class Decoder(nn.Module):
         for index, (keys, values) in enumerate(zip(latents.keys, latents.values, strict=True)):
             cache.append(index, keys, values)
         cache.advance(self.config.queries)
-        return Reading(
+        reading = Reading(
             cross_keys=tuple(keys for keys, _ in projected),
             cross_values=tuple(values for _, values in projected),
-            visible=tuple(
-                None if regions is None else regions[i % LEVELS].flatten(1)[:, None, None]
-                for i in range(self.config.layers)
-            ),
+            visible=(None,) * self.config.layers,
             cache=cache,
         )
+        return reading if regions is None else reading.look_at(regions)
 
     def read(
         self, reading: Reading, tokens: Float[Tensor, "B L D"], *, kind: Kind

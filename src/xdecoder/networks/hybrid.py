@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xdecoder.config import FocalNetConfig, HybridConfig
 from xdecoder.networks.focalnet import PlainBlock
+from xdecoder.networks.positions import sine_positions
 
 _FOCAL_SCALE = 0.2
 
@@ -80,6 +81,28 @@ class FocalStage(nn.Module):
         return self.norm(y).permute(0, 3, 1, 2)
 
 
+class Places(nn.Module):
+    """What a map is told of where its cells are: attention takes positions into its keys, not its values.
+
+    Nothing at first: a model without it may go on with it.
+
+    Args:
+        channels: of the sine code.
+        width: of the map.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.projection = nn.Linear(channels, width, bias=False)
+        nn.init.zeros_(self.projection.weight)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        height, width = x.shape[-2:]
+        code = sine_positions(height, width, self.channels, x.device, self.projection.weight.dtype)
+        return x + self.projection(code).permute(2, 0, 1)
+
+
 class Hybrid(nn.Module):
     """Images to maps at strides 4, 8, 16 and 32.
 
@@ -105,12 +128,16 @@ class Hybrid(nn.Module):
                 stage = FocalStage(config, channels, width, depth)
             self.stages.append(stage)
             channels = width
+        self.places = nn.ModuleList(
+            Places(config.place_channels, width) if config.place_channels else nn.Identity()
+            for width in config.widths
+        )
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps res2, res3, res4, res5 of shape B C H/s W/s for strides s = 4, 8, 16, 32."""
         x = self.stem(images)
         maps: list[Tensor] = []
-        for stage in self.stages:
+        for stage, places in zip(self.stages, self.places, strict=True):
             x = stage(x)
-            maps.append(x)
+            maps.append(places(x))
         return maps[0], maps[1], maps[2], maps[3]

@@ -73,8 +73,31 @@ class Encoder(nn.Module):
         return y.transpose(1, 2).unflatten(-1, (height, width))
 
 
+class MaskDetails(nn.Module):
+    """Mask features at stride 2: those at stride 4 interpolated, and details of the finest map.
+
+    Nothing at first: a model with masks at stride 4 may go on with finer ones.
+
+    Args:
+        width: channels of the finest map.
+        mask_width: channels of the mask features.
+    """
+
+    def __init__(self, width: int, mask_width: int) -> None:
+        super().__init__()
+        self.quarters = nn.Linear(width, 4 * mask_width)
+        nn.init.zeros_(self.quarters.weight)
+        nn.init.zeros_(self.quarters.bias)
+
+    def forward(
+        self, masks: Float[Tensor, "B M H W"], finest: Float[Tensor, "B C H W"]
+    ) -> Float[Tensor, "B M H2 W2"]:
+        details = F.pixel_shuffle(self.quarters(finest.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), 2)
+        return F.interpolate(masks, scale_factor=2, mode="bilinear", align_corners=False) + details
+
+
 class FPNPixelDecoder(nn.Module):
-    """Backbone maps to features at strides 32, 16, 8 and 4.
+    """Backbone maps to features at strides 32, 16, 8 and 4, and 2 for the masks where the config says so.
 
     Args:
         config: sizes; parameter names are those of the published checkpoints.
@@ -93,6 +116,7 @@ class FPNPixelDecoder(nn.Module):
             NormedConv2d(width, width, 3) for _ in range(4)
         )
         self.mask_features = Conv3x3(width, config.mask_width)
+        self.mask_details = MaskDetails(width, config.mask_width) if config.mask_stride == 2 else None
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> PixelFeatures:
         """Features of the maps res2, res3, res4, res5."""
@@ -107,7 +131,10 @@ class FPNPixelDecoder(nn.Module):
             lateral = adapter(finer)
             y = F.relu(layer(_add_upsampled(lateral, y)), inplace=True)
             pyramid.append(y)
-        return PixelFeatures(levels=(pyramid[0], pyramid[1], pyramid[2]), masks=self.mask_features(y))
+        masks = self.mask_features(y)
+        if self.mask_details is not None:
+            masks = self.mask_details(masks, y)
+        return PixelFeatures(levels=(pyramid[0], pyramid[1], pyramid[2]), masks=masks)
 
 
 def _mix(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "C2 C 1 1"]) -> Float[Tensor, "B C2 H W"]:

@@ -1,6 +1,6 @@
 """The picture-book world: drawn scenes that know their segments, captions, phrases, questions and answers."""
 
-from xdecoder.picturebook.captions import STYLES, Style, caption, captions, description
+from xdecoder.picturebook.captions import STYLES, Style, caption, captions, description, region_caption
 from xdecoder.picturebook.classes import VOCABULARY
 from xdecoder.picturebook.composition import draw_patch, draw_scene
 from xdecoder.picturebook.export import Exported, export
@@ -10,7 +10,7 @@ from xdecoder.picturebook.referring import Phrase, PhraseSpec, parse_phrase, phr
 from xdecoder.picturebook.relations import Relation, relations
 from xdecoder.picturebook.scene import Box, Occlusion, Scene, Segment
 from xdecoder.picturebook.sheet import contact_sheet
-from xdecoder.picturebook.statements import Statement, holds_true, is_true, statements
+from xdecoder.picturebook.statements import Statement, holds_true, is_true, is_true_of, statements
 from xdecoder.picturebook.vocabulary import (
     ANSWERS,
     COLOURS,
@@ -68,11 +68,13 @@ __all__ = [
     "export",
     "holds_true",
     "is_true",
+    "is_true_of",
     "names",
     "parse_phrase",
     "phrases",
     "plural",
     "questions",
+    "region_caption",
     "relations",
     "resolve",
     "statements",

@@ -37,6 +37,13 @@ def caption(scene: Scene, rng: np.random.Generator, *, style: Style) -> str:
     return _WRITERS[style](scene, rng)
 
 
+def region_caption(scene: Scene, thing: Segment, rng: np.random.Generator) -> str:
+    """A caption of one thing: "a red car", "a small red car on the grass"."""
+    noun = _sized(Noun(category=thing.category, colour=thing.colour), [thing], rng)
+    place = f" {write_place(thing.on, rng)}" if thing.on is not None and float(rng.random()) < 0.5 else ""
+    return article(write_noun(noun, rng=rng)) + place
+
+
 def description(scene: Scene, rng: np.random.Generator | None = None) -> str:
     """Every thing by colour and category, the setting and the time of day.
 

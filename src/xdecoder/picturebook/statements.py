@@ -8,7 +8,7 @@ from typing import Final
 from xdecoder.picturebook.nouns import Noun, Reader
 from xdecoder.picturebook.referring import take_relation
 from xdecoder.picturebook.relations import Predicate, holds
-from xdecoder.picturebook.scene import Scene
+from xdecoder.picturebook.scene import Scene, Segment
 from xdecoder.picturebook.vocabulary import NUMBER_WORDS, SETTINGS, STUFF_CATEGORIES, TIMES, Setting, Time
 
 SETTING_WORDS: Final[dict[Setting, str]] = {
@@ -131,6 +131,15 @@ def is_true(caption: str, scene: Scene) -> bool:
     """
     found = statements(caption)
     return found is not None and all(holds_true(statement, scene) for statement in found)
+
+
+def is_true_of(caption: str, scene: Scene, thing: Segment) -> bool:
+    """Whether a caption names this one thing and is true of it: "a red car on the grass"."""
+    match statements(caption):
+        case (Mention(noun=noun, count=None),):
+            return scene.segment(thing.id) in noun.among(scene)
+        case _:
+            return False
 
 
 def statements(caption: str) -> tuple[Statement, ...] | None:

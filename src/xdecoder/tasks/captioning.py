@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -160,7 +161,7 @@ def caption_by_beam(
 
 
 def region_at_levels(
-    region: Bool[Tensor, "H W"], geometry: Geometry, memory: Memory
+    region: Bool[Tensor, "H W"], geometry: Geometry, sizes: Sequence[tuple[int, int]]
 ) -> tuple[Bool[Tensor, "1 _ _"], ...]:
     """The cells of each level that a region of the image covers (nearest), for captions of that region.
 
@@ -169,7 +170,7 @@ def region_at_levels(
     Args:
         region: a mask of the output's size that marks something.
         geometry: the image's sizes.
-        memory: the image; for the levels' sizes.
+        sizes: height and width of each level.
     """
     (height, width), (padded_height, padded_width) = geometry.resized, geometry.padded
     whole = F.interpolate(region[None, None].float(), size=geometry.resized, mode="nearest")
@@ -177,7 +178,7 @@ def region_at_levels(
         whole = F.adaptive_max_pool2d(region[None, None].float(), geometry.resized)
     whole = F.pad(whole, (0, padded_width - width, 0, padded_height - height))
     levels: list[Tensor] = []
-    for size in memory.sizes:
+    for size in sizes:
         cells = F.interpolate(whole, size=size, mode="nearest")[0] > 0
         if not cells.any():
             covered = F.adaptive_avg_pool2d(whole, size)[0]

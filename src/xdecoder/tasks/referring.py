@@ -22,7 +22,7 @@ class ReferringOutput:
     Attributes:
         similarity: scaled cosine of each phrase and each copied query, (N, Q - 1).
         chosen: the copy that answers each phrase, (N,).
-        masks: its mask logits at stride 4, (N, h, w).
+        masks: its mask logits at the stride of the mask features, (N, h, w).
     """
 
     similarity: Float[Tensor, "N copies"]

@@ -78,7 +78,7 @@ class SegmentationLogits:
     index: int
 
     def masks(self, queries: Tensor | None = None) -> Float[Tensor, "N h w"]:
-        """Mask logits at stride 4 of some queries (all where None)."""
+        """Mask logits, at the stride of the mask features, of some queries (all where None)."""
         wanted = self.mask_embeddings if queries is None else self.mask_embeddings[queries]
         return self.features.mask_logits_of(self.index, wanted)
 

@@ -80,7 +80,7 @@ class SceneBatch(Batch):
         images: normalised; H and W are multiples of 32.
         names: the vocabulary, the background last.
         classes: per image, each segment's row of `names`.
-        masks: per image, how much of each cell at stride 4 each segment covers, 0 to 1.
+        masks: per image, how much of each cell at the masks' stride each segment covers, 0 to 1.
         phrases: of all images, one after the other.
         phrase_lengths: tokens of each phrase, start and end included.
         phrase_counts: phrases of each image.
@@ -88,6 +88,7 @@ class SceneBatch(Batch):
         captions: `captions_each` for each image.
         caption_valid: true from the start token to the end token.
         captions_each: captions an image.
+        caption_regions: per level of the decoder's memory, the cells that each caption is about.
         pairs: the text that retrieval learns from, of each image.
         pair_groups: such texts of the same words have the same number.
         questions: of all images, one after the other, padded as the answer head wants them.
@@ -106,6 +107,7 @@ class SceneBatch(Batch):
     captions: Int[Tensor, "M2 L3"]
     caption_valid: Bool[Tensor, "M2 L3"]
     captions_each: int
+    caption_regions: tuple[Bool[Tensor, "M2 _ _"], ...]
     pairs: Int[Tensor, "B L5"]
     pair_groups: Int[Tensor, " B"]
     questions: Int[Tensor, "M3 L4"]

@@ -1,8 +1,9 @@
 """What the bundled model is trained on: every task's loss on one batch of small pictures (section 3.4).
 
-Pictures are small here, so masks are compared whole, at stride 4: a mask's points are its cells. Shapes: B
-images, Q object queries and the global one, N segments or phrases, K texts of the vocabulary with the
-background last, L tokens, D width, P joint width.
+Pictures are small here, so masks are compared whole: a mask's points are its cells. They are matched at half
+that resolution, and only matched queries draw their masks. Shapes: B images, Q object queries and the global
+one, N segments or phrases, K texts of the vocabulary with the background last, L tokens, D width, P joint
+width, M mask width.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from xdecoder.losses import terms
 from xdecoder.losses.gather import mean_over_world
-from xdecoder.losses.matching import assign
+from xdecoder.losses.matching import Matches, assign
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.networks.decoder import LatentStates
@@ -51,8 +52,8 @@ class Weights:
     background: float = 0.1
     phrase_masks: float = 3.0
     phrases: float = 1.0
-    captions: float = 2.0
-    answers: float = 2.0
+    captions: float = 4.0
+    answers: float = 4.0
     retrieval: float = 1.0
     backbone: float = 0.5
     dense: float = 4.0
@@ -71,6 +72,41 @@ class Layers:
     segments: tuple[int, ...] = (0, 2, 4, 6)
     phrases: tuple[int, ...] = (3, 6)
     texts: tuple[int, ...] = (3, 5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """What masks are drawn on.
+
+    Attributes:
+        fine: mask features of each image.
+        coarse: at half the resolution, without gradient, for matching.
+    """
+
+    fine: tuple[Float[Tensor, "M P"], ...]
+    coarse: Float[Tensor, "B M P4"]
+
+    @classmethod
+    def of(cls, features: ImageFeatures) -> Canvas:
+        """The canvas of a batch."""
+        maps = features.mask_features
+        return cls(fine=maps.flatten(2).unbind(), coarse=_halve(maps.detach()))
+
+    def draw(
+        self, drawn: Sequence[tuple[Float[Tensor, "B Q M"], Matches]], cells: Float[Tensor, "_ P"]
+    ) -> tuple[Float[Tensor, "N P"], Float[Tensor, "N P"]]:
+        """Mask logits of the matched queries of all layers, and the masks that they should be.
+
+        Args:
+            drawn: of each layer: mask embeddings, and which of them were matched.
+            cells: the masks of all images' targets.
+        """
+        rows = torch.cat([masks[matches.images, matches.queries] for masks, matches in drawn])
+        targets = torch.cat([matches.targets for _, matches in drawn])
+        order = torch.cat([matches.images for _, matches in drawn]).argsort()
+        counts = [sum(len(m.pairs[image][0]) for _, m in drawn) for image in range(len(self.fine))]
+        own = zip(rows[order].split(counts), self.fine, strict=True)
+        return torch.cat([embeddings @ maps for embeddings, maps in own]), cells[targets[order]]
 
 
 class DenseHeads(nn.Module):
@@ -171,11 +207,12 @@ class Objective(nn.Module):
         features = model.encode_images(batch.images)
         latents = model.decoder.decode_latents(features.memory, keep=True)
         scale = terms.temperature(model.logit_scale)
-        loss = self._segments(batch, features, latents, names)
+        canvas = Canvas.of(features)
+        loss = self._segments(batch, canvas, latents, names)
         loss["dense"] = weights.dense * self.dense(
             features.memory.sources[1:], features.memory.sizes[1:], batch.masks, batch.classes, names, scale
         )
-        loss |= self._phrases(batch, features, phrases)
+        loss |= self._phrases(batch, features, canvas, phrases)
         loss["captions"] = weights.captions * self._captions(batch, features, latents, captions)
         loss["answers"] = weights.answers * self._answers(batch, features, latents, questions)
         whole = model.decoder.heads(latents.states[-1][:, -1:]).embeddings[:, 0]
@@ -186,34 +223,35 @@ class Objective(nn.Module):
         return loss
 
     def _segments(
-        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, names: Tensor
+        self, batch: SceneBatch, canvas: Canvas, latents: LatentStates, names: Tensor
     ) -> dict[str, Tensor]:
         """Matched object queries get a class and a mask, the others and the global one the background."""
         model, weights = self.model, self.weights
-        cells = [masks.flatten(1) for masks in batch.masks]
-        all_cells, all_classes = torch.cat(cells), torch.cat(batch.classes)
+        coarse = [_halve(masks) for masks in batch.masks]
+        all_cells, all_classes = torch.cat(batch.masks).flatten(1), torch.cat(batch.classes)
         count = _count(all_classes, names)
-        sums = dict.fromkeys(("classes", "masks", "dice"), names.new_zeros(()))
+        named = names.new_zeros(())
+        drawn: list[tuple[Tensor, Matches]] = []
         for layer in self.layers.segments:
             heads = model.decoder.heads(latents.states[layer])
             logits = model.class_logits(heads.embeddings, names)
-            masks = features.mask_logits(heads.masks[:, :-1]).flatten(2)
             with torch.no_grad():
                 shares = logits[:, :-1].softmax(-1)
                 affinity = [share[:, c] for share, c in zip(shares, batch.classes, strict=True)]
-                matches = assign(self._costs(affinity, masks, cells))
+                matches = assign(self._costs(affinity, heads.masks[:, :-1] @ canvas.coarse, coarse))
             wanted = torch.full(logits.shape[:2], len(names) - 1, device=logits.device)
             wanted[matches.images, matches.queries] = all_classes[matches.targets]
-            found, true = masks[matches.images, matches.queries], all_cells[matches.targets]
-            sums["classes"] = sums["classes"] + terms.class_cross_entropy(
-                logits, wanted, background_weight=weights.background
-            )
-            sums["masks"] = sums["masks"] + terms.mask_bce(found, true, count)
-            sums["dice"] = sums["dice"] + terms.dice(found, true, count)
-        return {name: getattr(weights, name) * value for name, value in sums.items()}
+            named = named + terms.class_cross_entropy(logits, wanted, background_weight=weights.background)
+            drawn.append((heads.masks, matches))
+        found, true = canvas.draw(drawn, all_cells)
+        return {
+            "classes": weights.classes * named,
+            "masks": weights.masks * terms.mask_bce(found, true, count),
+            "dice": weights.dice * terms.dice(found, true, count),
+        }
 
     def _phrases(
-        self, batch: SceneBatch, features: ImageFeatures, phrases: TextFeatures
+        self, batch: SceneBatch, features: ImageFeatures, canvas: Canvas, phrases: TextFeatures
     ) -> dict[str, Tensor]:
         """Every phrase finds its copy, and the copy draws what the phrase means."""
         model, weights = self.model, self.weights
@@ -223,23 +261,24 @@ class Objective(nn.Module):
         images = torch.arange(len(batch.phrase_counts), device=tokens.device).repeat_interleave(
             torch.tensor(batch.phrase_counts, device=tokens.device)
         )
-        cells = [masks.flatten(1) for masks in batch.phrase_masks]
-        all_cells = torch.cat(cells)
+        coarse = [_halve(masks) for masks in batch.phrase_masks]
+        all_cells = torch.cat(batch.phrase_masks).flatten(1)
         scale = terms.temperature(model.logit_scale)
         count = _count(images, tokens)
-        named, drawn = tokens.new_zeros(()), tokens.new_zeros(())
+        named = tokens.new_zeros(())
+        drawn: list[tuple[Tensor, Matches]] = []
         for layer in self.layers.phrases:
             heads = model.decoder.heads(states[layer])
-            masks = features.mask_logits(heads.masks).flatten(2)
             similarity = scale * torch.einsum("nqp,np->nq", terms.unit(heads.embeddings)[images], texts)
             with torch.no_grad():
                 affinity = [rows.T for rows in similarity.softmax(1).split(batch.phrase_counts)]
-                matches = assign(self._costs(affinity, masks, cells))
-            found, true = masks[matches.images, matches.queries], all_cells[matches.targets]
+                matches = assign(self._costs(affinity, heads.masks @ canvas.coarse, coarse))
             chosen = F.cross_entropy(similarity[matches.targets], matches.queries, reduction="sum")
             named = named + chosen / count
-            drawn = drawn + terms.mask_bce(found, true, count) + terms.dice(found, true, count)
-        return {"phrases": weights.phrases * named, "phrase_masks": weights.phrase_masks * drawn}
+            drawn.append((heads.masks, matches))
+        found, true = canvas.draw(drawn, all_cells)
+        shape = terms.mask_bce(found, true, count) + terms.dice(found, true, count)
+        return {"phrases": weights.phrases * named, "phrase_masks": weights.phrase_masks * shape}
 
     def _costs(
         self,
@@ -263,6 +302,7 @@ class Objective(nn.Module):
         length = batch.captions.shape[1]
         reading = decoder.open_reading(features.memory, latents, capacity=length)
         reading = reading.pick(_repeat(len(batch.images), batch.captions_each, table.device))
+        reading = reading.look_at(batch.caption_regions)
         states = decoder.read(reading, captions.tokens, kind=Kind.CAPTION)
         loss = table.new_zeros(())
         for layer in self.layers.texts:
@@ -286,6 +326,11 @@ class Objective(nn.Module):
             for layer in self.layers.texts
         ]
         return torch.stack(losses).mean()
+
+
+def _halve(maps: Float[Tensor, "B C H W"] | Float[Tensor, "C H W"]) -> Float[Tensor, "*B C P"]:
+    """Means of two by two cells, in a row."""
+    return F.avg_pool2d(maps, 2).flatten(-2)
 
 
 def _count(items: Tensor, like: Tensor) -> Tensor:

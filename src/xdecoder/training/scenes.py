@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,7 +28,10 @@ from xdecoder.picturebook import (
     draw_scene,
     phrases,
     questions,
+    region_caption,
 )
+from xdecoder.tasks.captioning import region_at_levels
+from xdecoder.tasks.geometry import Geometry
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.training.batches import Batch, PatchBatch, SceneBatch, Source, TextBatch
 from xdecoder.training.meanings import text_number
@@ -36,7 +39,7 @@ from xdecoder.vocabularies import prompts, training_prompt
 
 BACKGROUND = "background"
 PATCH_SIZE = 64
-_STRIDE = 4
+_LEVELS = (32, 16, 8)
 _TEMPLATES = prompts("thing")
 _PAIRS: tuple[tuple[str, str], ...] = tuple(
     (colour, category)
@@ -65,6 +68,8 @@ class Mixture:
         synonym_share: names for which a synonym stands.
         phrases: referring phrases an image, at the most.
         captions: captions an image.
+        region_captions: captions of one thing, by its mask or its box, an image.
+        box_share: such regions that are boxes.
         questions: questions an image.
         description_share: images that retrieval knows by their full description, the others by a caption.
     """
@@ -75,7 +80,9 @@ class Mixture:
     synonym_share: float = 0.2
     phrases: int = 4
     captions: int = 2
-    questions: int = 2
+    region_captions: int = 1
+    box_share: float = 0.3
+    questions: int = 3
     description_share: float = 0.5
 
 
@@ -184,12 +191,17 @@ class PictureBook(Source[Batch]):
         first = self.seed * 100_000_000 + step * self.images + rank * count
         scenes = [draw_scene(first + i, split="train", size=self.size(step)) for i in range(count)]
         mixture = self.mixture
-        masks = [coverage(scene) for scene in scenes]
+        masks = [coverage(scene, self.config.pixel_decoder.mask_stride) for scene in scenes]
         names, classes = self._vocabulary(scenes, rng)
         chosen = [self._choose_phrases(scene, rng) for scene in scenes]
         phrase_ids = [self.tokenizer.encode(p.text) for own in chosen for p in own]
         texts = [captions(scene, rng, count=mixture.captions) for scene in scenes]
-        caption_ids = [self.tokenizer.encode(text) for own in texts for text in own]
+        parts = [self._describe_regions(scene, rng) for scene in scenes]
+        caption_ids = [
+            self.tokenizer.encode(text)
+            for own, regions in zip(texts, parts, strict=True)
+            for text in (*own, *(text for text, _ in regions))
+        ]
         asked = [questions(scene, rng, count=mixture.questions) for scene in scenes]
         length = max(len(ids) for ids in caption_ids)
         paired = [
@@ -207,7 +219,8 @@ class PictureBook(Source[Batch]):
             phrase_masks=tuple(m[[p.segment - 1 for p in own]] for m, own in zip(masks, chosen, strict=True)),
             captions=self._pad(caption_ids),
             caption_valid=torch.arange(length) < torch.tensor([len(ids) for ids in caption_ids])[:, None],
-            captions_each=mixture.captions,
+            captions_each=mixture.captions + mixture.region_captions,
+            caption_regions=self._caption_levels([[mask for _, mask in own] for own in parts]),
             pairs=self._pad([self.tokenizer.encode(text) for text in paired]),
             pair_groups=torch.tensor([text_number(" ".join(sorted(text.split()))) for text in paired]),
             questions=self._encode([q.text for own in asked for q in own], self.question_length),
@@ -244,6 +257,33 @@ class PictureBook(Source[Batch]):
         stuff = [p for p in chosen.values() if not scene.segment(p.segment).is_thing]
         return (things[: self.mixture.phrases - 1] + stuff)[: self.mixture.phrases]
 
+    def _describe_regions(
+        self, scene: Scene, rng: np.random.Generator
+    ) -> list[tuple[str, Bool[NDArray[np.bool_], "H W"]]]:
+        """Captions of single things with the part of the picture that each is about."""
+        found: list[tuple[str, NDArray[np.bool_]]] = []
+        for place in rng.integers(len(scene.things), size=self.mixture.region_captions).tolist():
+            thing = scene.things[place]
+            mask = scene.ids == thing.id
+            if rng.random() < self.mixture.box_share:
+                mask = mask.any(1)[:, None] & mask.any(0)
+            found.append((region_caption(scene, thing, rng), mask))
+        return found
+
+    def _caption_levels(
+        self, regions: Sequence[Sequence[Bool[NDArray[np.bool_], "H W"]]]
+    ) -> tuple[Bool[Tensor, "M _ _"], ...]:
+        """The cells that the captions of all images are about: everything, then each image's regions."""
+        side = regions[0][0].shape[0]
+        geometry = Geometry.of((side, side), short_side=side, long_side=side)
+        sizes = [(side // stride,) * 2 for stride in _LEVELS]
+        whole = [torch.ones(self.mixture.captions, *size, dtype=torch.bool) for size in sizes]
+        rows: list[Sequence[Tensor]] = []
+        for own in regions:
+            rows.append(whole)
+            rows += [region_at_levels(torch.from_numpy(mask), geometry, sizes) for mask in own]
+        return tuple(torch.cat(level) for level in zip(*rows, strict=True))
+
     def _written(self, name: str, rng: np.random.Generator) -> str:
         """A name, perhaps by a synonym, perhaps within a template."""
         if rng.random() < self.mixture.synonym_share:
@@ -273,9 +313,9 @@ def normalise(images: Sequence[NDArray[np.uint8]], config: ModelConfig) -> Float
     return (pixels - mean) / std
 
 
-def coverage(scene: Scene) -> Float[Tensor, "N H4 W4"]:
-    """How much of each cell at stride 4 each segment covers."""
-    side = scene.size // _STRIDE
+def coverage(scene: Scene, stride: int) -> Float[Tensor, "N h w"]:
+    """How much of each cell of `stride` by `stride` pixels each segment covers."""
+    side = scene.size // stride
     numbers = np.arange(1, len(scene.segments) + 1, dtype=np.int32)[:, None, None]
-    masks = (scene.ids == numbers).reshape(len(numbers), side, _STRIDE, side, _STRIDE)
+    masks = (scene.ids == numbers).reshape(len(numbers), side, stride, side, stride)
     return torch.from_numpy(masks.mean((2, 4), dtype=np.float32))

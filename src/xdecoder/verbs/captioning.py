@@ -43,7 +43,7 @@ def caption(
                 captioning.region_at_levels(
                     torch.from_numpy(regions[p]).to(batch.features.backbone_embeddings.device),
                     items[p].geometry,
-                    batch.features.memory,
+                    batch.features.memory.sizes,
                 )
                 for p in members
             ]

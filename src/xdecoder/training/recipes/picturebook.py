@@ -87,8 +87,10 @@ class PictureBookRecipe(Training):
     def config(self) -> ModelConfig:
         """The bundled model's sizes."""
         return ModelConfig(
-            backbone=HybridConfig(widths=(40, 80, 192, 320), depths=(1, 2, 3, 2)),
-            pixel_decoder=PixelDecoderConfig(width=96, mask_width=96, layers=2, heads=4, feedforward=384),
+            backbone=HybridConfig(widths=(40, 80, 192, 320), depths=(1, 2, 3, 2), place_channels=32),
+            pixel_decoder=PixelDecoderConfig(
+                width=96, mask_width=96, mask_stride=2, layers=2, heads=4, feedforward=384
+            ),
             text=TextConfig(
                 width=128,
                 layers=2,
