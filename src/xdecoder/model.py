@@ -28,7 +28,7 @@ class ImageFeatures:
 
     Attributes:
         memory: what the decoder's queries attend to.
-        mask_features: what mask embeddings are multiplied with, at the stride of PixelDecoderConfig, mostly 4.
+        mask_features: what mask embeddings are multiplied with, at PixelDecoderConfig.mask_stride.
         backbone_embeddings: average-pooled res5, projected, (B, P), not normalised: retrieval's second score.
     """
 

@@ -87,7 +87,8 @@ class PictureBookReport:
             "",
             f"In percent, on drawn pictures of {self.size} pixels that no training shows. Captions true: of"
             " which every statement holds; region captions are of one thing, by its mask. R@1: captions'"
-            " scenes and scenes' captions found first among all of a row, where scenes of one description are one. Answers: up to four questions a scene.",
+            " scenes and scenes' captions found first among all of a row, where scenes of one description are"
+            " one. Answers: up to four questions a scene.",
             "",
             f"Weights: {self.weights} ({self.digest[:12]}).",
         ]
