@@ -117,20 +117,15 @@ def shards(
     per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
 ) -> None:
     """Write a caption data set as WebDataset tar shards; run again to go on where it stopped."""
-    from rich.progress import Progress
-
+    from xdecoder.cli.progress import Progress
     from xdecoder.data.opening import open_dataset
     from xdecoder.data.prepare import write_shards
 
     try:
         data = open_dataset(name, root, task="caption", split=split, missing="skip")
-        with Progress(console=Console(stderr=True)) as progress:
-            bar = progress.add_task(f"{name} {data.split}", total=len(data))
+        with Progress(f"{name} {data.split}") as progress:
             result = write_shards(
-                data,
-                out,
-                per_shard=per_shard,
-                on_progress=lambda done: progress.update(bar, completed=done),
+                data, out, per_shard=per_shard, on_progress=lambda done: progress(done, len(data))
             )
     except (ValueError, FileNotFoundError) as error:
         _fail(str(error), INCOMPLETE)

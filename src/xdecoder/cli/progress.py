@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+from rich.progress import Progress as Bar
+from rich.progress import TimeRemainingColumn as TimeLeft
+from rich.text import Text
 
 from xdecoder.cli.messages import console
 
@@ -12,31 +16,29 @@ _SECONDS_BETWEEN_LINES = 60
 
 
 class Progress:
-    """A bar on stderr with the time left; where stderr is no terminal, a line now and then.
+    """A bar on stderr with the time left, gone when it is done; a line now and then where it is no terminal.
 
     Args:
         name: of the work.
         visible: False shows nothing.
+        speed: what is counted is images: show how many a second.
         ending: what is done when all is counted; empty for nothing.
     """
 
-    def __init__(self, name: str, *, visible: bool = True, ending: str = "") -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
+    def __init__(self, name: str, *, visible: bool = True, speed: bool = False, ending: str = "") -> None:
         to = console()
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+        columns += [_Speed()] if speed else []
+        columns += [TimeLeft(elapsed_when_finished=True), TextColumn("left")]
         self._name = name
         self._ending = ending
         self._lines = visible and not to.is_terminal
         self._began = self._told = time.monotonic()
         self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("left"),
+            *columns,
             console=to,
             transient=True,
+            redirect_stdout=False,
             disable=not (visible and to.is_terminal),
         )
         self._task = self._bar.add_task(name, total=None)
@@ -57,3 +59,15 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+def speed(images_a_second: float) -> str:
+    """Images a second, or seconds an image where they are slow."""
+    if images_a_second >= 1:
+        return f"{images_a_second:.1f} images/s"
+    return f"{1 / images_a_second:.1f} s/image"
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(speed(task.speed) if task.speed else "", style="progress.data.speed")

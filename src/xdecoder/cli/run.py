@@ -12,14 +12,11 @@ from typing import Any, TypeVar
 
 import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.progress import TimeRemainingColumn as TimeLeft
-from rich.text import Text
 
 import xdecoder
 from xdecoder.attempts import Pixels, attempt
 from xdecoder.cli.messages import FAILED, INTERRUPTED, console, describe_file, tell_error
+from xdecoder.cli.progress import Progress, speed
 from xdecoder.cli.targets import Target
 from xdecoder.predictor import Predictor
 from xdecoder.structures.result import write_whole
@@ -59,11 +56,8 @@ def find_device(name: str | None) -> torch.device:
 
 def embed_vocabulary(predictor: Predictor, vocabulary: Vocabulary) -> None:
     """Embed the classes ahead of the images, telling how far it is; the predictor keeps them."""
-    with progress_bar("prompts") as progress:
-        bar = progress.add_task("reading the vocabulary", total=None)
-        predictor.embed_vocabulary(
-            vocabulary, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+    with Progress("reading the vocabulary") as progress:
+        predictor.embed_vocabulary(vocabulary, progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +158,7 @@ def run(
     done = 0
     busy_terminal = (prints or output.as_json) and sys.stdout.isatty()  # the lines show how far it is
     try:
-        with progress_bar("images", visible=not busy_terminal) as progress:
-            bar = progress.add_task("images", total=len(todo))
+        with Progress("images", visible=not busy_terminal, speed=True) as progress:
             for begin in range(0, len(todo), batch_size):
                 group = todo[begin : begin + batch_size]
                 results = attempt([target.path for target in group], verb, debug=debug)
@@ -177,7 +170,7 @@ def run(
                     else:
                         finish(target, result)
                         done += 1
-                    progress.advance(bar)
+                    progress(done + len(failures), len(todo))
     except KeyboardInterrupt:
         _tell_stop("interrupted", done, len(todo), output)
         raise typer.Exit(INTERRUPTED) from None
@@ -208,31 +201,3 @@ def _tell_end(done: int, skipped: int, seconds: float, output: Output) -> None:
 def _tell_stop(how: str, done: int, total: int, output: Output) -> None:
     further = "; --skip-existing goes on from here" if output.folder else ""
     console().print(f"{how} after {done} of {total} images{further}", highlight=False)
-
-
-def speed(images_a_second: float) -> str:
-    """Images a second, or seconds an image where they are slow."""
-    if images_a_second >= 1:
-        return f"{images_a_second:.1f} images/s"
-    return f"{1 / images_a_second:.1f} s/image"
-
-
-class _SpeedColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(speed(task.speed) if task.speed else "", style="progress.data.speed")
-
-
-def progress_bar(of: str, *, visible: bool = True) -> Progress:
-    """A bar on stderr, gone when it is done; nothing where stderr is no terminal.
-
-    Args:
-        of: what is counted; of "images", the speed is shown too.
-        visible: False shows none.
-    """
-    to: Console = console()
-    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    columns += [_SpeedColumn()] if of == "images" else []
-    columns += [TimeLeft(elapsed_when_finished=True), TextColumn("left")]
-    return Progress(
-        *columns, console=to, transient=True, redirect_stdout=False, disable=not (visible and to.is_terminal)
-    )

@@ -64,7 +64,8 @@ def index(
     work on one index at once.
     """
     with told_errors(debug=running.debug):
-        from xdecoder.cli.run import embed_vocabulary, progress_bar
+        from xdecoder.cli.progress import Progress
+        from xdecoder.cli.run import embed_vocabulary
         from xdecoder.search import Index
         from xdecoder.search.folder import absolute
 
@@ -78,13 +79,8 @@ def index(
         )
         embed_vocabulary(predictor, opened.about.vocabulary)
         start = time.monotonic()
-        with progress_bar("images") as progress:
-            bar = progress.add_task("images", total=None)
-            report = opened.update(
-                folder,
-                progress=lambda done, total: progress.update(bar, completed=done, total=total),
-                debug=running.debug,
-            )
+        with Progress("images", speed=True) as progress:
+            report = opened.update(folder, progress=progress, debug=running.debug)
         _tell(report, opened, time.monotonic() - start)
         raise typer.Exit(FAILED if report.failures else 0)
 
@@ -209,7 +205,7 @@ def _check(
 
 def _tell(report: Report, opened: Index, seconds: float) -> None:
     """What was done, and the images that could not be read."""
-    from xdecoder.cli.run import speed
+    from xdecoder.cli.progress import speed
 
     speed_of = f" ({speed(report.indexed / seconds)})" if report.indexed > 1 else ""
     images, regions = opened.tables.count("images"), opened.tables.count("regions")

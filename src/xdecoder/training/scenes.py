@@ -22,6 +22,7 @@ from xdecoder.picturebook import (
     WORDS,
     Phrase,
     Scene,
+    caption,
     captions,
     description,
     draw_patch,
@@ -68,6 +69,8 @@ class Mixture:
         synonym_share: names for which a synonym stands.
         phrases: referring phrases an image, at the most.
         captions: captions an image.
+        setting_share: captions that name the largest things and where the scene plays, the others being of
+            any style: what is commonest is what greedy decoding says.
         region_captions: captions of one thing, by its mask or its box, an image.
         box_share: such regions that are boxes.
         questions: questions an image.
@@ -80,6 +83,7 @@ class Mixture:
     synonym_share: float = 0.2
     phrases: int = 4
     captions: int = 2
+    setting_share: float = 0.6
     region_captions: int = 1
     box_share: float = 0.3
     questions: int = 3
@@ -195,7 +199,7 @@ class PictureBook(Source[Batch]):
         names, classes = self._vocabulary(scenes, rng)
         chosen = [self._choose_phrases(scene, rng) for scene in scenes]
         phrase_ids = [self.tokenizer.encode(p.text) for own in chosen for p in own]
-        texts = [captions(scene, rng, count=mixture.captions) for scene in scenes]
+        texts = [self._describe(scene, rng) for scene in scenes]
         parts = [self._describe_regions(scene, rng) for scene in scenes]
         caption_ids = [
             self.tokenizer.encode(text)
@@ -256,6 +260,13 @@ class PictureBook(Source[Batch]):
         things = [p for p in chosen.values() if scene.segment(p.segment).is_thing]
         stuff = [p for p in chosen.values() if not scene.segment(p.segment).is_thing]
         return (things[: self.mixture.phrases - 1] + stuff)[: self.mixture.phrases]
+
+    def _describe(self, scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
+        settings = int(rng.binomial(self.mixture.captions, self.mixture.setting_share))
+        return (
+            *(caption(scene, rng, style="setting") for _ in range(settings)),
+            *captions(scene, rng, count=self.mixture.captions - settings),
+        )
 
     def _describe_regions(
         self, scene: Scene, rng: np.random.Generator
