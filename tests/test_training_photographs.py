@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -45,6 +46,7 @@ from xdecoder.training.distributed import World
 from xdecoder.training.loop import RunConfig, train
 from xdecoder.training.meanings import NounFinder, text_number
 from xdecoder.training.photograph_objective import PhotographLosses
+from xdecoder.training.photograph_pictures import draw_predictions
 from xdecoder.training.photograph_recipe import PhotographRecipe
 from xdecoder.training.photograph_scores import score_photographs, validation_benchmarks
 from xdecoder.training.photographs import Part, Photographs, shuffled
@@ -191,6 +193,10 @@ def test_a_recipe_learns_resumes_and_writes_a_model(
     }.get(kind, {"custom-panoptic/panoptic/PQ"})
     assert set(scores) == figures
     assert all(0 <= score <= 1 for score in scores.values())
+    sheet = Image.open(tmp_path / "samples" / "step_00000003.png")
+    samples = {"pairs": 3, "both": 2 + 3}.get(kind, 2)  # two of the validation split; three pairs
+    assert sheet.height > samples * 560 * 0.9  # each as annotated, and beside it as it is read
+    assert sheet.width == 2 * 560 + 3 * 12
     trained, tokenizer = weights.load(tmp_path / "model")
     before, _ = weights.load(model)
     assert tokenizer.vocabulary_size == TOKENIZER.vocabulary_size
@@ -282,6 +288,44 @@ def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None
     assert objective.answer_head is not None
     assert objective.answer_head.linear2.weight.grad is not None
     assert objective.model.decoder.mask_mlp[2].weight.grad is not None
+
+
+def test_phrases_and_answers_are_drawn_and_what_cannot_be_read_is_left_out(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = FileImage(path=str(data / "images" / "train" / f"{2:012d}.png"))
+    mask = np.zeros((96, 96), bool)
+    mask[10:50, 20:60] = True
+    region = Region(
+        id=1, category=0, crowd=False, box=(20, 10, 40, 40), area=1600.0, segmentation=RunLengths.encode(mask)
+    )
+    samples = {
+        "referring": ReferringSample(
+            image_id=1, source=image, referents=(Referent(id=1, phrases=("the red car",), region=region),)
+        ),
+        "question": QuestionSample(
+            image_id=2,
+            source=image,
+            questions=(Question(id=1, text="what time is it?", answers=("day",)),),
+        ),
+    }
+    kinds = {"refcoco": "referring", "vqav2": "question"}
+
+    def opened(name: str, *_: object, **__: object) -> Dataset[ReferringSample | QuestionSample]:
+        sample = samples[kinds[name]]
+        lost = dataclasses.replace(sample, source=FileImage(path="nowhere.png"))
+        return Dataset([lost, sample], name=name, task="referring")
+
+    monkeypatch.setattr("xdecoder.training.photograph_pictures.open_dataset", opened)
+    parts = (
+        Part(dataset="refcoco", task="referring", images=1, size=96),
+        Part(dataset="vqav2", task="question", images=1, size=64),
+    )
+    predictor = xdecoder.load("picturebook")
+    draw_predictions(predictor, parts, data=data, path=tmp_path / "sheet.png")
+    assert 2 * 560 < Image.open(tmp_path / "sheet.png").height < 3 * 560
+    draw_predictions(predictor, parts, data=data, path=tmp_path / "none.png", count=1)
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_nouns_are_found_whatever_their_number() -> None:

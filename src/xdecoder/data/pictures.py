@@ -1,4 +1,4 @@
-"""Samples drawn on one sheet, to see at a glance whether a data set was read right."""
+"""Samples drawn on one sheet, to see at a glance whether a data set, or a model, reads them right."""
 
 from __future__ import annotations
 
@@ -31,9 +31,17 @@ def draw_sheet(samples: Sequence[Sample], vocabulary: Vocabulary | None, *, colu
     Raises:
         ValueError: there are no samples, or an image or annotation cannot be read.
     """
-    if not samples:
+    return join_cells([draw_sample(sample, vocabulary) for sample in samples], columns=columns)
+
+
+def join_cells(cells: Sequence[Image.Image], *, columns: int) -> Image.Image:
+    """Cells of one width on a sheet, row by row.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not cells:
         raise ValueError("no samples to draw")
-    cells = [_cell(sample, vocabulary) for sample in samples]
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
     heights = [max(cell.height for cell in row) for row in rows]
     width = columns * _CELL + (columns + 1) * _MARGIN
@@ -46,10 +54,19 @@ def draw_sheet(samples: Sequence[Sample], vocabulary: Vocabulary | None, *, colu
     return sheet
 
 
-def _cell(sample: Sample, vocabulary: Vocabulary | None) -> Image.Image:
+def draw_sample(sample: Sample, vocabulary: Vocabulary | None) -> Image.Image:
+    """One sample's cell.
+
+    Raises:
+        ValueError: the image or the annotation cannot be read.
+    """
     image = sample.image()
     regions, texts = _annotation(sample, vocabulary, image.shape[0], image.shape[1])
-    picture = draw_regions(image, regions)
+    return draw_cell(draw_regions(image, regions), str(sample.image_id), texts)
+
+
+def draw_cell(picture: Image.Image, title: str, texts: Sequence[str] = ()) -> Image.Image:
+    """A picture at the width of a cell, a title below it and some lines of text."""
     scale = min(_CELL / picture.width, _CELL / picture.height)
     picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
     lines = [line for text in texts for line in textwrap.wrap(text, 78)[:2]][:_LINES]
@@ -57,7 +74,7 @@ def _cell(sample: Sample, vocabulary: Vocabulary | None) -> Image.Image:
     cell = Image.new("RGB", (_CELL, picture.height + 20 * (len(lines) + 1)), "white")
     cell.paste(picture, ((_CELL - picture.width) // 2, 0))
     draw = ImageDraw.Draw(cell)
-    for i, line in enumerate([str(sample.image_id), *lines]):
+    for i, line in enumerate([title, *lines]):
         draw.text((0, picture.height + 2 + 20 * i), line, fill="black" if i else "gray", font=font)
     return cell
 

@@ -24,6 +24,7 @@ from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.optimizer import Drops, OptimizerConfig, Schedule
 from xdecoder.training.photograph_objective import PhotographLosses, PhotographObjective
+from xdecoder.training.photograph_pictures import draw_predictions
 from xdecoder.training.photograph_scores import score_photographs
 from xdecoder.training.photographs import Part, Photographs
 
@@ -52,8 +53,8 @@ class PhotographRecipe(Training):
         answers: a JSON list of what can be answered, written as VQA accuracy normalises answers; by default
             those that most people gave to `min_questions` questions of the data set or more.
         min_questions: as said; nine is the field's choice for VQAv2.
-        validation: images of each validation split that are scored; 0 for none. `xdecoder evaluate` scores
-            all, by the published protocols.
+        validation: images of each validation split that are scored, the first of them drawn too; 0 for none.
+            `xdecoder evaluate` scores all, by the published protocols.
     """
 
     data: Path = Path("data")
@@ -169,6 +170,8 @@ class PhotographRecipe(Training):
         if not self.validation:
             return {}
         predictor = Predictor(module.model, self.tokenizer, answer_head=module.answer_head)
+        sheet = folder / "samples" / f"step_{step:08d}.png"
+        draw_predictions(predictor, self.parts, data=self.data, path=sheet)
         return score_photographs(predictor, self.parts, data=self.data, images=self.validation)
 
     def export(self, module: nn.Module, folder: Path) -> None:
