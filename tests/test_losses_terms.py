@@ -100,6 +100,25 @@ def test_caption_cross_entropy_predicts_the_next_token() -> None:
     assert actual.item() == pytest.approx(total / (count + 1))
 
 
+def test_caption_repetition_is_the_unlikelihood_of_names_said_before() -> None:
+    features, table = draw(2, 7, 3), draw(6, 3)
+    token_ids = torch.tensor([[0, 1, 2, 1, 3, 5, 5], [0, 2, 4, 2, 3, 4, 5]])
+    once = (token_ids == 1) | (token_ids == 2) | (token_ids == 4)
+    lengths = (6, 7)
+    valid = torch.arange(7) < torch.tensor(lengths)[:, None]
+    total, count = 0.0, 0
+    for b, length in enumerate(lengths):
+        for place in range(length - 1):
+            scores = (table @ features[b, place]).tolist()
+            said = {int(t) for t in token_ids[b, : place + 1]} & {1, 2, 4}
+            for token in said - {int(token_ids[b, place + 1])}:
+                total -= math.log(1 - math.exp(log_share(scores, token)))
+            count += 1
+    actual = terms.caption_repetition(features, token_ids, valid, table, once)
+    assert total > 0
+    assert actual.item() == pytest.approx(total / (count + 1), rel=1e-5)
+
+
 def test_contrastive_is_symmetric_over_images_and_texts() -> None:
     images, texts = draw(3, 5), draw(3, 5)
     scores = [[SCALE.item() * cosine(image, text) for text in texts] for image in images]

@@ -31,10 +31,12 @@ from xdecoder.picturebook import (
     ANSWERS,
     COLOURS,
     HELD_OUT_PAIRS,
+    SYNONYMS,
     THING_CATEGORIES,
     draw_scene,
     is_true,
     is_true_of,
+    plural,
 )
 from xdecoder.predictor import Predictor
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
@@ -166,6 +168,17 @@ def test_captions_of_regions_look_at_one_thing_alone() -> None:
         # Nearest: the corner of each cell; what no corner hits keeps the cell that it covers most.
         assert any(torch.equal(levels[2], c) or (int(levels[2].sum()) == 1 and not c.any()) for c in cells)
         assert all(level.any() for level in levels)
+
+
+def test_the_names_of_a_caption_are_its_categories_and_colours() -> None:
+    batch = scenes(5)
+    known = {word for name in (*THING_CATEGORIES, *COLOURS) for word in (name, *SYNONYMS.get(name, ()))}
+    for ids, valid, named in zip(batch.captions, batch.caption_valid, batch.caption_names, strict=True):
+        words = [TOKENIZER.decode([int(i)]) for i in ids[named]]
+        assert {plural(word) for word in known} | known >= set(words)
+        assert not (named & ~valid).any()
+        others = {TOKENIZER.decode([int(i)]) for i in ids[valid & ~named]}
+        assert not others & (set(COLOURS) | set(THING_CATEGORIES))
 
 
 def test_regions_may_be_boxes() -> None:

@@ -115,6 +115,35 @@ def caption_cross_entropy(
     return losses / (mean_over_world(wanted.sum().to(losses.dtype)) + 1 / world_size())
 
 
+def caption_repetition(
+    features: Float[Tensor, "B L P"],
+    token_ids: Int[Tensor, "B L"],
+    valid: Bool[Tensor, "B L"],
+    token_table: Float[Tensor, "V P"],
+    once: Bool[Tensor, "B L"],
+) -> Float[Tensor, ""]:
+    """Unlikelihood of what a caption has already said (Welleck et al. 2020, equation 5).
+
+    The sum of -log(1 - p) over earlier tokens that are not the next one, divided as in
+    `caption_cross_entropy`, whose arguments these are, but for:
+
+    Args:
+        features: as there.
+        token_ids: as there.
+        valid: as there.
+        token_table: as there.
+        once: tokens that a caption rarely says twice; the others (articles, commas) are left alone.
+    """
+    wanted = valid[:, 1:]
+    logits = _wide(features[:, :-1][wanted]) @ _wide(token_table).T
+    shares = logits.softmax(-1)
+    told = F.one_hot(token_ids[:, :-1], len(token_table)) * once[:, :-1, None]
+    said = told.cumsum(1)[wanted] > 0
+    said[torch.arange(len(said), device=said.device), token_ids[:, 1:][wanted]] = False
+    losses = -torch.log1p(-shares.clamp(max=1 - 1e-6)) * said
+    return losses.sum() / (mean_over_world(wanted.sum().to(losses.dtype)) + 1 / world_size())
+
+
 def contrastive(
     images: Float[Tensor, "B P"],
     texts: Float[Tensor, "B P"],

@@ -87,6 +87,7 @@ class SceneBatch(Batch):
         phrase_masks: per image, what each phrase means, as `masks`.
         captions: `captions_each` for each image.
         caption_valid: true from the start token to the end token.
+        caption_names: tokens that name a category or a colour.
         captions_each: captions an image.
         caption_regions: per level of the decoder's memory, the cells that each caption is about.
         pairs: the text that retrieval learns from, of each image.
@@ -106,6 +107,7 @@ class SceneBatch(Batch):
     phrase_masks: tuple[Float[Tensor, "_N H4 W4"], ...]
     captions: Int[Tensor, "M2 L3"]
     caption_valid: Bool[Tensor, "M2 L3"]
+    caption_names: Bool[Tensor, "M2 L3"]
     captions_each: int
     caption_regions: tuple[Bool[Tensor, "M2 _ _"], ...]
     pairs: Int[Tensor, "B L5"]

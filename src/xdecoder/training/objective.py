@@ -40,6 +40,7 @@ class Weights:
         phrase_masks: both mask terms of referring.
         phrases: cross-entropy over the copies, per phrase.
         captions: cross-entropy over the tokens.
+        repetition: unlikelihood of the names that a caption has already said.
         answers: cross-entropy over the answers.
         retrieval: contrastive, of the global token.
         backbone: contrastive, of the pooled backbone.
@@ -52,7 +53,8 @@ class Weights:
     background: float = 0.1
     phrase_masks: float = 3.0
     phrases: float = 1.0
-    captions: float = 4.0
+    captions: float = 6.0
+    repetition: float = 18.0
     answers: float = 4.0
     retrieval: float = 1.0
     backbone: float = 0.5
@@ -213,7 +215,7 @@ class Objective(nn.Module):
             features.memory.sources[1:], features.memory.sizes[1:], batch.masks, batch.classes, names, scale
         )
         loss |= self._phrases(batch, features, canvas, phrases)
-        loss["captions"] = weights.captions * self._captions(batch, features, latents, captions)
+        loss |= self._captions(batch, features, latents, captions)
         loss["answers"] = weights.answers * self._answers(batch, features, latents, questions)
         whole = model.decoder.heads(latents.states[-1][:, -1:]).embeddings[:, 0]
         own = model.text_encoder(batch.pairs).embeddings
@@ -296,7 +298,7 @@ class Objective(nn.Module):
 
     def _captions(
         self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, captions: TextFeatures
-    ) -> Float[Tensor, ""]:
+    ) -> dict[str, Tensor]:
         """Each token predicts the next one."""
         decoder, table = self.model.decoder, self.model.text_encoder.token_embedding.weight
         length = batch.captions.shape[1]
@@ -304,12 +306,18 @@ class Objective(nn.Module):
         reading = reading.pick(_repeat(len(batch.images), batch.captions_each, table.device))
         reading = reading.look_at(batch.caption_regions)
         states = decoder.read(reading, captions.tokens, kind=Kind.CAPTION)
-        loss = table.new_zeros(())
-        for layer in self.layers.texts:
-            loss = loss + terms.caption_cross_entropy(
-                states[layer] @ decoder.caption_projection, batch.captions, batch.caption_valid, table
-            )
-        return loss / len(self.layers.texts)
+        said = [
+            (states[layer] @ decoder.caption_projection, batch.captions, batch.caption_valid, table)
+            for layer in self.layers.texts
+        ]
+        return {
+            "captions": self.weights.captions
+            * torch.stack([terms.caption_cross_entropy(*of_layer) for of_layer in said]).mean(),
+            "repetition": self.weights.repetition
+            * torch.stack(
+                [terms.caption_repetition(*of_layer, batch.caption_names) for of_layer in said]
+            ).mean(),
+        }
 
     def _answers(
         self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, questions: TextFeatures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from xdecoder.picturebook import (
     draw_patch,
     draw_scene,
     phrases,
+    plural,
     questions,
     region_caption,
 )
@@ -118,6 +120,14 @@ class PictureBook(Source[Batch]):
     question_length: int
     mixture: Mixture
 
+    @cached_property
+    def _name_ids(self) -> Int[Tensor, " N"]:
+        """The tokens of categories and colours, in every form."""
+        words = [form for name in (*THING_CATEGORIES, *COLOURS) for form in (name, *SYNONYMS.get(name, ()))]
+        forms = [*words, *map(plural, words)]
+        encoded = self.tokenizer.encode_batch(forms)
+        return torch.tensor(sorted({ids[1] for ids in encoded if ids[2] == self.tokenizer.end_id}))
+
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
         """The batch of one process in one step."""
         rng = np.random.default_rng((self.seed, step, rank))
@@ -207,7 +217,7 @@ class PictureBook(Source[Batch]):
             for text in (*own, *(text for text, _ in regions))
         ]
         asked = [questions(scene, rng, count=mixture.questions) for scene in scenes]
-        length = max(len(ids) for ids in caption_ids)
+        told = self._pad(caption_ids)
         paired = [
             description(scene, rng) if rng.random() < mixture.description_share else own[0]
             for scene, own in zip(scenes, texts, strict=True)
@@ -221,8 +231,9 @@ class PictureBook(Source[Batch]):
             phrase_lengths=tuple(len(ids) for ids in phrase_ids),
             phrase_counts=tuple(len(own) for own in chosen),
             phrase_masks=tuple(m[[p.segment - 1 for p in own]] for m, own in zip(masks, chosen, strict=True)),
-            captions=self._pad(caption_ids),
-            caption_valid=torch.arange(length) < torch.tensor([len(ids) for ids in caption_ids])[:, None],
+            captions=told,
+            caption_valid=torch.arange(told.shape[1]) < torch.tensor([len(i) for i in caption_ids])[:, None],
+            caption_names=torch.isin(told, self._name_ids),
             captions_each=mixture.captions + mixture.region_captions,
             caption_regions=self._caption_levels([[mask for _, mask in own] for own in parts]),
             pairs=self._pad([self.tokenizer.encode(text) for text in paired]),
