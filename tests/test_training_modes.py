@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,14 @@ import torch
 from torch import nn
 
 from tiny_training import Tiny
-from xdecoder.config import BackboneConfig, DaViTConfig, FocalNetConfig
+from xdecoder.config import BackboneConfig, DaViTConfig, FocalNetConfig, PixelDecoderConfig
 from xdecoder.training.compilation import compile_encoders
 from xdecoder.training.distributed import World
 from xdecoder.training.loop import RunConfig, train
 from xdecoder.training.recomputation import recompute_blocks
 
 FOCALNET = FocalNetConfig(block="depthwise", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=1)
+FPN = PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24)
 DAVIT = DaViTConfig(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(2, 2, 2, 4), groups=(2, 2, 4, 2))
 
 
@@ -41,14 +43,21 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     return losses(tmp_path_factory.mktemp("plain"))
 
 
-@pytest.mark.parametrize("backbone", [FOCALNET, DAVIT], ids=lambda backbone: backbone.kind)
-def test_recomputed_activations_have_the_same_gradients(backbone: BackboneConfig) -> None:
-    batch = Tiny(backbone=backbone).build_source().batch(0, 0, 1)
+@pytest.mark.parametrize(
+    ("backbone", "pixel_decoder"),
+    [(FOCALNET, FPN), (DAVIT, FPN), (FOCALNET, replace(FPN, kind="deformable"))],
+    ids=["focalnet", "davit", "deformable"],
+)
+def test_recomputed_activations_have_the_same_gradients(
+    backbone: BackboneConfig, pixel_decoder: PixelDecoderConfig
+) -> None:
+    tiny = Tiny(backbone=backbone, pixel_decoder=pixel_decoder)
+    batch = tiny.build_source().batch(0, 0, 1)
     gradients: list[dict[str, torch.Tensor]] = []
     kept: list[int] = []
     for again in (False, True):
         torch.manual_seed(1)
-        objective = Tiny(backbone=backbone).build()
+        objective = tiny.build()
         if again:
             recompute_blocks(objective)
         saved = 0

@@ -60,6 +60,8 @@ def cut(batch: SceneBatch, images: range) -> SceneBatch:
         phrase_masks=batch.phrase_masks[rows],
         captions=batch.captions[captions],
         caption_valid=batch.caption_valid[captions],
+        caption_names=batch.caption_names[captions],
+        caption_regions=tuple(level[captions] for level in batch.caption_regions),
         pairs=batch.pairs[rows],
         pair_groups=batch.pair_groups[rows],
         questions=batch.questions[asked],
@@ -76,12 +78,15 @@ class Tiny(Training):
     backbone: BackboneConfig = FocalNetConfig(  # noqa: RUF009  (frozen)
         block="plain", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2
     )
+    pixel_decoder: PixelDecoderConfig = PixelDecoderConfig(  # noqa: RUF009  (frozen)
+        width=32, mask_width=16, layers=1, heads=2, feedforward=24
+    )
 
     @property
     def config(self) -> ModelConfig:
         return ModelConfig(
             backbone=self.backbone,
-            pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
+            pixel_decoder=self.pixel_decoder,
             text=TextConfig(
                 width=16,
                 layers=1,

@@ -108,7 +108,7 @@ class _Transformer(nn.Module):
 class _Encoder(nn.Module):
     def __init__(self, config: PixelDecoderConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_EncoderLayer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(DeformableEncoderLayer(config) for _ in range(config.layers))
 
     def forward(
         self,
@@ -122,7 +122,7 @@ class _Encoder(nn.Module):
         return tokens
 
 
-class _EncoderLayer(nn.Module):
+class DeformableEncoderLayer(nn.Module):
     """Deformable attention and a feed-forward, each with a residual and then a norm."""
 
     def __init__(self, config: PixelDecoderConfig) -> None:

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from xdecoder.networks.davit import BlockPair
 from xdecoder.networks.decoder import DecoderLayer
+from xdecoder.networks.deformable import DeformableEncoderLayer
 from xdecoder.networks.focalnet import PlainBlock
 from xdecoder.networks.pixel_decoder import EncoderLayer
 from xdecoder.networks.text_encoder import TextBlock
@@ -17,11 +18,12 @@ STEPS: dict[type[nn.Module], tuple[str, ...]] = {
     PlainBlock: ("forward",),
     BlockPair: ("forward",),
     EncoderLayer: ("forward",),
+    DeformableEncoderLayer: ("forward",),
     TextBlock: ("forward",),
     DecoderLayer: ("look", "mix"),
 }
-"""What is computed again: the blocks of FocalNet and DaViT, the layers of the pixel encoder, the text encoder
-and the decoder. None of them would count twice what it sees, as a batch norm does."""
+"""What is computed again: the blocks of FocalNet and DaViT, the layers of the pixel encoders, of the text
+encoder and of the decoder. None of them would count twice what it sees, as a batch norm does."""
 
 
 def recompute_blocks(module: nn.Module) -> None:
