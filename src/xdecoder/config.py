@@ -255,6 +255,7 @@ class InferenceConfig:
         overlap_threshold: a panoptic segment is kept at this share of its own mask won, or more.
         detections: instances kept an image.
         caption_steps: tokens generated at the most.
+        caption_beams: captions kept while searching the likeliest; 1 takes the likeliest word at each step.
         prompt_ensemble: embed a class by its 81 prompts; else by its name alone.
         resize_probabilities: resize class probabilities instead of mask logits to the image's size: what
             the published program does where it was built for semantic segmentation alone.
@@ -267,11 +268,12 @@ class InferenceConfig:
     overlap_threshold: float = 0.8
     detections: int = 100
     caption_steps: int = 50
+    caption_beams: int = 1
     prompt_ensemble: bool = True
     resize_probabilities: bool = False
 
     def __post_init__(self) -> None:
-        _require_positive(self, "short_side", "long_side", "detections", "caption_steps")
+        _require_positive(self, "short_side", "long_side", "detections", "caption_steps", "caption_beams")
         _require(
             self.long_side >= self.short_side,
             f"long_side {self.long_side} must not be less than short_side {self.short_side}",

@@ -318,7 +318,12 @@ class Predictor:
 
     @overload
     def caption(
-        self, image: AnyImage, *, region: Region | None = ..., beams: int = ..., steps: int | None = ...
+        self,
+        image: AnyImage,
+        *,
+        region: Region | None = ...,
+        beams: int | None = ...,
+        steps: int | None = ...,
     ) -> Caption: ...
     @overload
     def caption(
@@ -326,7 +331,7 @@ class Predictor:
         image: Sequence[AnyImage],
         *,
         region: Region | None = ...,
-        beams: int = ...,
+        beams: int | None = ...,
         steps: int | None = ...,
     ) -> list[Caption]: ...
 
@@ -336,7 +341,7 @@ class Predictor:
         image: AnyImage | Sequence[AnyImage],
         *,
         region: Region | None = None,
-        beams: int = 1,
+        beams: int | None = None,
         steps: int | None = None,
     ) -> Caption | list[Caption]:
         """Describe images in a sentence.
@@ -345,7 +350,8 @@ class Predictor:
             image: one image or a list.
             region: describe this part alone ("referring captioning"): a mask of the image's size, a box
                 (left, top, right, bottom) in pixels, or a phrase, which is grounded first.
-            beams: 1 takes the likeliest word at each step, as published; more search that many sentences.
+            beams: 1 takes the likeliest word at each step, as published; more search that many sentences; by
+                default the model's own.
             steps: tokens at the most; by default the model's own.
 
         Raises:
@@ -355,15 +361,16 @@ class Predictor:
         length = steps if steps is not None else min(self.config.inference.caption_steps, most)
         if not 1 <= length <= most:
             raise ValueError(f"steps must be between 1 and {most}, got {length}")
-        if beams < 1:
-            raise ValueError(f"beams must be at least 1, got {beams}")
+        kept = self.config.inference.caption_beams if beams is None else beams
+        if kept < 1:
+            raise ValueError(f"beams must be at least 1, got {kept}")
         many = _is_many(image)
         images = cast("Sequence[AnyImage]", image) if many else [cast("AnyImage", image)]
         captions: list[Caption] = []
         for items in self._encoder.batches(images):
             regions = None if region is None else [self._locate(item, region) for item in items]
             captions += captioning.caption(
-                self.model, self.tokenizer, items, regions, beams=beams, steps=length
+                self.model, self.tokenizer, items, regions, beams=kept, steps=length
             )
         return captions if many else captions[0]
 

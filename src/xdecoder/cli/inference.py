@@ -198,8 +198,13 @@ def caption(
     box: RegionBox = None,
     mask: RegionMask = None,
     beams: Annotated[
-        int, typer.Option(min=1, help="Sentences kept while searching; 1 takes the likeliest next word.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Sentences kept while searching; 1 takes the likeliest word; by default the model's own.",
+            show_default=False,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Tokens at the most; by default the model's own.", show_default=False),

@@ -190,7 +190,8 @@ def _print_info(found: FolderInfo) -> None:
         "Questions": f"{len(found.answers)} answers" if found.answers else "not trained to answer",
         "Images": f"short side {inference.short_side}, long side at most {inference.long_side} pixels",
         "Thresholds": f"object {inference.object_threshold:g}, overlap {inference.overlap_threshold:g}, "
-        f"{inference.detections} detections, {inference.caption_steps} caption steps",
+        f"{inference.detections} detections, {inference.caption_steps} caption steps, "
+        f"{inference.caption_beams} caption beams",
     }
     table = Table(show_header=False, box=None)
     table.add_column(style="bold", no_wrap=True)

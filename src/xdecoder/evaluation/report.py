@@ -66,7 +66,7 @@ class Report:
             "panoptic": f"; thresholds: object {self.settings.object_threshold}, "
             f"overlap {self.settings.overlap_threshold}",
             "instance": f"; the best {self.settings.detections} detections",
-            "caption": f"; {self.settings.caption_steps} tokens at most",
+            "caption": f"; {self.settings.caption_steps} tokens at most, {self.settings.caption_beams} beams",
         }
         return f"{size}; words: {words}{limits.get(self.benchmark.kind, '')}"
 

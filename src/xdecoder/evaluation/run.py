@@ -297,7 +297,7 @@ def _settings_changed(settings: InferenceConfig, kind: Kind) -> list[str]:
         "instance": ("detections", "prompt_ensemble"),
         "semantic": ("resize_probabilities", "prompt_ensemble"),
         "referring": (),
-        "caption": ("caption_steps",),
+        "caption": ("caption_steps", "caption_beams"),
         "retrieval": (),
         "question": (),
     }

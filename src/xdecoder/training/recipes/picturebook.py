@@ -104,9 +104,10 @@ class PictureBookRecipe(Training):
                 short_side=128,
                 long_side=256,
                 vocabulary="picturebook",
-                object_threshold=0.6,
-                overlap_threshold=0.6,
+                object_threshold=0.4,
+                overlap_threshold=0.7,
                 caption_steps=30,
+                caption_beams=3,
             ),
         )
 
