@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -13,7 +13,7 @@ from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import dataset_info, open_dataset
 from xdecoder.data.pictures import draw_cell, draw_sample, join_cells
 from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample, Sample, Task
-from xdecoder.predictor import Predictor
+from xdecoder.predictor import Predictor, Segmentation
 from xdecoder.structures.result import png_bytes, write_whole
 from xdecoder.training.photographs import Part
 
@@ -57,8 +57,8 @@ def _open(part: Part, data: Path) -> Dataset[Any]:
 
 
 def _predicted(predictor: Predictor, sample: Sample, samples: Dataset[Any], task: Task) -> Image.Image:
-    image = predictor.encode(sample.image())
-    plain = Image.fromarray(sample.image())
+    pixels = sample.image()
+    image, plain = predictor.encode(pixels), Image.fromarray(pixels)
     match sample:
         case ReferringSample():
             phrases = [referent.phrases[0] for referent in sample.referents[:_PHRASES]]
@@ -72,4 +72,5 @@ def _predicted(predictor: Predictor, sample: Sample, samples: Dataset[Any], task
         case _:
             assert task in ("panoptic", "instance", "semantic")
             assert samples.vocabulary is not None
-            return draw_cell(predictor.segment(image, samples.vocabulary, task=task).draw(), "predicted")
+            found = cast("Segmentation", predictor.segment(image, samples.vocabulary, task=task))
+            return draw_cell(found.draw(), "predicted")
