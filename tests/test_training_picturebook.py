@@ -13,6 +13,7 @@ from PIL import Image
 from typer import Typer
 from typer.testing import CliRunner
 
+import xdecoder
 from xdecoder import weights
 from xdecoder.cli.train import train as train_command
 from xdecoder.config import (
@@ -290,6 +291,20 @@ def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> Non
     assert second.exit_code == 0, second.output
     log = (tmp_path / "more" / "metrics.jsonl").read_text()
     assert json.loads(log)["step"] == 1  # neither texts nor patches again
+
+
+def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
+    recipe = PictureBookRecipe(start=Path("picturebook"))
+    assert [phase.name for phase in recipe.phases] == ["scenes"]
+    built, bundled = recipe.build(), xdecoder.load("picturebook")
+    for name, tensor in bundled.model.state_dict().items():
+        assert torch.equal(built.model.state_dict()[name], tensor.to(built.model.state_dict()[name].dtype))
+    assert bundled.answer_head is not None
+    for name, tensor in bundled.answer_head.state_dict().items():
+        assert torch.equal(built.answer_head.state_dict()[name], tensor.float())
+    weights.save(tmp_path, XDecoder(CONFIG), TOKENIZER)
+    with pytest.raises(ValueError, match="is of other sizes than the recipe"):
+        PictureBookRecipe(start=tmp_path).build()
 
 
 def test_curves_go_on_from_run_to_run(tmp_path: Path) -> None:

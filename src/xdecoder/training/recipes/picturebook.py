@@ -154,8 +154,10 @@ class PictureBookRecipe(Training):
         model = XDecoder(self.config)
         answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
         objective = Objective(model, answer_head, weights=self.weights, layers=Layers())
-        if self.start is not None:
+        if self.start is not None and (self.start / "checkpoints").is_dir():
             start_from(self.start, objective)
+        elif self.start is not None:
+            _start_from_model(self.start, objective)
         return objective
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
@@ -169,3 +171,21 @@ class PictureBookRecipe(Training):
         assert isinstance(module, Objective)
         kept = copy.deepcopy(module).half()
         weights.save(folder, kept.model, self.tokenizer, answer_head=kept.answer_head)
+
+
+def _start_from_model(source: Path, objective: Objective) -> None:
+    """Put a model's weights into the objective; what is trained beside the model begins anew.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: it is of other sizes.
+    """
+    folder = weights.resolve(source)
+    model, _ = weights.load(folder)
+    answer_head = weights.load_answer_head(folder)
+    try:
+        objective.model.load_state_dict(model.state_dict())
+        if answer_head is not None and answer_head.answers == objective.answer_head.answers:
+            objective.answer_head.load_state_dict(answer_head.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"{source} is of other sizes than the recipe: {error}") from error
