@@ -96,7 +96,7 @@ def test_caption_cross_entropy_predicts_the_next_token() -> None:
             scores = (table @ features[b, place]).tolist()
             total -= log_share(scores, int(token_ids[b, place + 1]))
             count += 1
-    actual = terms.caption_cross_entropy(features, token_ids, valid, table)
+    actual = terms.caption_cross_entropy(terms.next_token_logits(features, valid, table), token_ids, valid)
     assert actual.item() == pytest.approx(total / (count + 1))
 
 
@@ -114,7 +114,7 @@ def test_caption_repetition_is_the_unlikelihood_of_names_said_before() -> None:
             for token in said - {int(token_ids[b, place + 1])}:
                 total -= math.log(1 - math.exp(log_share(scores, token)))
             count += 1
-    actual = terms.caption_repetition(features, token_ids, valid, table, once)
+    actual = terms.caption_repetition(terms.next_token_logits(features, valid, table), token_ids, valid, once)
     assert total > 0
     assert actual.item() == pytest.approx(total / (count + 1), rel=1e-5)
 

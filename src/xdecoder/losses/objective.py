@@ -22,6 +22,7 @@ from xdecoder.losses.terms import (
     contrastive,
     dice,
     mask_bce,
+    next_token_logits,
     noun_alignment,
     phrase_cross_entropy,
     temperature,
@@ -209,7 +210,8 @@ class Objective:
             scale = temperature(logit_scale)
             for index, features in enumerate(reversed(captions or ())):
                 if config.captioning and _is_supervised(index, config.captioning_layers):
-                    loss = caption_cross_entropy(features, targets.token_ids, targets.valid, token_table)
+                    logits = next_token_logits(features, targets.valid, token_table)
+                    loss = caption_cross_entropy(logits, targets.token_ids, targets.valid)
                     tally.add("captioning", config.captioning, loss)
             for index, queries in enumerate(reversed(embeddings or ())):
                 if config.retrieval and _is_supervised(index, config.retrieval_layers):

@@ -93,33 +93,37 @@ def phrase_cross_entropy(
 # Captions
 
 
-def caption_cross_entropy(
-    features: Float[Tensor, "B L P"],
-    token_ids: Int[Tensor, "B L"],
-    valid: Bool[Tensor, "B L"],
-    token_table: Float[Tensor, "V P"],
-) -> Float[Tensor, ""]:
-    """Each token predicts the next one; the sum over valid next tokens divided by their number plus 1.
-
-    Logits are made for the valid places alone: most of a batch of captions is padding.
+def next_token_logits(
+    features: Float[Tensor, "B L P"], valid: Bool[Tensor, "B L"], token_table: Float[Tensor, "V P"]
+) -> Float[Tensor, "N V"]:
+    """Logits of every next token of captions, of the valid places alone: most of a batch is padding.
 
     Args:
         features: caption features; their products with the token table are the logits.
-        token_ids: the captions, from the start token on.
         valid: true up to the end token.
         token_table: the token embeddings.
     """
-    wanted = valid[:, 1:]
-    logits = _wide(features[:, :-1][wanted]) @ _wide(token_table).T
-    losses = F.cross_entropy(logits, token_ids[:, 1:][wanted], reduction="sum")
-    return losses / (mean_over_world(wanted.sum().to(losses.dtype)) + 1 / world_size())
+    return _wide(features[:, :-1][valid[:, 1:]]) @ _wide(token_table).T
+
+
+def caption_cross_entropy(
+    logits: Float[Tensor, "N V"], token_ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"]
+) -> Float[Tensor, ""]:
+    """Each token predicts the next one; the sum over valid next tokens divided by their number plus 1.
+
+    Args:
+        logits: from `next_token_logits`.
+        token_ids: the captions, from the start token on.
+        valid: true up to the end token.
+    """
+    losses = F.cross_entropy(logits, token_ids[:, 1:][valid[:, 1:]], reduction="sum")
+    return losses / _next_tokens(logits)
 
 
 def caption_repetition(
-    features: Float[Tensor, "B L P"],
+    logits: Float[Tensor, "N V"],
     token_ids: Int[Tensor, "B L"],
     valid: Bool[Tensor, "B L"],
-    token_table: Float[Tensor, "V P"],
     once: Bool[Tensor, "B L"],
 ) -> Float[Tensor, ""]:
     """Unlikelihood of what a caption has already said (Welleck et al. 2020, equation 5).
@@ -128,20 +132,22 @@ def caption_repetition(
     `caption_cross_entropy`, whose arguments these are, but for:
 
     Args:
-        features: as there.
+        logits: as there.
         token_ids: as there.
         valid: as there.
-        token_table: as there.
         once: tokens that a caption rarely says twice; the others (articles, commas) are left alone.
     """
     wanted = valid[:, 1:]
-    logits = _wide(features[:, :-1][wanted]) @ _wide(token_table).T
-    shares = logits.softmax(-1)
-    told = F.one_hot(token_ids[:, :-1], len(token_table)) * once[:, :-1, None]
+    told = F.one_hot(token_ids[:, :-1], logits.shape[1]) * once[:, :-1, None]
     said = told.cumsum(1)[wanted] > 0
-    said[torch.arange(len(said), device=said.device), token_ids[:, 1:][wanted]] = False
-    losses = -torch.log1p(-shares.clamp(max=1 - 1e-6)) * said
-    return losses.sum() / (mean_over_world(wanted.sum().to(losses.dtype)) + 1 / world_size())
+    said.scatter_(1, token_ids[:, 1:][wanted][:, None], False)
+    losses = -torch.log1p(-logits.softmax(-1).clamp(max=1 - 1e-6)) * said
+    return losses.sum() / _next_tokens(logits)
+
+
+def _next_tokens(logits: Float[Tensor, "N V"]) -> Float[Tensor, ""]:
+    """What sums over next tokens are divided by: their number plus 1, the processes' mean."""
+    return mean_over_world(logits.new_tensor(float(len(logits)))) + 1 / world_size()
 
 
 def contrastive(

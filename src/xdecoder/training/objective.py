@@ -306,17 +306,18 @@ class Objective(nn.Module):
         reading = reading.pick(_repeat(len(batch.images), batch.captions_each, table.device))
         reading = reading.look_at(batch.caption_regions)
         states = decoder.read(reading, captions.tokens, kind=Kind.CAPTION)
-        said = [
-            (states[layer] @ decoder.caption_projection, batch.captions, batch.caption_valid, table)
-            for layer in self.layers.texts
-        ]
+        said: list[Tensor] = []
+        repeated: list[Tensor] = []
+        for layer in self.layers.texts:
+            projected = states[layer] @ decoder.caption_projection
+            logits = terms.next_token_logits(projected, batch.caption_valid, table)
+            said.append(terms.caption_cross_entropy(logits, batch.captions, batch.caption_valid))
+            repeated.append(
+                terms.caption_repetition(logits, batch.captions, batch.caption_valid, batch.caption_names)
+            )
         return {
-            "captions": self.weights.captions
-            * torch.stack([terms.caption_cross_entropy(*of_layer) for of_layer in said]).mean(),
-            "repetition": self.weights.repetition
-            * torch.stack(
-                [terms.caption_repetition(*of_layer, batch.caption_names) for of_layer in said]
-            ).mean(),
+            "captions": self.weights.captions * torch.stack(said).mean(),
+            "repetition": self.weights.repetition * torch.stack(repeated).mean(),
         }
 
     def _answers(

@@ -33,6 +33,7 @@ from xdecoder.picturebook import (
     questions,
     region_caption,
 )
+from xdecoder.picturebook import names as forms_of
 from xdecoder.tasks.captioning import region_at_levels
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
@@ -123,7 +124,7 @@ class PictureBook(Source[Batch]):
     @cached_property
     def _name_ids(self) -> Int[Tensor, " N"]:
         """The tokens of categories and colours, in every form."""
-        words = [form for name in (*THING_CATEGORIES, *COLOURS) for form in (name, *SYNONYMS.get(name, ()))]
+        words = [form for name in (*THING_CATEGORIES, *COLOURS) for form in forms_of(name)]
         forms = [*words, *map(plural, words)]
         encoded = self.tokenizer.encode_batch(forms)
         return torch.tensor(sorted({ids[1] for ids in encoded if ids[2] == self.tokenizer.end_id}))
