@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldens import assert_close
+from xdecoder.networks.attention import mix_values
 from xdecoder.networks.queries import Kind, visibility
 from xdecoder.networks.resampling import output_matrix, resize, resized_tiles
 from xdecoder.networks.winograd import conv3x3
@@ -91,3 +92,20 @@ def test_who_sees_whom() -> None:
     assert visibility(referring, referring, "cpu").all()
     assert not visibility({Kind.OBJECT: 1, Kind.GLOBAL: 1}, referring, "cpu").any()
     assert visibility({Kind.QUESTION: 2}, {Kind.GLOBAL: 1, Kind.QUESTION: 2}, "cpu").all()
+
+
+def test_attention_of_bfloat16_is_learned_through_in_float32_on_the_cpu() -> None:
+    wide = [torch.randn(2, 3, length, 8, requires_grad=True) for length in (5, 7, 7)]
+    narrow = [x.detach().bfloat16().requires_grad_() for x in wide]
+    visible = torch.rand(2, 1, 5, 7) < 0.7
+    visible[..., 0] = True
+    expected = mix_values(*wide, visible)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = mix_values(*narrow, visible)
+    assert actual.dtype == torch.bfloat16
+    assert_close(actual.float(), expected, 0.02)
+    for x, y in ((expected, wide), (actual, narrow)):
+        x.float().square().sum().backward()
+        assert all(z.grad is not None for z in y)
+    for x, y in zip(narrow, wide, strict=True):
+        assert_close(x.grad.float(), y.grad, 0.03)  # pyright: ignore

@@ -119,6 +119,32 @@ def test_caption_repetition_is_the_unlikelihood_of_names_said_before() -> None:
     assert actual.item() == pytest.approx(total / (count + 1), rel=1e-5)
 
 
+def test_a_bfloat16_that_repeats_a_name_for_sure_has_a_finite_loss() -> None:
+    token_ids = torch.tensor([[0, 1, 2]])
+    logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, 50.0, 0.0]]).bfloat16()
+    valid = torch.ones(1, 3, dtype=torch.bool)
+    loss = terms.caption_repetition(logits, token_ids, valid, token_ids == 1)
+    assert loss.item() == pytest.approx(-math.log(1e-6) / 3, rel=0.01)
+
+
+def test_sampled_captions_are_weighed_against_the_others_of_their_image() -> None:
+    features, table = draw(4, 5, 3), draw(6, 3)
+    token_ids = torch.tensor([[0, 1, 2, 5, 5], [0, 2, 4, 2, 3], [0, 5, 5, 5, 5], [0, 3, 1, 4, 5]])
+    lengths = (4, 5, 2, 5)
+    valid = torch.arange(5) < torch.tensor(lengths)[:, None]
+    rewards = [[0.9, 0.2], [0.0, 1.0]]
+    expected = 0.0
+    for b, length in enumerate(lengths):
+        own, other = rewards[b // 2][b % 2], rewards[b // 2][1 - b % 2]
+        for place in range(length - 1):
+            scores = (table @ features[b, place]).tolist()
+            expected -= (own - other) * log_share(scores, int(token_ids[b, place + 1])) / 4
+    logits = terms.next_token_logits(features, valid, table)
+    assert terms.self_critical(logits, token_ids, valid, torch.tensor(rewards)).item() == pytest.approx(
+        expected
+    )
+
+
 def test_contrastive_is_symmetric_over_images_and_texts() -> None:
     images, texts = draw(3, 5), draw(3, 5)
     scores = [[SCALE.item() * cosine(image, text) for text in texts] for image in images]

@@ -18,7 +18,7 @@ from xdecoder.config import DecoderConfig, FocalNetConfig, ModelConfig, PixelDec
 from xdecoder.model import XDecoder
 from xdecoder.predictor import Predictor
 from xdecoder.structures import Caption, Grounding, InstanceSegmentation, PanopticSegmentation
-from xdecoder.tasks.captioning import Reader, caption_by_beam, caption_greedily
+from xdecoder.tasks.captioning import Reader, caption_by_beam, caption_greedily, sample_captions
 from xdecoder.tasks.retrieval import joint_texts
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 
@@ -355,6 +355,24 @@ def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_two_tokens(
         length = min(len(found[i].ids) + 1, 2)
         assert found[i].log_probability / length == pytest.approx(best, abs=1e-5)
         assert best >= greedy[i].log_probability / min(len(greedy[i].ids) + 1, 2) - 1e-5
+
+
+@torch.inference_mode()
+def test_sampled_captions_come_as_often_as_the_model_thinks(small: tuple[XDecoder, Tokenizer]) -> None:
+    model, tokenizer = small
+    batch = Predictor(model, tokenizer).encode([picture(32, 32, i) for i in (1, 2)], short_side=32)[0].batch
+    memory, latents, start = batch.features.memory, batch.latents, model.config.text.start_id
+    generator = torch.Generator().manual_seed(0)
+    ids, drawn = sample_captions(model, memory, latents, steps=3, samples=4000, generator=generator)
+    assert ids.shape == drawn.shape == (8000, 4)
+    assert (ids[:, 0] == start).all()
+    reader = Reader(model, memory, latents, steps=1, regions=None)
+    expected = reader.step(torch.full((2,), start)).exp()
+    for own, shares in zip(ids.view(2, 4000, 4), expected, strict=True):
+        found = own[:, 1].bincount(minlength=len(shares)) / 4000
+        torch.testing.assert_close(found, shares, rtol=0, atol=0.03)
+    ended = (ids[:, :-1] == model.config.text.end_id).cumsum(1) > 0
+    assert torch.equal(drawn[:, 1:], ~ended)
 
 
 # --- weights, kinds of numbers, compilation ---

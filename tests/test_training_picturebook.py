@@ -34,13 +34,16 @@ from xdecoder.picturebook import (
     HELD_OUT_PAIRS,
     SYNONYMS,
     THING_CATEGORIES,
+    Scene,
     draw_scene,
     is_true,
     is_true_of,
     plural,
 )
+from xdecoder.picturebook.statements import SETTING_WORDS
 from xdecoder.predictor import Predictor
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
+from xdecoder.training.critic import caption_reward
 from xdecoder.training.objective import Canvas, Layers, Objective, Weights
 from xdecoder.training.phrases import concatenate
 from xdecoder.training.pictures import _series, draw_curves
@@ -68,6 +71,7 @@ SOURCE = PictureBook(
     patch_steps=1,
     patches=6,
     sizes=((2, 64), (9, 96)),
+    judged_from=4,
     images=4,
     question_length=18,
     mixture=Mixture(pair_share=0.0),
@@ -78,7 +82,7 @@ def objective() -> Objective:
     torch.manual_seed(0)
     head = AnswerHead(16, ANSWERS, question_length=18)
     layers = Layers(segments=(0, 2), phrases=(2,), texts=(0, 1))
-    return Objective(XDecoder(CONFIG), head, weights=Weights(), layers=layers)
+    return Objective(XDecoder(CONFIG), head, tokenizer=TOKENIZER, weights=Weights(), layers=layers)
 
 
 def scenes(step: int = 2, **mixture: float) -> SceneBatch:
@@ -235,6 +239,54 @@ def test_every_kind_of_batch_teaches_the_parts_it_is_for(step: int) -> None:
         | {"backbone_projection", "logit_scale", "answer_head", "dense"},
     ]
     assert trained == expected[step]
+
+
+def test_captions_of_its_own_are_judged_from_a_step_on() -> None:
+    assert [len(scenes(step).scenes) for step in (2, 5, 6, 9)] == [0, 0, 4, 4]
+    torch.manual_seed(0)
+    found = objective()(scenes(6))
+    assert found["judged"].requires_grad
+    assert not found["reward"].requires_grad
+    assert not found["true"].requires_grad
+
+
+def test_what_is_rewarded_becomes_likelier(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pays(caption: str, _: Scene) -> float:
+        return caption.count("e") / max(1, len(caption))
+
+    monkeypatch.setattr("xdecoder.training.objective.caption_reward", pays)
+    module, batch = objective(), scenes(6)
+    module.judged_captions = 8
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
+    rewards: list[float] = []
+    for _ in range(25):
+        found = module(batch)
+        optimizer.zero_grad()
+        found["judged"].backward()
+        optimizer.step()
+        rewards.append(float(found["reward"]))
+    assert np.mean(rewards[-5:]) > 2 * np.mean(rewards[:5])
+
+
+def test_a_true_caption_is_worth_more_the_more_it_says() -> None:
+    scene = next(
+        s for s in (draw_scene(i, split="val", size=64) for i in range(40)) if len(description_of(s)) == 3
+    )
+    one, two, three = description_of(scene)
+    place = SETTING_WORDS[scene.setting]
+    told = [one, f"{one} {place}", f"{one} and {two}", f"{one}, {two} and {three}"]
+    assert [caption_reward(text, scene) for text in told] == pytest.approx([0.775, 0.85, 0.85, 0.925])
+    assert caption_reward(f"{one}, {two} and {three} {place}", scene) == pytest.approx(1.0)
+    assert caption_reward("there are three things", scene) == pytest.approx(0.7)
+    for wrong in (f"{one} and {one}", "", "hello", f"{one} and"):
+        assert caption_reward(wrong, scene) == 0
+
+
+def description_of(scene: Scene) -> list[str]:
+    """Its things, where no two are alike and none is a person (who is "in red")."""
+    things = [f"{thing.colour} {thing.category}" for thing in scene.things]
+    plain = len(set(things)) == len(things) and all(t.category != "person" for t in scene.things)
+    return [f"{'an' if t[0] in 'aeiou' else 'a'} {t}" for t in things] if plain else []
 
 
 def test_a_scene_is_learned_by_heart() -> None:

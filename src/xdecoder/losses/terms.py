@@ -137,12 +137,37 @@ def caption_repetition(
         valid: as there.
         once: tokens that a caption rarely says twice; the others (articles, commas) are left alone.
     """
+    logits = _wide(logits)  # a bfloat16 cannot tell 1 - 1e-6 from 1
     wanted = valid[:, 1:]
     told = F.one_hot(token_ids[:, :-1], logits.shape[1]) * once[:, :-1, None]
     said = told.cumsum(1)[wanted] > 0
     said.scatter_(1, token_ids[:, 1:][wanted][:, None], False)
     losses = -torch.log1p(-logits.softmax(-1).clamp(max=1 - 1e-6)) * said
     return losses.sum() / _next_tokens(logits)
+
+
+def self_critical(
+    logits: Float[Tensor, "N V"],
+    token_ids: Int[Tensor, "B L"],
+    valid: Bool[Tensor, "B L"],
+    rewards: Float[Tensor, "I S"],
+) -> Float[Tensor, ""]:
+    """REINFORCE on sampled captions, each against the others of its image (Rennie et al. 2017).
+
+    Minus the mean over captions of their log-probability times their advantage: how much their reward exceeds
+    the mean of the image's other captions (Kool et al. 2019).
+
+    Args:
+        logits: from `next_token_logits`.
+        token_ids: the captions, those of an image in a row, from the start token on.
+        valid: true up to the last token that was sampled.
+        rewards: of the S captions of each of I images; B is I times S, and S at least 2.
+    """
+    others = (rewards.sum(1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
+    places = valid[:, 1:]
+    costs = F.cross_entropy(logits, token_ids[:, 1:][places], reduction="none")
+    advantages = (rewards - others).flatten()[:, None].expand(places.shape)[places]
+    return (advantages * costs).sum() / len(token_ids)
 
 
 def _next_tokens(logits: Float[Tensor, "N V"]) -> Float[Tensor, ""]:

@@ -64,14 +64,35 @@ class Attention(nn.Module):
             causal: query l sees keys 0..l.
         """
         batch = queries.shape[0]
-        mixed = F.scaled_dot_product_attention(
-            queries,
-            keys.expand(batch, -1, -1, -1),
-            values.expand(batch, -1, -1, -1),
-            attn_mask=visible,
-            is_causal=causal,
-        )
+        keys, values = keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
+        mixed = mix_values(queries, keys, values, visible, causal=causal)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def mix_values(
+    queries: Float[Tensor, "B heads L head"],
+    keys: Float[Tensor, "B heads N head"],
+    values: Float[Tensor, "B heads N head"],
+    visible: Bool[Tensor, "..."] | None = None,
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "B heads L head"]:
+    """The values averaged by the softmax of the queries' scaled products with the keys.
+
+    Args:
+        queries: projected.
+        keys: projected.
+        values: projected.
+        visible: broadcastable to (B, heads, L, N); True where a query may look.
+        causal: query l sees keys 0..l.
+    """
+    if queries.dtype == torch.bfloat16 and queries.device.type == "cpu" and torch.is_grad_enabled():
+        # PyTorch's way back through attention takes the CPU four times as long in bfloat16 as in float32.
+        wide = (x.float() for x in (queries, keys, values))
+        with torch.autocast("cpu", enabled=False):
+            mixed = F.scaled_dot_product_attention(*wide, attn_mask=visible, is_causal=causal)
+        return mixed.bfloat16()
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible, is_causal=causal)
 
 
 class KeyValueCache:

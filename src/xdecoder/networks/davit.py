@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xdecoder.config import DaViTConfig
+from xdecoder.networks.attention import mix_values
 
 
 class DaViT(nn.Module):
@@ -197,7 +198,7 @@ class _WindowAttention(nn.Module):
         windows = x.view(B, rows, side, columns, side, C).transpose(2, 3).reshape(-1, side * side, C)
         qkv = self.qkv(windows).view(-1, side * side, 3, self.heads, C // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        attended = mix_values(query, key, value).transpose(1, 2).flatten(2)
         attended = self.proj(attended).view(B, rows, columns, side, side, C).transpose(2, 3)
         return attended.reshape(B, rows * side, columns * side, C)[:, :H, :W]
 

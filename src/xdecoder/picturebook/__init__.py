@@ -5,12 +5,28 @@ from xdecoder.picturebook.classes import VOCABULARY
 from xdecoder.picturebook.composition import draw_patch, draw_scene
 from xdecoder.picturebook.export import Exported, export
 from xdecoder.picturebook.nouns import WORDS, Noun, words_rng
-from xdecoder.picturebook.questions import QUESTION_KINDS, Question, QuestionKind, ask, questions
+from xdecoder.picturebook.questions import (
+    QUESTION_KINDS,
+    QUESTION_SHARES,
+    Question,
+    QuestionKind,
+    ask,
+    questions,
+)
 from xdecoder.picturebook.referring import Phrase, PhraseSpec, parse_phrase, phrases, resolve
 from xdecoder.picturebook.relations import Relation, relations
 from xdecoder.picturebook.scene import Box, Occlusion, Scene, Segment
 from xdecoder.picturebook.sheet import contact_sheet
-from xdecoder.picturebook.statements import Statement, holds_true, is_true, is_true_of, statements
+from xdecoder.picturebook.statements import (
+    Mention,
+    Plays,
+    Related,
+    Statement,
+    holds_true,
+    is_true,
+    is_true_of,
+    statements,
+)
 from xdecoder.picturebook.vocabulary import (
     ANSWERS,
     COLOURS,
@@ -33,6 +49,7 @@ __all__ = [
     "COLOURS",
     "HELD_OUT_PAIRS",
     "QUESTION_KINDS",
+    "QUESTION_SHARES",
     "SETTINGS",
     "STUFF_CATEGORIES",
     "STYLES",
@@ -43,12 +60,15 @@ __all__ = [
     "WORDS",
     "Box",
     "Exported",
+    "Mention",
     "Noun",
     "Occlusion",
     "Phrase",
     "PhraseSpec",
+    "Plays",
     "Question",
     "QuestionKind",
+    "Related",
     "Relation",
     "Scene",
     "Segment",

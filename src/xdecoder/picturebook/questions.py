@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -29,17 +29,45 @@ class Question:
     kind: QuestionKind
 
 
-def questions(scene: Scene, rng: np.random.Generator, *, count: int = 4) -> tuple[Question, ...]:
+QUESTION_SHARES: Final[Mapping[QuestionKind, int]] = {
+    "color": 4,
+    "count": 3,
+    "exists": 3,
+    "where": 2,
+    "relation": 3,
+    "holds": 2,
+    "ground": 2,
+    "category": 2,
+    "size": 1,
+    "time": 1,
+}
+"""How often each kind is tried; some scenes give no question of a kind."""
+
+
+def questions(
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    count: int = 4,
+    shares: Mapping[QuestionKind, int] = QUESTION_SHARES,
+) -> tuple[Question, ...]:
     """Up to `count` different questions, of kinds drawn at random; "yes" and "no" come equally often.
 
     A question is asked only where its answer is beyond doubt: nothing too close to call, and every "the car"
     means one car.
+
+    Args:
+        scene: what is asked about.
+        rng: where the choices come from.
+        count: questions at the most.
+        shares: how often each kind is tried.
     """
+    odds: list[QuestionKind] = [kind for kind, share in shares.items() for _ in range(share)]
     found: dict[str, Question] = {}
     for _ in range(6 * count):
         if len(found) == count:
             break
-        kind = _ODDS[int(rng.integers(len(_ODDS)))]
+        kind = odds[int(rng.integers(len(odds)))]
         question = ask(scene, rng, kind=kind)
         if question is not None:
             found.setdefault(question.text, question)
@@ -54,20 +82,6 @@ def ask(scene: Scene, rng: np.random.Generator, *, kind: QuestionKind) -> Questi
     text, answer = asked
     return Question(text=text + "?", answer=answer, kind=kind)
 
-
-_SHARES: Final[dict[QuestionKind, int]] = {
-    "color": 4,
-    "count": 3,
-    "exists": 3,
-    "where": 2,
-    "relation": 3,
-    "holds": 2,
-    "ground": 2,
-    "category": 2,
-    "size": 1,
-    "time": 1,
-}
-_ODDS: Final[tuple[QuestionKind, ...]] = tuple(kind for kind, share in _SHARES.items() for _ in range(share))
 
 _Asked = tuple[str, str] | None
 

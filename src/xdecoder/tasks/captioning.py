@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xdecoder.model import XDecoder
@@ -158,6 +158,44 @@ def caption_by_beam(
         CaptionOutput(ids=tuple(t[: t.index(end)] if end in t else t), log_probability=s)
         for t, s in zip(chosen, total, strict=True)
     ]
+
+
+@torch.no_grad()
+def sample_captions(
+    model: XDecoder,
+    memory: Memory,
+    latents: LatentStates,
+    *,
+    steps: int,
+    samples: int,
+    generator: torch.Generator | None = None,
+) -> tuple[Int[Tensor, "M L"], Bool[Tensor, "M L"]]:
+    """Texts drawn token by token from the model's own distribution, `samples` of each image in a row.
+
+    Args:
+        model: the model.
+        memory: the images.
+        latents: their latent queries, decoded with `keep=True`.
+        steps: tokens at the most, the start token aside.
+        samples: texts of each image.
+        generator: where the choices come from.
+
+    Returns:
+        Token ids from the start token on, and which of them were drawn before or with the end token.
+    """
+    reader = Reader(model, memory, latents, steps=steps, regions=None)
+    reader.fork(samples)
+    device = latents.states[0].device
+    M, end = latents.states[0].shape[0] * samples, model.config.text.end_id
+    columns = [torch.full((M,), model.config.text.start_id, device=device)]
+    going = [torch.ones(M, dtype=torch.bool, device=device)]
+    for _ in range(steps):
+        drawn = torch.multinomial(reader.step(columns[-1]).exp(), 1, generator=generator)[:, 0]
+        columns.append(drawn)
+        going.append(going[-1] & (columns[-2] != end))
+        if not (going[-1] & (drawn != end)).any():
+            break
+    return torch.stack(columns, dim=1), torch.stack(going, dim=1)
 
 
 def region_at_levels(

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from xdecoder.picturebook import Scene
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -95,6 +97,7 @@ class SceneBatch(Batch):
         questions: of all images, one after the other, padded as the answer head wants them.
         question_images: the image that each is about.
         answers: index of each answer.
+        scenes: what the images show, for captions that the model makes up; empty where it need not.
     """
 
     images: Float[Tensor, "B 3 H W"]
@@ -115,6 +118,7 @@ class SceneBatch(Batch):
     questions: Int[Tensor, "M3 L4"]
     question_images: Int[Tensor, " M3"]
     answers: Int[Tensor, " M3"]
+    scenes: tuple[Scene, ...] = ()
 
 
 class Source(ABC, Generic[B_co]):

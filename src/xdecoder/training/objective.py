@@ -24,7 +24,11 @@ from xdecoder.networks.answering import AnswerHead
 from xdecoder.networks.decoder import LatentStates
 from xdecoder.networks.queries import Kind
 from xdecoder.networks.text_encoder import TextFeatures
+from xdecoder.picturebook import Scene
+from xdecoder.tasks.captioning import sample_captions
+from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
+from xdecoder.training.critic import caption_reward
 from xdecoder.training.phrases import concatenate
 
 
@@ -41,6 +45,7 @@ class Weights:
         phrases: cross-entropy over the copies, per phrase.
         captions: cross-entropy over the tokens.
         repetition: unlikelihood of the names that a caption has already said.
+        judged: reward of the captions that the model makes up.
         answers: cross-entropy over the answers.
         retrieval: contrastive, of the global token.
         backbone: contrastive, of the pooled backbone.
@@ -52,10 +57,11 @@ class Weights:
     dice: float = 5.0
     background: float = 0.1
     phrase_masks: float = 3.0
-    phrases: float = 1.0
+    phrases: float = 2.0
     captions: float = 6.0
     repetition: float = 18.0
-    answers: float = 4.0
+    judged: float = 2.0
+    answers: float = 6.0
     retrieval: float = 1.0
     backbone: float = 0.5
     dense: float = 4.0
@@ -156,14 +162,27 @@ class Objective(nn.Module):
     Args:
         model: the model that is kept.
         answer_head: the classifier of answers, kept beside it.
+        tokenizer: reads the captions that the model makes up.
         weights: the terms' weights.
         layers: which predictions are supervised.
+        judged_captions: captions that the model makes up of each image, at least 2.
     """
 
-    def __init__(self, model: XDecoder, answer_head: AnswerHead, *, weights: Weights, layers: Layers) -> None:
+    def __init__(
+        self,
+        model: XDecoder,
+        answer_head: AnswerHead,
+        *,
+        tokenizer: Tokenizer,
+        weights: Weights,
+        layers: Layers,
+        judged_captions: int = 3,
+    ) -> None:
         super().__init__()
         self.model = model
         self.answer_head = answer_head
+        self.tokenizer = tokenizer
+        self.judged_captions = judged_captions
         self.dense = DenseHeads(model.config.decoder.width, model.config.embed_width)
         self.weights = weights
         self.layers = layers
@@ -216,6 +235,8 @@ class Objective(nn.Module):
         )
         loss |= self._phrases(batch, features, canvas, phrases)
         loss |= self._captions(batch, features, latents, captions)
+        if batch.scenes:
+            loss |= self._judged(batch.scenes, features, latents)
         loss["answers"] = weights.answers * self._answers(batch, features, latents, questions)
         whole = model.decoder.heads(latents.states[-1][:, -1:]).embeddings[:, 0]
         own = model.text_encoder(batch.pairs).embeddings
@@ -318,6 +339,27 @@ class Objective(nn.Module):
         return {
             "captions": self.weights.captions * torch.stack(said).mean(),
             "repetition": self.weights.repetition * torch.stack(repeated).mean(),
+        }
+
+    def _judged(
+        self, scenes: Sequence[Scene], features: ImageFeatures, latents: LatentStates
+    ) -> dict[str, Tensor]:
+        """Captions that the model makes up become likelier where they are truer than their image's others."""
+        model, decoder, count = self.model, self.model.decoder, self.judged_captions
+        steps = model.config.inference.caption_steps
+        ids, valid = sample_captions(model, features.memory, latents, steps=steps, samples=count)
+        texts = [self.tokenizer.decode(own[mask].tolist()[1:]) for own, mask in zip(ids, valid, strict=True)]
+        rewards = [caption_reward(text, scenes[row // count]) for row, text in enumerate(texts)]
+        table = torch.tensor(rewards, device=ids.device).unflatten(0, (len(scenes), count))
+        reading = decoder.open_reading(features.memory, latents, capacity=ids.shape[1])
+        reading = reading.pick(_repeat(len(scenes), count, ids.device))
+        states = decoder.read(reading, model.text_encoder(ids).tokens, kind=Kind.CAPTION)
+        projected = states[-1] @ decoder.caption_projection
+        logits = terms.next_token_logits(projected, valid, model.text_encoder.token_embedding.weight)
+        return {
+            "judged": self.weights.judged * terms.self_critical(logits, ids, valid, table),
+            "reward": table.mean(),
+            "true": (table > 0).float().mean(),
         }
 
     def _answers(

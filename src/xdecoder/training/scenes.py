@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,11 +17,13 @@ from xdecoder.picturebook import (
     ANSWERS,
     COLOURS,
     HELD_OUT_PAIRS,
+    QUESTION_SHARES,
     STUFF_CATEGORIES,
     SYNONYMS,
     THING_CATEGORIES,
     WORDS,
     Phrase,
+    QuestionKind,
     Scene,
     caption,
     captions,
@@ -52,6 +54,8 @@ _PAIRS: tuple[tuple[str, str], ...] = tuple(
     if (colour, category) not in HELD_OUT_PAIRS
 )
 
+_QUESTION_SHARES: Mapping[QuestionKind, int] = {**QUESTION_SHARES, "count": 6, "where": 4, "holds": 4}
+
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms}
 _PLACES = {word: place for place, word in enumerate((*WORDS, BACKGROUND))}
 
@@ -71,12 +75,13 @@ class Mixture:
         template_share: names that are put into a template.
         synonym_share: names for which a synonym stands.
         phrases: referring phrases an image, at the most.
+        hard_share: images that are asked for the leftmost of its kind, or for one at a place, before others.
         captions: captions an image.
         setting_share: captions that name the largest things and where the scene plays, the others being of
             any style: what is commonest is what greedy decoding says.
         region_captions: captions of one thing, by its mask or its box, an image.
         box_share: such regions that are boxes.
-        questions: questions an image.
+        questions: questions an image, those that are hard to learn the most often.
         description_share: images that retrieval knows by their full description, the others by a caption.
     """
 
@@ -84,12 +89,13 @@ class Mixture:
     vocabulary_size: int = 48
     template_share: float = 0.5
     synonym_share: float = 0.2
-    phrases: int = 4
+    phrases: int = 5
+    hard_share: float = 0.4
     captions: int = 2
     setting_share: float = 0.6
     region_captions: int = 1
     box_share: float = 0.3
-    questions: int = 3
+    questions: int = 4
     description_share: float = 0.5
 
 
@@ -105,6 +111,7 @@ class PictureBook(Source[Batch]):
         patch_steps: steps of single things.
         patches: patches a step, over all processes.
         sizes: (steps, side of the picture) of the scenes, in order; the last lasts.
+        judged_from: the step of the scenes from which on the model's own captions are judged.
         images: scenes a step, over all processes.
         question_length: tokens a question is padded to.
         mixture: what a batch of scenes is made of.
@@ -117,6 +124,7 @@ class PictureBook(Source[Batch]):
     patch_steps: int
     patches: int
     sizes: tuple[tuple[int, int], ...]
+    judged_from: int
     images: int
     question_length: int
     mixture: Mixture
@@ -217,7 +225,7 @@ class PictureBook(Source[Batch]):
             for own, regions in zip(texts, parts, strict=True)
             for text in (*own, *(text for text, _ in regions))
         ]
-        asked = [questions(scene, rng, count=mixture.questions) for scene in scenes]
+        asked = [questions(s, rng, count=mixture.questions, shares=_QUESTION_SHARES) for s in scenes]
         told = self._pad(caption_ids)
         paired = [
             description(scene, rng) if rng.random() < mixture.description_share else own[0]
@@ -242,6 +250,7 @@ class PictureBook(Source[Batch]):
             questions=self._encode([q.text for own in asked for q in own], self.question_length),
             question_images=torch.arange(count).repeat_interleave(torch.tensor([len(q) for q in asked])),
             answers=torch.tensor([ANSWERS.index(q.answer) for own in asked for q in own]),
+            scenes=tuple(scenes) if step >= self.judged_from else (),
         )
 
     def _vocabulary(
@@ -266,9 +275,12 @@ class PictureBook(Source[Batch]):
     def _choose_phrases(self, scene: Scene, rng: np.random.Generator) -> list[Phrase]:
         """Phrases of different segments, those of things first."""
         found = phrases(scene, rng)
+        order = [found[i] for i in rng.permutation(len(found))]
+        if rng.random() < self.mixture.hard_share:
+            order.sort(key=_is_easy)
         chosen: dict[int, Phrase] = {}
-        for i in rng.permutation(len(found)):
-            chosen.setdefault(found[i].segment, found[i])
+        for phrase in order:
+            chosen.setdefault(phrase.segment, phrase)
         things = [p for p in chosen.values() if scene.segment(p.segment).is_thing]
         stuff = [p for p in chosen.values() if not scene.segment(p.segment).is_thing]
         return (things[: self.mixture.phrases - 1] + stuff)[: self.mixture.phrases]
@@ -327,6 +339,11 @@ class PictureBook(Source[Batch]):
 
     def _normalise(self, images: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "B 3 H W"]:
         return normalise(images, self.config)
+
+
+def _is_easy(phrase: Phrase) -> bool:
+    """Whether it asks for no place in the picture."""
+    return phrase.spec.extreme is None and phrase.spec.place is None
 
 
 def normalise(images: Sequence[NDArray[np.uint8]], config: ModelConfig) -> Float[Tensor, "B 3 H W"]:

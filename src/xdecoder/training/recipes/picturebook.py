@@ -56,6 +56,7 @@ class PictureBookRecipe(Training):
         patch_steps: of single things.
         steps: of scenes, the run proper.
         large_from: share of them after which pictures are 128 pixels wide instead of 96.
+        judged_from: share of them after which the model's own captions are judged.
         images: scenes a step, over all processes.
         patches: single things a step, over all processes.
         rate: learning rate at the peak.
@@ -70,6 +71,7 @@ class PictureBookRecipe(Training):
     patch_steps: int = 1500
     steps: int = 20_000
     large_from: float = 0.5
+    judged_from: float = 0.7
     images: int = 16
     patches: int = 64
     rate: float = 1e-3
@@ -145,6 +147,7 @@ class PictureBookRecipe(Training):
             patch_steps=0 if self.start else self.patch_steps,
             patches=self.patches,
             sizes=((round(self.large_from * self.steps), 96), (self.steps, 128)),
+            judged_from=round(self.judged_from * self.steps),
             images=self.images,
             question_length=QUESTION_LENGTH,
             mixture=self.mixture,
@@ -153,7 +156,9 @@ class PictureBookRecipe(Training):
     def build(self) -> Objective:
         model = XDecoder(self.config)
         answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
-        objective = Objective(model, answer_head, weights=self.weights, layers=Layers())
+        objective = Objective(
+            model, answer_head, tokenizer=self.tokenizer, weights=self.weights, layers=Layers()
+        )
         if self.start is not None and (self.start / "checkpoints").is_dir():
             start_from(self.start, objective)
         elif self.start is not None:
