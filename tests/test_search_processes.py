@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 import xdecoder
 from test_search import draw
@@ -54,7 +56,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(pictures: Path, place: Path, model: Path, limit: int = 0) -> subprocess.Popen[str]:
+def start(pictures: Path, place: Path | str, model: Path, limit: int = 0) -> subprocess.Popen[str]:
     command = ["index", pictures, "--to", place, "-v", WORDS, "-w", model, "--device", "cpu"]
     return subprocess.Popen(
         [sys.executable, "-c", INDEXER, str(limit), *map(str, command)], stderr=subprocess.PIPE, text=True
@@ -68,7 +70,7 @@ def written(place: Path) -> int:
         return 0
 
 
-def check_whole(place: Path, pictures: Path, predictor: Predictor, fresh: Path) -> None:
+def check_whole(place: Path | str, pictures: Path, predictor: Predictor, fresh: Path) -> None:
     """Each image once, with the regions that an index made at one go has."""
     found = Index.open(place, predictor)
     wanted = Index.create(fresh, predictor, vocabulary=WORDS)
@@ -121,3 +123,37 @@ def test_a_disk_that_fills_is_told_and_the_index_is_whole_and_goes_on(
     report = Index.create(place, predictor).update(pictures)
     assert (report.indexed, report.unchanged) == (IMAGES - 1, 1)
     check_whole(place, pictures, predictor, tmp_path / "fresh")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an empty bucket, in an object store on this machine."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT": f"http://{host}:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "anybody",
+        "AWS_SECRET_ACCESS_KEY": "anything",
+        "AWS_REGION": "us-east-1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3", endpoint_url=settings["AWS_ENDPOINT"]).create_bucket(Bucket="pictures")
+    yield "s3://pictures"
+    server.stop()
+
+
+def test_two_indexers_at_once_share_an_object_store(
+    model: Path, predictor: Predictor, pictures: Path, bucket: str, tmp_path: Path
+) -> None:
+    place = f"{bucket}/index"
+    with pytest.raises(FileNotFoundError, match="no index in s3://pictures/index; make one first"):
+        Index.open(place, predictor)
+    other = start(pictures, place, model)
+    report = Index.create(place, predictor, vocabulary=WORDS).update(pictures)
+    assert other.wait() == 0, other.stderr and other.stderr.read()
+    assert report.indexed + report.unchanged == IMAGES
+    check_whole(place, pictures, predictor, tmp_path / "fresh")
+    assert Index.open(place, predictor).update(pictures).unchanged == IMAGES
