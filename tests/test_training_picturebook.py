@@ -48,7 +48,7 @@ from xdecoder.training.objective import Canvas, Layers, Objective, Weights
 from xdecoder.training.phrases import concatenate
 from xdecoder.training.pictures import _series, draw_curves
 from xdecoder.training.recipes.picturebook import PictureBookRecipe
-from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer, coverage
+from xdecoder.training.scenes import Mixture, PictureBook, Sizes, build_tokenizer, coverage
 
 TOKENIZER = build_tokenizer(40)
 CONFIG = ModelConfig(
@@ -61,7 +61,7 @@ CONFIG = ModelConfig(
     ),
     decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
     embed_width=16,
-    inference=InferenceConfig(caption_steps=12),
+    inference=InferenceConfig(short_side=64, long_side=64, caption_steps=12),
 )
 SOURCE = PictureBook(
     config=CONFIG,
@@ -70,7 +70,7 @@ SOURCE = PictureBook(
     text_steps=1,
     patch_steps=1,
     patches=6,
-    sizes=((2, 64), (9, 96)),
+    sizes=(Sizes(steps=2, drawn=64, read=64), Sizes(steps=9, drawn=96, read=96)),
     judged_from=4,
     images=4,
     question_length=18,
@@ -192,13 +192,33 @@ def test_regions_may_be_boxes() -> None:
             assert torch.equal(cells, cells.any(1)[:, None] & cells.any(0))
 
 
-@pytest.mark.parametrize("stride", [2, 4])
-def test_coverage_is_the_share_of_each_cell(stride: int) -> None:
-    scene = draw_scene(4, split="val", size=64)
-    masks = coverage(scene, stride)
-    assert masks.shape == (len(scene.segments), 64 // stride, 64 // stride)
-    rows, columns = slice(3 * stride, 4 * stride), slice(5 * stride, 6 * stride)
-    assert masks[1, 3, 5] == np.mean(scene.ids[rows, columns] == 2)
+@pytest.mark.parametrize(("size", "cells"), [(64, 32), (64, 16), (96, 60), (96, 96)])
+def test_coverage_is_the_share_of_each_cell(size: int, cells: int) -> None:
+    scene = draw_scene(4, split="val", size=size)
+    masks = coverage(scene, cells)
+    assert masks.shape == (len(scene.segments), cells, cells)
+    assert torch.allclose(masks.sum(0), torch.ones(cells, cells), atol=1e-5)
+    fine = np.kron(scene.ids == 2, np.ones((cells, cells)))  # every pixel cut into cells by cells
+    means = fine.reshape(cells, size, cells, size).mean((1, 3))
+    np.testing.assert_allclose(masks[1].numpy(), means, atol=1e-5)
+
+
+def test_pictures_are_read_at_another_size_than_drawn() -> None:
+    larger = dataclasses.replace(SOURCE, sizes=(Sizes(steps=9, drawn=64, read=96),))
+    batch, plain = larger.batch(2, 0, 1), SOURCE.batch(2, 0, 1)
+    assert isinstance(batch, SceneBatch)
+    assert isinstance(plain, SceneBatch)
+    assert (batch.images.shape[-1], plain.images.shape[-1]) == (96, 64)
+    assert [tuple(level.shape[1:]) for level in batch.caption_regions] == [(n, n) for n in (3, 6, 12)]
+    for large, small in zip(batch.masks, plain.masks, strict=True):
+        assert large.shape[1:] == (48, 48)
+        torch.testing.assert_close(large.mean((1, 2)), small.mean((1, 2)))
+    model = XDecoder(CONFIG).eval()
+    scene = draw_scene(100_000_000, split="train", size=64)
+    read = Predictor(model, TOKENIZER).encode(scene.image, short_side=96, long_side=96).batch.features
+    with torch.no_grad():
+        trained = model.encode_images(batch.images)
+    torch.testing.assert_close(trained.mask_features[0], read.mask_features[0], rtol=1e-3, atol=1e-4)
 
 
 def test_only_matched_queries_draw_their_masks() -> None:

@@ -24,7 +24,7 @@ from xdecoder.training.batches import Batch, SceneBatch, Source
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.objective import Layers, Objective, Weights
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
-from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer
+from xdecoder.training.scenes import Mixture, PictureBook, Sizes, build_tokenizer
 
 CONTEXT = 40
 
@@ -115,7 +115,8 @@ class Tiny(Training):
                 text_steps=0,
                 patch_steps=0,
                 patches=0,
-                sizes=((self.steps, 64),),
+                sizes=(Sizes(steps=self.steps, drawn=64, read=64),),
+                judged_from=self.steps,
                 images=4,
                 question_length=18,
                 mixture=Mixture(phrases=2),
@@ -125,7 +126,13 @@ class Tiny(Training):
     def build(self) -> Objective:
         head = AnswerHead(16, ANSWERS, question_length=18)
         layers = Layers(segments=(0, 2), phrases=(2,), texts=(1,))
-        return Objective(XDecoder(self.config), head, weights=Weights(), layers=layers)
+        return Objective(
+            XDecoder(self.config),
+            head,
+            tokenizer=build_tokenizer(CONTEXT),
+            weights=Weights(),
+            layers=layers,
+        )
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         return {"parameters": float(sum(p.detach().double().sum() for p in module.parameters()))}

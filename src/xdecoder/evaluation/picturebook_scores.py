@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from xdecoder.encoding import EncodedImage
+from xdecoder.metrics import semantic
 from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment
-from xdecoder.metrics.semantic import SemanticSegmentation
 from xdecoder.picturebook import (
     VOCABULARY,
     Scene,
@@ -23,7 +23,7 @@ from xdecoder.picturebook import (
     questions,
 )
 from xdecoder.predictor import Predictor
-from xdecoder.structures import PanopticSegmentation
+from xdecoder.structures import PanopticSegmentation, SemanticSegmentation
 from xdecoder.tasks.retrieval import ImageEmbeddings
 
 SIZE = 128
@@ -44,7 +44,7 @@ class PictureBookScores:
         pq_stuff: over the stuff.
         segmentation_quality: mean IoU of matched segments.
         recognition_quality: how many segments are matched.
-        miou: mean IoU of the categories' regions.
+        miou: mean IoU of the categories' regions, of semantic segmentation.
         referring: mean IoU of phrases and their masks, up to three phrases a scene.
         referring_half: phrases whose mask has an IoU above one half.
         captions: generated captions of which every statement is true.
@@ -99,7 +99,7 @@ def evaluate_picturebook(
     for start in range(first, first + count, _BATCH):
         seeds = range(start, min(start + _BATCH, first + count))
         scenes = [draw_scene(seed, split="val", size=size, held_out=held_out) for seed in seeds]
-        tally.take(scenes, predictor.encode([scene.image for scene in scenes], short_side=size))
+        tally.take(scenes, predictor.encode([scene.image for scene in scenes]))
         if advance:
             advance(seeds.stop - first, count)
     return tally.scores()
@@ -111,7 +111,7 @@ class _Tally:
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self.quality = PanopticQuality({k: VOCABULARY.is_thing(k) for k in range(len(VOCABULARY))})
-        self.regions = SemanticSegmentation(len(VOCABULARY), ignore=_NOTHING, absent="union")
+        self.regions = semantic.SemanticSegmentation(len(VOCABULARY), ignore=_NOTHING, absent="union")
         self.referred: list[float] = []
         self.told: list[bool] = []
         self.told_of_regions: list[bool] = []
@@ -125,7 +125,11 @@ class _Tally:
         self.images.append(predictor.embed_images(images))
         for scene, image, caption in zip(scenes, images, predictor.caption(images), strict=True):
             rng = np.random.default_rng(scene.seed)
-            self._segment(scene, predictor.segment(image, VOCABULARY))
+            self._segment(
+                scene,
+                predictor.segment(image, VOCABULARY),
+                predictor.segment(image, VOCABULARY, task="semantic"),
+            )
             self._refer(scene, image, rng)
             self.texts.append(description(scene))
             self.told.append(is_true(predictor.tokenizer.decode(caption.token_ids), scene))
@@ -133,7 +137,7 @@ class _Tally:
             if predictor.answer_head is not None:
                 self._answer(scene, image)
 
-    def _segment(self, scene: Scene, found: PanopticSegmentation) -> None:
+    def _segment(self, scene: Scene, found: PanopticSegmentation, regions: SemanticSegmentation) -> None:
         own = [VOCABULARY.classes.index(s.category) for s in scene.segments]
         self.quality.update(
             scene.seed,
@@ -142,8 +146,7 @@ class _Tally:
             found.ids,
             [Segment(id=s.id, category_id=s.category) for s in found.segments],
         )
-        categories = np.array([_NOTHING, *(s.category for s in found.segments)])
-        self.regions.update(scene.seed, np.array([_NOTHING, *own])[scene.ids], categories[found.ids])
+        self.regions.update(scene.seed, np.array([_NOTHING, *own])[scene.ids], regions.categories)
 
     def _refer(self, scene: Scene, image: EncodedImage, rng: np.random.Generator) -> None:
         known = [p for p in phrases(scene, rng, per_thing=1) if scene.segment(p.segment).is_thing]

@@ -65,7 +65,8 @@ def draw_curves(runs: Sequence[Path], path: Path) -> None:
     for axes in (left, right):
         axes.set_prop_cycle(color=color_sequences["tab20"])
     for name, points in losses.items():
-        if name.startswith("loss/") and name != "loss/total":
+        positive = all(value > 0 for _, value in points)  # a reward's loss is not
+        if name.startswith("loss/") and name != "loss/total" and positive:
             left.plot(*zip(*points, strict=True), label=name.removeprefix("loss/"), linewidth=1)
     left.set(title="loss terms, weighted", xlabel="step", yscale="log")
     for name, points in scores.items():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from xdecoder.config import ModelConfig
@@ -100,6 +101,21 @@ class Mixture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the pictures of some steps are.
+
+    Attributes:
+        steps: how many steps.
+        drawn: side that they are drawn at, in pixels.
+        read: side that they are resized to for the model, a multiple of 32.
+    """
+
+    steps: int
+    drawn: int
+    read: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class PictureBook(Source[Batch]):
     """The three kinds of batches of the bundled model's training, one after the other.
 
@@ -110,7 +126,7 @@ class PictureBook(Source[Batch]):
         text_steps: steps of texts alone.
         patch_steps: steps of single things.
         patches: patches a step, over all processes.
-        sizes: (steps, side of the picture) of the scenes, in order; the last lasts.
+        sizes: of the scenes, in order; the last lasts.
         judged_from: the step of the scenes from which on the model's own captions are judged.
         images: scenes a step, over all processes.
         question_length: tokens a question is padded to.
@@ -123,7 +139,7 @@ class PictureBook(Source[Batch]):
     text_steps: int
     patch_steps: int
     patches: int
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[Sizes, ...]
     judged_from: int
     images: int
     question_length: int
@@ -201,20 +217,21 @@ class PictureBook(Source[Batch]):
 
     # Scenes
 
-    def size(self, step: int) -> int:
-        """The side of the pictures at a step of the scenes."""
-        for steps, side in self.sizes:
-            if step < steps:
-                return side
-            step -= steps
-        return self.sizes[-1][1]
+    def _sizes(self, step: int) -> Sizes:
+        """Those of a step of the scenes."""
+        for sizes in self.sizes:
+            if step < sizes.steps:
+                return sizes
+            step -= sizes.steps
+        return self.sizes[-1]
 
     def _scenes(self, step: int, rank: int, world_size: int, rng: np.random.Generator) -> SceneBatch:
         count = self.images // world_size
         first = self.seed * 100_000_000 + step * self.images + rank * count
-        scenes = [draw_scene(first + i, split="train", size=self.size(step)) for i in range(count)]
-        mixture = self.mixture
-        masks = [coverage(scene, self.config.pixel_decoder.mask_stride) for scene in scenes]
+        sizes, mixture = self._sizes(step), self.mixture
+        scenes = [draw_scene(first + i, split="train", size=sizes.drawn) for i in range(count)]
+        cells = sizes.read // self.config.pixel_decoder.mask_stride
+        masks = [coverage(scene, cells) for scene in scenes]
         names, classes = self._vocabulary(scenes, rng)
         chosen = [self._choose_phrases(scene, rng) for scene in scenes]
         phrase_ids = [self.tokenizer.encode(p.text) for own in chosen for p in own]
@@ -232,7 +249,7 @@ class PictureBook(Source[Batch]):
             for scene, own in zip(scenes, texts, strict=True)
         ]
         return SceneBatch(
-            images=self._normalise([scene.image for scene in scenes]),
+            images=self._normalise([resize(scene.image, sizes.read) for scene in scenes]),
             names=names,
             classes=classes,
             masks=tuple(masks),
@@ -244,7 +261,7 @@ class PictureBook(Source[Batch]):
             caption_valid=torch.arange(told.shape[1]) < torch.tensor([len(i) for i in caption_ids])[:, None],
             caption_names=torch.isin(told, self._name_ids),
             captions_each=mixture.captions + mixture.region_captions,
-            caption_regions=self._caption_levels([[mask for _, mask in own] for own in parts]),
+            caption_regions=self._caption_levels([[mask for _, mask in own] for own in parts], sizes),
             pairs=self._pad([self.tokenizer.encode(text) for text in paired]),
             pair_groups=torch.tensor([text_number(" ".join(sorted(text.split()))) for text in paired]),
             questions=self._encode([q.text for own in asked for q in own], self.question_length),
@@ -306,17 +323,16 @@ class PictureBook(Source[Batch]):
         return found
 
     def _caption_levels(
-        self, regions: Sequence[Sequence[Bool[NDArray[np.bool_], "H W"]]]
+        self, regions: Sequence[Sequence[Bool[NDArray[np.bool_], "H W"]]], sizes: Sizes
     ) -> tuple[Bool[Tensor, "M _ _"], ...]:
         """The cells that the captions of all images are about: everything, then each image's regions."""
-        side = regions[0][0].shape[0]
-        geometry = Geometry.of((side, side), short_side=side, long_side=side)
-        sizes = [(side // stride,) * 2 for stride in _LEVELS]
-        whole = [torch.ones(self.mixture.captions, *size, dtype=torch.bool) for size in sizes]
+        geometry = Geometry.of((sizes.drawn,) * 2, short_side=sizes.read, long_side=sizes.read)
+        levels = [(sizes.read // stride,) * 2 for stride in _LEVELS]
+        whole = [torch.ones(self.mixture.captions, *level, dtype=torch.bool) for level in levels]
         rows: list[Sequence[Tensor]] = []
         for own in regions:
             rows.append(whole)
-            rows += [region_at_levels(torch.from_numpy(mask), geometry, sizes) for mask in own]
+            rows += [region_at_levels(torch.from_numpy(mask), geometry, levels) for mask in own]
         return tuple(torch.cat(level) for level in zip(*rows, strict=True))
 
     def _written(self, name: str, rng: np.random.Generator) -> str:
@@ -353,9 +369,25 @@ def normalise(images: Sequence[NDArray[np.uint8]], config: ModelConfig) -> Float
     return (pixels - mean) / std
 
 
-def coverage(scene: Scene, stride: int) -> Float[Tensor, "N h w"]:
-    """How much of each cell of `stride` by `stride` pixels each segment covers."""
-    side = scene.size // stride
+def resize(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A picture at another size, as `Predictor.encode` resizes it."""
+    if image.shape[:2] == (side, side):
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def coverage(scene: Scene, cells: int) -> Float[Tensor, "N cells cells"]:
+    """How much each segment covers of each of `cells` by `cells` cells that part the picture."""
+    shares = _shares(scene.size, cells)
     numbers = np.arange(1, len(scene.segments) + 1, dtype=np.int32)[:, None, None]
-    masks = (scene.ids == numbers).reshape(len(numbers), side, stride, side, stride)
-    return torch.from_numpy(masks.mean((2, 4), dtype=np.float32))
+    return torch.from_numpy(shares @ (scene.ids == numbers).astype(np.float32) @ shares.T)
+
+
+@cache
+def _shares(pixels: int, cells: int) -> Float32[NDArray[np.float32], "cells pixels"]:
+    """How much of each cell of a row each pixel of it fills."""
+    edges = np.arange(cells + 1) * (pixels / cells)
+    left, right = edges[:-1, None], edges[1:, None]
+    places = np.arange(pixels)
+    shared = np.clip(np.minimum(right, places + 1) - np.maximum(left, places), 0, None)
+    return (shared * (cells / pixels)).astype(np.float32)

@@ -38,7 +38,7 @@ from xdecoder.training.loop import Phase, Training
 from xdecoder.training.objective import Layers, Objective, Weights
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.pictures import draw_samples
-from xdecoder.training.scenes import Mixture, PictureBook, build_tokenizer
+from xdecoder.training.scenes import Mixture, PictureBook, Sizes, build_tokenizer
 
 CONTEXT_LENGTH = 48
 QUESTION_LENGTH = 20
@@ -56,6 +56,7 @@ class PictureBookRecipe(Training):
         patch_steps: of single things.
         steps: of scenes, the run proper.
         large_from: share of them after which pictures are 128 pixels wide instead of 96.
+        enlarged_from: share of them after which these are read at 160 pixels, for finer masks.
         judged_from: share of them after which the model's own captions are judged.
         images: scenes a step, over all processes.
         patches: single things a step, over all processes.
@@ -71,6 +72,7 @@ class PictureBookRecipe(Training):
     patch_steps: int = 1500
     steps: int = 20_000
     large_from: float = 0.5
+    enlarged_from: float = 0.7
     judged_from: float = 0.7
     images: int = 16
     patches: int = 64
@@ -103,8 +105,8 @@ class PictureBookRecipe(Training):
             decoder=DecoderConfig(width=128, queries=25, layers=6, heads=4, feedforward=384),
             embed_width=128,
             inference=InferenceConfig(
-                short_side=128,
-                long_side=256,
+                short_side=160,
+                long_side=320,
                 vocabulary="picturebook",
                 object_threshold=0.4,
                 overlap_threshold=0.7,
@@ -139,6 +141,7 @@ class PictureBookRecipe(Training):
         )
 
     def build_source(self) -> PictureBook:
+        large, enlarged = (round(share * self.steps) for share in (self.large_from, self.enlarged_from))
         return PictureBook(
             config=self.config,
             tokenizer=self.tokenizer,
@@ -146,7 +149,11 @@ class PictureBookRecipe(Training):
             text_steps=0 if self.start else self.text_steps,
             patch_steps=0 if self.start else self.patch_steps,
             patches=self.patches,
-            sizes=((round(self.large_from * self.steps), 96), (self.steps, 128)),
+            sizes=(
+                Sizes(steps=large, drawn=96, read=96),
+                Sizes(steps=enlarged - large, drawn=128, read=128),
+                Sizes(steps=self.steps - enlarged, drawn=128, read=160),
+            ),
             judged_from=round(self.judged_from * self.steps),
             images=self.images,
             question_length=QUESTION_LENGTH,
