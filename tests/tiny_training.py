@@ -132,6 +132,7 @@ class Tiny(Training):
             tokenizer=build_tokenizer(CONTEXT),
             weights=Weights(),
             layers=layers,
+            judged_captions=2,
         )
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:

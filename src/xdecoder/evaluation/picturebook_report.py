@@ -17,6 +17,7 @@ COLUMNS: dict[str, str] = {
     "miou": "mIoU",
     "referring": "referring mean IoU",
     "captions": "captions true",
+    "caption_detail": "three things named",
     "region_captions": "region captions true",
     "retrieval": "R@1",
     "answers": "answers",

@@ -16,11 +16,13 @@ from xdecoder.picturebook import (
     VOCABULARY,
     Scene,
     description,
+    detail,
     draw_scene,
     is_true,
     is_true_of,
     phrases,
     questions,
+    statements,
 )
 from xdecoder.predictor import Predictor
 from xdecoder.structures import PanopticSegmentation, SemanticSegmentation
@@ -31,6 +33,7 @@ SIZE = 128
 
 _BATCH = 16
 _PHRASES = 3
+_THINGS = 3
 _NOTHING = -1
 
 
@@ -48,6 +51,8 @@ class PictureBookScores:
         referring: mean IoU of phrases and their masks, up to three phrases a scene.
         referring_half: phrases whose mask has an IoU above one half.
         captions: generated captions of which every statement is true.
+        caption_detail: of three things (or all, where there are fewer), how many these name by category and
+            colour; 0 for what is not true.
         region_captions: captions of one thing by its mask, one a scene, that name it and nothing else truly.
         retrieval: full descriptions' scenes found first, and scenes' descriptions: the mean, over all scenes.
         answers: questions answered rightly; 0 for a model that cannot answer.
@@ -62,6 +67,7 @@ class PictureBookScores:
     referring: float
     referring_half: float
     captions: float
+    caption_detail: float
     region_captions: float
     retrieval: float
     answers: float
@@ -114,6 +120,7 @@ class _Tally:
         self.regions = semantic.SemanticSegmentation(len(VOCABULARY), ignore=_NOTHING, absent="union")
         self.referred: list[float] = []
         self.told: list[bool] = []
+        self.detail: list[float] = []
         self.told_of_regions: list[bool] = []
         self.answered: list[bool] = []
         self.images: list[ImageEmbeddings] = []
@@ -132,7 +139,7 @@ class _Tally:
             )
             self._refer(scene, image, rng)
             self.texts.append(description(scene))
-            self.told.append(is_true(predictor.tokenizer.decode(caption.token_ids), scene))
+            self._caption(scene, predictor.tokenizer.decode(caption.token_ids))
             self._describe(scene, image, rng)
             if predictor.answer_head is not None:
                 self._answer(scene, image)
@@ -157,6 +164,12 @@ class _Tally:
         for phrase, mask in zip(wanted, masks, strict=True):
             true = scene.ids == phrase.segment
             self.referred.append(float((mask & true).sum() / (mask | true).sum()))
+
+    def _caption(self, scene: Scene, caption: str) -> None:
+        true = is_true(caption, scene)
+        named = detail(statements(caption) or ()) if true else 0.0
+        self.told.append(true)
+        self.detail.append(min(1.0, named / min(_THINGS, len(scene.things))))
 
     def _describe(self, scene: Scene, image: EncodedImage, rng: np.random.Generator) -> None:
         thing = scene.things[int(rng.integers(len(scene.things)))]
@@ -186,6 +199,7 @@ class _Tally:
             referring=float(np.mean(self.referred)),
             referring_half=float(np.mean([iou > 0.5 for iou in self.referred])),
             captions=float(np.mean(self.told)),
+            caption_detail=float(np.mean(self.detail)),
             region_captions=float(np.mean(self.told_of_regions)),
             retrieval=_found_first(images.similarity(self.predictor.embed_texts(self.texts)), self.texts),
             answers=float(np.mean(self.answered or [0.0])),

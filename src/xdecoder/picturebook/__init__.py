@@ -18,10 +18,9 @@ from xdecoder.picturebook.relations import Relation, relations
 from xdecoder.picturebook.scene import Box, Occlusion, Scene, Segment
 from xdecoder.picturebook.sheet import contact_sheet
 from xdecoder.picturebook.statements import (
-    Mention,
     Plays,
-    Related,
     Statement,
+    detail,
     holds_true,
     is_true,
     is_true_of,
@@ -60,7 +59,6 @@ __all__ = [
     "WORDS",
     "Box",
     "Exported",
-    "Mention",
     "Noun",
     "Occlusion",
     "Phrase",
@@ -68,7 +66,6 @@ __all__ = [
     "Plays",
     "Question",
     "QuestionKind",
-    "Related",
     "Relation",
     "Scene",
     "Segment",
@@ -83,6 +80,7 @@ __all__ = [
     "captions",
     "contact_sheet",
     "description",
+    "detail",
     "draw_patch",
     "draw_scene",
     "export",

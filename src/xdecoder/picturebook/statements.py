@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -140,6 +141,24 @@ def is_true_of(caption: str, scene: Scene, thing: Segment) -> bool:
             return scene.segment(thing.id) in noun.among(scene)
         case _:
             return False
+
+
+def detail(found: Sequence[Statement]) -> float:
+    """How many things statements name, each half by its category and half by its colour."""
+    told = 0.0
+    for statement in found:
+        match statement:
+            case Mention(noun=noun, count=count):
+                told += (count or 1) * _named(noun)
+            case Related(subject=subject, other=other):
+                told += _named(subject) + _named(other)
+            case _:
+                pass
+    return told
+
+
+def _named(noun: Noun) -> float:
+    return ((noun.category is not None) + (noun.colour is not None)) / 2
 
 
 def statements(caption: str) -> tuple[Statement, ...] | None:

@@ -176,7 +176,7 @@ class Objective(nn.Module):
         tokenizer: Tokenizer,
         weights: Weights,
         layers: Layers,
-        judged_captions: int = 3,
+        judged_captions: int,
     ) -> None:
         super().__init__()
         self.model = model

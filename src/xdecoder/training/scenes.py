@@ -82,6 +82,7 @@ class Mixture:
             any style: what is commonest is what greedy decoding says.
         region_captions: captions of one thing, by its mask or its box, an image.
         box_share: such regions that are boxes.
+        judged_captions: captions of its own that the model is judged by, an image; at least 2.
         questions: questions an image, those that are hard to learn the most often.
         description_share: images that retrieval knows by their full description, the others by a caption.
     """
@@ -96,6 +97,7 @@ class Mixture:
     setting_share: float = 0.6
     region_captions: int = 1
     box_share: float = 0.3
+    judged_captions: int = 2
     questions: int = 4
     description_share: float = 0.5
 

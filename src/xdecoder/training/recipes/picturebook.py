@@ -164,7 +164,12 @@ class PictureBookRecipe(Training):
         model = XDecoder(self.config)
         answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
         objective = Objective(
-            model, answer_head, tokenizer=self.tokenizer, weights=self.weights, layers=Layers()
+            model,
+            answer_head,
+            tokenizer=self.tokenizer,
+            weights=self.weights,
+            layers=Layers(),
+            judged_captions=self.mixture.judged_captions,
         )
         if self.start is not None and (self.start / "checkpoints").is_dir():
             start_from(self.start, objective)
