@@ -16,6 +16,7 @@ import xdecoder
 from xdecoder import weights
 from xdecoder.config import DecoderConfig, FocalNetConfig, ModelConfig, PixelDecoderConfig, TextConfig
 from xdecoder.model import XDecoder
+from xdecoder.networks.queries import Kind
 from xdecoder.predictor import Predictor
 from xdecoder.structures import Caption, Grounding, InstanceSegmentation, PanopticSegmentation
 from xdecoder.tasks.captioning import Reader, caption_by_beam, caption_greedily, sample_captions
@@ -355,6 +356,29 @@ def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_two_tokens(
         length = min(len(found[i].ids) + 1, 2)
         assert found[i].log_probability / length == pytest.approx(best, abs=1e-5)
         assert best >= greedy[i].log_probability / min(len(greedy[i].ids) + 1, 2) - 1e-5
+
+
+@pytest.mark.parametrize("regions", [False, True])
+@torch.inference_mode()
+def test_texts_that_share_an_image_read_it_as_each_alone_would(
+    small: tuple[XDecoder, Tokenizer], regions: bool
+) -> None:
+    model, tokenizer = small
+    batch = Predictor(model, tokenizer).encode([picture(64, 96, i) for i in (1, 2)], short_side=64)[0].batch
+    memory, texts, length = batch.features.memory, 3, 5
+    tokens = torch.randn(2 * texts, length, model.config.decoder.width)
+    looks = tuple(torch.rand(2 * texts, *size) < 0.6 for size in memory.sizes)
+    states: list[tuple[torch.Tensor, ...]] = []
+    for together in (True, False):
+        reading = model.decoder.open_reading(memory, batch.latents, capacity=length)
+        rows = torch.arange(2).repeat_interleave(texts)
+        reading = reading.fork(texts) if together else reading.pick(rows)
+        assert (reading.cross_keys[0].shape[0] == 2) == together
+        reading = reading.look_at(looks) if regions else reading
+        states.append(model.decoder.read(reading, tokens, kind=Kind.CAPTION))
+    for shared, alone in zip(*states, strict=True):
+        torch.testing.assert_close(shared, alone, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(states[0][-1][0], states[0][-1][1])
 
 
 @torch.inference_mode()

@@ -92,10 +92,11 @@ class Reading:
     """What a text needs of an image to be read along with it, computed once for all its tokens.
 
     Attributes:
-        cross_keys: per layer, keys of the image, (B, heads, N, head).
+        cross_keys: per layer, keys of the image, (B, heads, N, head); several texts in a row may share them.
         cross_values: per layer, values of the image.
         visible: per layer, the cells that the text may look at, (B, 1, 1, N); None for all.
-        cache: self-attention keys and values: the latent queries' first, then the tokens' so far.
+        cache: self-attention keys and values: the latent queries' first, then the tokens' so far, one row
+            for each text.
     """
 
     cross_keys: tuple[Tensor, ...]
@@ -112,6 +113,12 @@ class Reading:
             visible=tuple(None if v is None else v[rows] for v in self.visible),
             cache=self.cache,
         )
+
+    def fork(self, times: int) -> Reading:
+        """A reading of `times` texts of each image, which share its keys; once, and this one is used up."""
+        images = torch.arange(self.cross_keys[0].shape[0], device=self.cross_keys[0].device)
+        self.cache.reorder(images.repeat_interleave(times))
+        return self
 
     def look_at(self, regions: tuple[Bool[Tensor, "B _ _"], ...]) -> Reading:
         """The same reading, of texts that may look at some cells of each level only."""
@@ -343,7 +350,7 @@ class Decoder(nn.Module):
         states: list[Tensor] = []
         for index, layer in enumerate(self._layers()):
             keys, values = reading.cross_keys[index], reading.cross_values[index]
-            x = layer.look(x, positions, keys, values, reading.visible[index])
+            x = _look_together(layer, x, positions, keys, values, reading.visible[index])
             keys, values = cache.append(
                 index, layer.self_attention.keys(x + positions), layer.self_attention.values(x)
             )
@@ -386,6 +393,25 @@ class Decoder(nn.Module):
         objects, whole = states[:, :-1], states[:, -1:]
         cosine = _normalize(whole) @ _normalize(objects).transpose(1, 2)
         return torch.cat((objects, cosine.softmax(-1) @ objects), dim=1)
+
+
+def _look_together(
+    layer: DecoderLayer,
+    x: Float[Tensor, "B L D"],
+    positions: Float[Tensor, "B L D"],
+    keys: Float[Tensor, "B2 heads N head"],
+    values: Float[Tensor, "B2 heads N head"],
+    visible: Bool[Tensor, "..."] | None,
+) -> Float[Tensor, "B L D"]:
+    """Cross-attention of texts, of which B / B2 in a row share an image: all their tokens are its queries."""
+    texts, length = x.shape[0] // keys.shape[0], x.shape[1]
+    if texts == 1:
+        return layer.look(x, positions, keys, values, visible)
+    if visible is not None and visible.shape[0] == x.shape[0]:
+        visible = visible.expand(-1, -1, length, -1).unflatten(0, (-1, texts)).transpose(1, 2).flatten(2, 3)
+    x, positions = (t.unflatten(0, (-1, texts)).flatten(1, 2) for t in (x, positions))
+    x = layer.look(x, positions, keys, values, visible)
+    return x.unflatten(1, (texts, length)).flatten(0, 1)
 
 
 def _pick(tensors: tuple[Tensor, ...], indices: Sequence[int]) -> tuple[Tensor, ...]:

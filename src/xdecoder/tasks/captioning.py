@@ -64,9 +64,9 @@ class Reader:
 
     def fork(self, times: int) -> None:
         """Every text `times` times over."""
-        B = self._reading.cross_keys[0].shape[0]
-        rows = torch.arange(B, device=self._reading.cross_keys[0].device).repeat_interleave(times)
-        self._reading = self._reading.pick(rows)
+        images = self._reading.cross_keys[0].shape[0]
+        rows = torch.arange(images, device=self._reading.cross_keys[0].device).repeat_interleave(times)
+        self._reading.fork(times)
         self._texts.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:

@@ -324,8 +324,7 @@ class Objective(nn.Module):
         decoder, table = self.model.decoder, self.model.text_encoder.token_embedding.weight
         length = batch.captions.shape[1]
         reading = decoder.open_reading(features.memory, latents, capacity=length)
-        reading = reading.pick(_repeat(len(batch.images), batch.captions_each, table.device))
-        reading = reading.look_at(batch.caption_regions)
+        reading = reading.fork(batch.captions_each).look_at(batch.caption_regions)
         states = decoder.read(reading, captions.tokens, kind=Kind.CAPTION)
         said: list[Tensor] = []
         repeated: list[Tensor] = []
@@ -351,8 +350,7 @@ class Objective(nn.Module):
         texts = [self.tokenizer.decode(own[mask].tolist()[1:]) for own, mask in zip(ids, valid, strict=True)]
         rewards = [caption_reward(text, scenes[row // count]) for row, text in enumerate(texts)]
         table = torch.tensor(rewards, device=ids.device).unflatten(0, (len(scenes), count))
-        reading = decoder.open_reading(features.memory, latents, capacity=ids.shape[1])
-        reading = reading.pick(_repeat(len(scenes), count, ids.device))
+        reading = decoder.open_reading(features.memory, latents, capacity=ids.shape[1]).fork(count)
         states = decoder.read(reading, model.text_encoder(ids).tokens, kind=Kind.CAPTION)
         projected = states[-1] @ decoder.caption_projection
         logits = terms.next_token_logits(projected, valid, model.text_encoder.token_embedding.weight)
@@ -387,8 +385,3 @@ def _halve(maps: Float[Tensor, "B C H W"] | Float[Tensor, "C H W"]) -> Float[Ten
 def _count(items: Tensor, like: Tensor) -> Tensor:
     """The processes' mean number of items, to divide a sum by."""
     return mean_over_world(like.new_tensor(float(len(items))), at_least=1)
-
-
-def _repeat(images: int, times: int, device: torch.device) -> Int[Tensor, " N"]:
-    """The rows of images repeated, each `times` times in a row."""
-    return torch.arange(images, device=device).repeat_interleave(times)
