@@ -98,7 +98,7 @@ class Mixture:
     region_captions: int = 1
     box_share: float = 0.3
     judged_captions: int = 2
-    questions: int = 4
+    questions: int = 7
     description_share: float = 0.5
 
 
@@ -328,8 +328,8 @@ class PictureBook(Source[Batch]):
         self, regions: Sequence[Sequence[Bool[NDArray[np.bool_], "H W"]]], sizes: Sizes
     ) -> tuple[Bool[Tensor, "M _ _"], ...]:
         """The cells that the captions of all images are about: everything, then each image's regions."""
-        geometry = Geometry.of((sizes.drawn,) * 2, short_side=sizes.read, long_side=sizes.read)
-        levels = [(sizes.read // stride,) * 2 for stride in _LEVELS]
+        geometry = Geometry.of((sizes.drawn, sizes.drawn), short_side=sizes.read, long_side=sizes.read)
+        levels = [(sizes.read // stride, sizes.read // stride) for stride in _LEVELS]
         whole = [torch.ones(self.mixture.captions, *level, dtype=torch.bool) for level in levels]
         rows: list[Sequence[Tensor]] = []
         for own in regions:

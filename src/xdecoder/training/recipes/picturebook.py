@@ -1,11 +1,13 @@
 """The bundled model: every task on drawn scenes, learned from nothing on two processor cores.
 
-Command: `torchrun --nproc-per-node 2 -m xdecoder train picturebook --out RUN` (a GPU: without torchrun).
-Cost: about 8 hours on 2 cores (10 images a second); 6.4 M parameters, 1 GB of memory a process.
+Command: `torchrun --nproc-per-node 2 -m xdecoder train picturebook --out RUN` (a GPU: without torchrun; a
+processor with bfloat16: with `--set run.bfloat16=true`, a fifth faster).
+Cost: about 8 hours on 2 cores (10 images a second); 6.4 M parameters, 2 GB of memory a process.
 Score to expect: see `docs/picturebook.md`.
 
 In order: texts alone (they start out all alike), single things against their names (in place of the published
-run's large-scale initialisation), then everything at once, small pictures first.
+run's large-scale initialisation), then everything at once, small pictures first; at last, captions of the
+model's own are judged, and pictures are read enlarged.
 """
 
 from __future__ import annotations
