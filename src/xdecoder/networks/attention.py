@@ -49,8 +49,8 @@ class Attention(nn.Module):
     def attend(
         self,
         queries: Float[Tensor, "B heads L head"],
-        keys: Float[Tensor, "B2 heads N head"],
-        values: Float[Tensor, "B2 heads N head"],
+        keys: Float[Tensor, "B heads N head"],
+        values: Float[Tensor, "B heads N head"],
         visible: Bool[Tensor, "..."] | None = None,
         causal: bool = False,
     ) -> Float[Tensor, "B L C"]:
@@ -58,13 +58,11 @@ class Attention(nn.Module):
 
         Args:
             queries: from `queries`.
-            keys: from `keys`; one set may serve all queries (B2 = 1).
+            keys: from `keys`.
             values: from `values`.
             visible: broadcastable to (B, heads, L, N); True where a query may look.
             causal: query l sees keys 0..l.
         """
-        batch = queries.shape[0]
-        keys, values = keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
         mixed = mix_values(queries, keys, values, visible, causal=causal)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 

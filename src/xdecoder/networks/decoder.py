@@ -155,9 +155,19 @@ class DecoderLayer(nn.Module):
     def look(
         self, x: Tensor, positions: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
     ) -> Float[Tensor, "B L D"]:
-        """Cross-attention to projected keys and values of the image."""
+        """Cross-attention to projected keys and values of images.
+
+        Where there are fewer images than rows of x, several rows in a row share an image: their queries are
+        put together, so that its keys need not be copied.
+        """
+        sharing, length = x.shape[0] // keys.shape[0], x.shape[1]
+        if visible is not None and visible.shape[0] == x.shape[0]:
+            visible = visible.expand(-1, -1, length, -1).unflatten(0, (-1, sharing)).transpose(1, 2)
+            visible = visible.flatten(2, 3)
+        x, positions = (t.expand_as(x).unflatten(0, (-1, sharing)).flatten(1, 2) for t in (x, positions))
         attention = self.cross_attention
-        return self.cross_norm(x + attention.attend(attention.queries(x + positions), keys, values, visible))
+        x = self.cross_norm(x + attention.attend(attention.queries(x + positions), keys, values, visible))
+        return x.unflatten(1, (sharing, length)).flatten(0, 1)
 
     def mix(
         self, x: Tensor, positions: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
@@ -350,7 +360,7 @@ class Decoder(nn.Module):
         states: list[Tensor] = []
         for index, layer in enumerate(self._layers()):
             keys, values = reading.cross_keys[index], reading.cross_values[index]
-            x = _look_together(layer, x, positions, keys, values, reading.visible[index])
+            x = layer.look(x, positions, keys, values, reading.visible[index])
             keys, values = cache.append(
                 index, layer.self_attention.keys(x + positions), layer.self_attention.values(x)
             )
@@ -393,25 +403,6 @@ class Decoder(nn.Module):
         objects, whole = states[:, :-1], states[:, -1:]
         cosine = _normalize(whole) @ _normalize(objects).transpose(1, 2)
         return torch.cat((objects, cosine.softmax(-1) @ objects), dim=1)
-
-
-def _look_together(
-    layer: DecoderLayer,
-    x: Float[Tensor, "B L D"],
-    positions: Float[Tensor, "B L D"],
-    keys: Float[Tensor, "B2 heads N head"],
-    values: Float[Tensor, "B2 heads N head"],
-    visible: Bool[Tensor, "..."] | None,
-) -> Float[Tensor, "B L D"]:
-    """Cross-attention of texts, of which B / B2 in a row share an image: all their tokens are its queries."""
-    texts, length = x.shape[0] // keys.shape[0], x.shape[1]
-    if texts == 1:
-        return layer.look(x, positions, keys, values, visible)
-    if visible is not None and visible.shape[0] == x.shape[0]:
-        visible = visible.expand(-1, -1, length, -1).unflatten(0, (-1, texts)).transpose(1, 2).flatten(2, 3)
-    x, positions = (t.unflatten(0, (-1, texts)).flatten(1, 2) for t in (x, positions))
-    x = layer.look(x, positions, keys, values, visible)
-    return x.unflatten(1, (texts, length)).flatten(0, 1)
 
 
 def _pick(tensors: tuple[Tensor, ...], indices: Sequence[int]) -> tuple[Tensor, ...]:

@@ -55,7 +55,13 @@ _PAIRS: tuple[tuple[str, str], ...] = tuple(
     if (colour, category) not in HELD_OUT_PAIRS
 )
 
-_QUESTION_SHARES: Mapping[QuestionKind, int] = {**QUESTION_SHARES, "count": 6, "where": 4, "holds": 4}
+_QUESTION_SHARES: Mapping[QuestionKind, int] = {
+    **QUESTION_SHARES,
+    "count": 7,
+    "where": 4,
+    "holds": 5,
+    "ground": 3,
+}
 
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms}
 _PLACES = {word: place for place, word in enumerate((*WORDS, BACKGROUND))}
