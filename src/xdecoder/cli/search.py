@@ -105,7 +105,10 @@ def search(
     mask: RegionMask = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Hits at the most.")] = 12,
     regions: Annotated[
-        bool, typer.Option("--regions", help="Find regions of images; with --box or --mask always.")
+        bool,
+        typer.Option(
+            "--regions", help="Find regions of images, best for a single thing; with --box or --mask always."
+        ),
     ] = False,
     ground: Annotated[
         bool, typer.Option("--ground", help="Find images, then what the words mean in each, with its mask.")

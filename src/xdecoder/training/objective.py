@@ -61,7 +61,7 @@ class Weights:
     captions: float = 6.0
     repetition: float = 18.0
     judged: float = 2.0
-    answers: float = 6.0
+    answers: float = 9.0
     retrieval: float = 1.0
     backbone: float = 0.5
     dense: float = 4.0
