@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "xdecoder answer photo.jpg 'how many dogs are there?'\n\n"
-    "xdecoder answer photos/ 'is it day?' 'what color is the car?' --json\n\n"
-    "xdecoder answer one.jpg two.jpg -q 'is it day?' --top-k 3"
+    "xdecoder answer photos/ 'is there a dog?' 'what color is the car?' --json\n\n"
+    "xdecoder answer one.jpg two.jpg -q 'is there a dog?' --top-k 3"
 )
 
 
