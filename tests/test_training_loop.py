@@ -48,6 +48,10 @@ class Line(Source[Batch]):
 
     bad: int = -1
 
+    @property
+    def images_a_step(self) -> tuple[int, ...]:
+        return (6,)
+
     def batch(self, step: int, rank: int, world_size: int) -> Numbers:
         x = torch.randn(6, 3, generator=torch.Generator().manual_seed(step))
         return Numbers(x=x, y=x.sum(1) / (0.0 if step == self.bad else 1.0))
@@ -165,7 +169,7 @@ def test_worker_processes_change_nothing(tmp_path: Path) -> None:
 
 def test_a_share_cut_in_two_is_learned_as_a_whole(tmp_path: Path) -> None:
     @dataclass(frozen=True)
-    class Cut(Source[Batch]):
+    class Cut(Line):
         def batch(self, step: int, rank: int, world_size: int) -> Numbers:
             whole = Line().batch(step, 0, 1)
             share = len(whole.x) // world_size
@@ -185,6 +189,8 @@ def test_a_share_cut_in_two_is_learned_as_a_whole(tmp_path: Path) -> None:
     train(Plain(), config(tmp_path / "whole"), World())
     train(Plain(), config(tmp_path / "cut", accumulate=3), World())
     assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+    with pytest.raises(ValueError, match=r"6 images a step cannot be shared evenly by 1 process.* of 4"):
+        train(Plain(), config(tmp_path / "uneven", accumulate=4), World())
 
 
 def test_validation_sees_the_average_and_training_goes_on_without_it(tmp_path: Path) -> None:

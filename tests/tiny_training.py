@@ -35,6 +35,10 @@ class Shared(Source[Batch]):
 
     whole: PictureBook
 
+    @property
+    def images_a_step(self) -> tuple[int, ...]:
+        return (self.whole.images,)
+
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
         batch = self.whole.batch(step, 0, 1)
         assert isinstance(batch, SceneBatch)

@@ -124,6 +124,11 @@ class SceneBatch(Batch):
 class Source(ABC, Generic[B_co]):
     """Where batches come from: a pure function of the step, so that a resumed run sees what it would have."""
 
+    @property
+    @abstractmethod
+    def images_a_step(self) -> tuple[int, ...]:
+        """Images of each kind of batch, or part of one, over all processes, which share them evenly."""
+
     @abstractmethod
     def batch(self, step: int, rank: int, world_size: int) -> B_co:
         """The batch of one process in one step."""
@@ -164,7 +169,17 @@ def stream(
         world_size: all processes.
         accumulate: into how many batches a process's share of a step is cut.
         workers: worker processes; 0 makes each batch when it is asked for.
+
+    Raises:
+        ValueError: a step's images cannot be shared out evenly.
     """
+    shares = world_size * accumulate
+    for images in source.images_a_step:
+        if images % shares:
+            raise ValueError(
+                f"{images} images a step cannot be shared evenly by {world_size} process(es) of {accumulate} "
+                f"batch(es) each; make them a multiple of {shares}"
+            )
     return DataLoader(
         _Steps(source, rank, world_size, accumulate),
         sampler=range(first, last),

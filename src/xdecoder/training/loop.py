@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from xdecoder.training import checkpoints
 from xdecoder.training.batches import Batch, Source, stream
+from xdecoder.training.bounds import require_at_least
 from xdecoder.training.claim import claim
 from xdecoder.training.compilation import compile_encoders
 from xdecoder.training.distributed import (
@@ -99,6 +100,10 @@ class RunConfig:
     compile: bool = False
     bfloat16: bool = False
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "workers", "validate_every")
+        require_at_least(1, self, "log_every", "save_every", "keep", "accumulate")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ width, M mask width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,7 @@ from xdecoder.picturebook import Scene
 from xdecoder.tasks.captioning import sample_captions
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
+from xdecoder.training.bounds import require_at_least
 from xdecoder.training.critic import caption_reward
 from xdecoder.training.phrases import concatenate
 
@@ -65,6 +66,9 @@ class Weights:
     retrieval: float = 1.0
     backbone: float = 0.5
     dense: float = 4.0
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, *(field.name for field in fields(self)))
 
 
 @dataclass(frozen=True, kw_only=True)

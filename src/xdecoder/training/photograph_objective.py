@@ -16,6 +16,7 @@ from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.networks.queries import Kind
 from xdecoder.training.batches import Batch
+from xdecoder.training.bounds import require_at_least
 from xdecoder.training.photographs import PairPart, PhotographBatch, PhrasePart, QuestionPart, SegmentPart
 from xdecoder.training.phrases import concatenate, token_counts
 
@@ -35,6 +36,9 @@ class PhotographLosses:
     answers: float = 1.0
     names: int = 5
     name_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "answers", "names", "name_weight")
 
 
 class PhotographObjective(nn.Module):

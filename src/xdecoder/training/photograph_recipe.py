@@ -21,6 +21,7 @@ from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.bounds import require_at_least
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.optimizer import Drops, OptimizerConfig, Schedule
 from xdecoder.training.photograph_objective import PhotographLosses, PhotographObjective
@@ -74,6 +75,8 @@ class PhotographRecipe(Training):
     validation: int = 200
 
     def __post_init__(self) -> None:
+        require_at_least(1, self, "steps", "min_questions")
+        require_at_least(0, self, "validation")
         if self.start is None and self.preset not in PRESETS:
             raise ValueError(f"no preset {self.preset!r}; there are {', '.join(PRESETS)}")
         if not self.parts:

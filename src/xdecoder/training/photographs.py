@@ -37,6 +37,7 @@ from xdecoder.data.records import (
 from xdecoder.metrics.answering import normalize_answer
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import Batch, Source
+from xdecoder.training.bounds import require_shares
 from xdecoder.training.crops import View
 from xdecoder.training.meanings import NounFinder, text_number
 from xdecoder.vocabularies import Vocabulary, clean_name, prompts, training_prompt
@@ -71,6 +72,7 @@ class Part:
     captions: bool = False
 
     def __post_init__(self) -> None:
+        require_shares(self, "flip")
         if self.size % 32 or self.images < 1 or not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(
                 "a part needs images >= 1, a size that is a multiple of 32 and 0 < scale, got "
@@ -217,6 +219,10 @@ class Photographs(Source[Batch]):
     def noun_finder(self) -> NounFinder:
         """Reads the captions."""
         return NounFinder()
+
+    @property
+    def images_a_step(self) -> tuple[int, ...]:
+        return tuple(part.images for part in self.parts)
 
     def batch(self, step: int, rank: int, world_size: int) -> PhotographBatch:
         """The batch of one process in one step."""

@@ -115,10 +115,9 @@ class Progress:
     def show(self, step: int, phase: str, values: Mapping[str, float]) -> None:
         """Show the numbers after `step` steps."""
         left = timedelta(seconds=round(values.get("seconds_left", 0.0)))
-        head = (
-            f"{phase} {step}/{self.steps}  {values.get('images_per_second', 0.0):.1f} images/s  "
-            f"{left} left  {values.get('memory_gib', 0.0):.1f} GiB"
-        )
+        rate = values.get("images_per_second", 0.0)
+        speed = f"  {rate:.1f} images/s" if rate else ""  # there are phases without images
+        head = f"{phase} {step}/{self.steps}{speed}  {left} left  {values.get('memory_gib', 0.0):.1f} GiB"
         terms = {k: v for k, v in values.items() if k.startswith("loss")}
         if self._live is None:
             print(head, " ".join(f"{k.removeprefix('loss/')} {v:.3f}" for k, v in terms.items()), flush=True)

@@ -41,6 +41,7 @@ from xdecoder.tasks.captioning import region_at_levels
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.training.batches import Batch, PatchBatch, SceneBatch, Source, TextBatch
+from xdecoder.training.bounds import require_at_least, require_shares
 from xdecoder.training.meanings import text_number
 from xdecoder.vocabularies import prompts, training_prompt
 
@@ -107,6 +108,13 @@ class Mixture:
     questions: int = 7
     description_share: float = 0.5
 
+    def __post_init__(self) -> None:
+        require_shares(self, "pair_share", "template_share", "synonym_share", "hard_share")
+        require_shares(self, "setting_share", "box_share", "description_share")
+        require_at_least(0, self, "region_captions")
+        require_at_least(1, self, "vocabulary_size", "phrases", "captions", "questions")
+        require_at_least(2, self, "judged_captions")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
@@ -160,6 +168,10 @@ class PictureBook(Source[Batch]):
         forms = [*words, *map(plural, words)]
         encoded = self.tokenizer.encode_batch(forms)
         return torch.tensor(sorted({ids[1] for ids in encoded if ids[2] == self.tokenizer.end_id}))
+
+    @property
+    def images_a_step(self) -> tuple[int, ...]:
+        return (self.patches, self.images)
 
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
         """The batch of one process in one step."""

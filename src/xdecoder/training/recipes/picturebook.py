@@ -35,6 +35,7 @@ from xdecoder.networks.answering import AnswerHead
 from xdecoder.picturebook import ANSWERS
 from xdecoder.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.bounds import require_at_least, require_shares
 from xdecoder.training.checkpoints import start_from
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.objective import Layers, Objective, Weights
@@ -83,6 +84,16 @@ class PictureBookRecipe(Training):
     mixture: Mixture = field(default_factory=Mixture)
     weights: Weights = field(default_factory=Weights)
     validation: int = 64
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "text_steps", "patch_steps")
+        require_at_least(1, self, "steps", "images", "patches", "validation")
+        require_shares(self, "large_from", "enlarged_from", "judged_from")
+        if self.enlarged_from < self.large_from:
+            raise ValueError(
+                "pictures are enlarged after they are large: enlarged_from must be at least large_from, got "
+                f"{self.enlarged_from} and {self.large_from}"
+            )
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
