@@ -33,7 +33,6 @@ from xdecoder.training.optimizer import (
     set_rate,
 )
 from xdecoder.training.recomputation import recompute_blocks
-from xdecoder.training.settings import override
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,28 +307,3 @@ def test_blocks_that_are_computed_again_have_the_same_gradients() -> None:
         torch.stack([m.square().mean() for m in net(images)]).sum().backward()
     for (name, expected), actual in zip(plain.named_parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(actual.grad, expected.grad, msg=name)
-
-
-def test_settings_change_a_copy_of_a_record() -> None:
-    run = RunConfig(folder=Path("a"))
-    changed = override(run, ["seed=3", "bfloat16=true", "folder=b/c"])
-    assert (changed.seed, changed.bfloat16, changed.folder) == (3, True, Path("b/c"))
-    assert run.seed == 0
-    settings = override(OptimizerConfig(), ["rate=1e-3", "betas=[0.5, 0.9]"])
-    assert settings.rate == 1e-3
-    assert settings.betas == (0.5, 0.9)
-    assert override(Fit(), ["start=some/run"]).start == Path("some/run")
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("seed", "expected name=value, got 'seed'"),
-        ("speed=3", "RunConfig has no setting 'speed'; it has accumulate, bfloat16"),
-        ("seed=many", "'seed=many': expected int, got 'many'"),
-        ("seed.x=1", "'seed' has no settings of its own"),
-    ],
-)
-def test_wrong_settings_are_refused(setting: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        override(RunConfig(folder=Path("a")), [setting])

@@ -12,22 +12,9 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
+from xdecoder.bounds import require, require_at_least, require_positive, require_shares
+
 _T = TypeVar("_T")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_positive(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        values: tuple[int, ...] = value if isinstance(value, tuple) else (value,)
-        _require(
-            all(v > 0 for v in values),
-            f"{type(config).__name__}.{name} must be positive, got {value}",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +40,8 @@ class FocalNetConfig:
     mlp_ratio: float = 4.0
 
     def __post_init__(self) -> None:
-        _require_positive(self, "widths", "depths", "focal_levels", "focal_window")
-        _require(self.focal_window % 2 == 1, f"focal_window must be odd, got {self.focal_window}")
+        require_positive(self, "widths", "depths", "focal_levels", "focal_window")
+        require(self.focal_window % 2 == 1, f"focal_window must be odd, got {self.focal_window}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +68,9 @@ class DaViTConfig:
     mlp_ratio: float = 4.0
 
     def __post_init__(self) -> None:
-        _require_positive(self, "widths", "depths", "heads", "groups", "window")
+        require_positive(self, "widths", "depths", "heads", "groups", "window")
         for name in ("heads", "groups"):
-            _require(
+            require(
                 all(w % n == 0 for w, n in zip(self.widths, getattr(self, name), strict=True)),
                 f"DaViTConfig.{name} {getattr(self, name)} must divide widths {self.widths}",
             )
@@ -114,13 +101,13 @@ class HybridConfig:
     place_channels: int = 0
 
     def __post_init__(self) -> None:
-        _require_positive(self, "widths", "depths", "focal_levels", "focal_window")
-        _require(self.widths[0] % 2 == 0, f"HybridConfig.widths[0] must be even, got {self.widths[0]}")
-        _require(
+        require_positive(self, "widths", "depths", "focal_levels", "focal_window")
+        require(self.widths[0] % 2 == 0, f"HybridConfig.widths[0] must be even, got {self.widths[0]}")
+        require(
             self.place_channels >= 0 and self.place_channels % 4 == 0,
             f"HybridConfig.place_channels must be a multiple of 4, got {self.place_channels}",
         )
-        _require(
+        require(
             1 <= self.convolutional_stages <= 4,
             f"convolutional_stages must be 1 to 4, got {self.convolutional_stages}",
         )
@@ -151,12 +138,12 @@ class PixelDecoderConfig:
     feedforward: int = 2048
 
     def __post_init__(self) -> None:
-        _require_positive(self, "width", "mask_width", "layers", "heads", "feedforward")
-        _require(
+        require_positive(self, "width", "mask_width", "layers", "heads", "feedforward")
+        require(
             self.mask_stride == 4 or (self.mask_stride == 2 and self.kind == "fpn"),
             f"PixelDecoderConfig.mask_stride must be 4, or 2 with kind 'fpn', got {self.mask_stride}",
         )
-        _require(
+        require(
             self.width % self.heads == 0 and self.width % 32 == 0,
             f"PixelDecoderConfig.width {self.width} must be a multiple of 32 (group norm) and of heads "
             f"{self.heads}",
@@ -182,8 +169,8 @@ class TextConfig:
     vocabulary_size: int = 49408
 
     def __post_init__(self) -> None:
-        _require_positive(self, "width", "layers", "heads", "context_length", "vocabulary_size")
-        _require(
+        require_positive(self, "width", "layers", "heads", "context_length", "vocabulary_size")
+        require(
             self.width % self.heads == 0,
             f"TextConfig.width {self.width} must be a multiple of heads {self.heads}",
         )
@@ -235,9 +222,9 @@ class DecoderConfig:
     interactions: InteractionConfig = field(default_factory=InteractionConfig)
 
     def __post_init__(self) -> None:
-        _require_positive(self, "width", "layers", "heads", "feedforward")
-        _require(self.queries >= 2, f"DecoderConfig.queries must be at least 2, got {self.queries}")
-        _require(
+        require_positive(self, "width", "layers", "heads", "feedforward")
+        require_at_least(2, self, "queries")
+        require(
             self.width % self.heads == 0 and self.width % 4 == 0,
             f"DecoderConfig.width {self.width} must be a multiple of 4 and of heads {self.heads}",
         )
@@ -273,14 +260,12 @@ class InferenceConfig:
     resize_probabilities: bool = False
 
     def __post_init__(self) -> None:
-        _require_positive(self, "short_side", "long_side", "detections", "caption_steps", "caption_beams")
-        _require(
+        require_positive(self, "short_side", "long_side", "detections", "caption_steps", "caption_beams")
+        require(
             self.long_side >= self.short_side,
             f"long_side {self.long_side} must not be less than short_side {self.short_side}",
         )
-        for name in ("object_threshold", "overlap_threshold"):
-            value = getattr(self, name)
-            _require(0 <= value <= 1, f"InferenceConfig.{name} must lie in [0, 1], got {value}")
+        require_shares(self, "object_threshold", "overlap_threshold")
 
 
 type_of_backbone = {c.kind: c for c in (FocalNetConfig, DaViTConfig, HybridConfig)}
@@ -312,13 +297,13 @@ class ModelConfig:
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
     def __post_init__(self) -> None:
-        _require_positive(self, "embed_width", "pixel_std")
-        _require(
+        require_positive(self, "embed_width", "pixel_std")
+        require(
             self.embed_width == self.decoder.width,
             f"embed_width {self.embed_width} must equal decoder.width {self.decoder.width}: text features "
             "enter the decoder as queries",
         )
-        _require(
+        require(
             self.embed_width == self.text.width,
             f"embed_width {self.embed_width} must equal text.width {self.text.width}: captions are scored "
             "against the token table",
@@ -343,12 +328,12 @@ class ModelConfig:
 
 def _build(cls: type[_T], data: object, where: str) -> _T:
     """A dataclass from plain data, strictly."""
-    _require(isinstance(data, dict), f"{where}: expected an object of fields, got {data!r}")
+    require(isinstance(data, dict), f"{where}: expected an object of fields, got {data!r}")
     values = typing.cast("dict[str, Any]", data)
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(typing.cast("Any", cls))}
     unknown = sorted(set(values) - set(fields))
-    _require(not unknown, f"{where}: unknown field(s) {', '.join(unknown)}; known are {', '.join(fields)}")
+    require(not unknown, f"{where}: unknown field(s) {', '.join(unknown)}; known are {', '.join(fields)}")
     missing = sorted(
         name
         for name, f in fields.items()
@@ -356,7 +341,7 @@ def _build(cls: type[_T], data: object, where: str) -> _T:
         and f.default is dataclasses.MISSING
         and f.default_factory is dataclasses.MISSING
     )
-    _require(not missing, f"{where}: missing field(s) {', '.join(missing)}")
+    require(not missing, f"{where}: missing field(s) {', '.join(missing)}")
     return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
 
 
@@ -364,7 +349,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is types.UnionType:  # the backbone: its "kind" says which
         kind: str = value.get("kind", "") if isinstance(value, dict) else ""
-        _require(
+        require(
             kind in type_of_backbone, f"{where}.kind must be one of {sorted(type_of_backbone)}, got {kind!r}"
         )
         return _build(type_of_backbone[kind], {k: v for k, v in value.items() if k != "kind"}, where)
@@ -372,17 +357,17 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _build(typing.cast("type[Any]", hint), value, where)
     if origin is Literal:
         options = typing.get_args(hint)
-        _require(value in options, f"{where} must be one of {list(options)}, got {value!r}")
+        require(value in options, f"{where} must be one of {list(options)}, got {value!r}")
         return value
     if origin is tuple:
         items = typing.get_args(hint)
-        _require(
+        require(
             isinstance(value, (list, tuple)) and len(value) == len(items),
             f"{where} must be a list of {len(items)} values, got {value!r}",
         )
         return tuple(_convert(h, v, where) for h, v in zip(items, value, strict=True))
     accepted = (int, float) if hint is float else (hint,)
-    _require(
+    require(
         isinstance(value, accepted) and (hint is bool or not isinstance(value, bool)),
         f"{where} must be {hint.__name__}, got {value!r}",
     )

@@ -18,9 +18,9 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from xdecoder.bounds import require_at_least
 from xdecoder.training import checkpoints
 from xdecoder.training.batches import Batch, Source, stream
-from xdecoder.training.bounds import require_at_least
 from xdecoder.training.claim import claim
 from xdecoder.training.compilation import compile_encoders
 from xdecoder.training.distributed import (

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from xdecoder.bounds import require_at_least
 from xdecoder.losses import terms
 from xdecoder.losses.gather import mean_over_world
 from xdecoder.losses.matching import Matches, assign
@@ -28,7 +29,6 @@ from xdecoder.picturebook import Scene
 from xdecoder.tasks.captioning import sample_captions
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
-from xdecoder.training.bounds import require_at_least
 from xdecoder.training.critic import caption_reward
 from xdecoder.training.phrases import concatenate
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xdecoder.bounds import require_at_least
 from xdecoder.losses.gather import mean_over_world
 from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
 from xdecoder.losses.points import RandomPoints
@@ -16,7 +17,6 @@ from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.networks.queries import Kind
 from xdecoder.training.batches import Batch
-from xdecoder.training.bounds import require_at_least
 from xdecoder.training.photographs import PairPart, PhotographBatch, PhrasePart, QuestionPart, SegmentPart
 from xdecoder.training.phrases import concatenate, token_counts
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from xdecoder import weights
+from xdecoder.bounds import require_at_least
 from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.config import PRESETS, InteractionConfig, ModelConfig
 from xdecoder.data.opening import open_dataset
@@ -21,7 +22,6 @@ from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.bounds import require_at_least
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.optimizer import Drops, OptimizerConfig, Schedule
 from xdecoder.training.photograph_objective import PhotographLosses, PhotographObjective

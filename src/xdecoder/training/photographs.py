@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xdecoder.bounds import require_shares
 from xdecoder.config import ModelConfig
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import open_dataset
@@ -37,7 +38,6 @@ from xdecoder.data.records import (
 from xdecoder.metrics.answering import normalize_answer
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import Batch, Source
-from xdecoder.training.bounds import require_shares
 from xdecoder.training.crops import View
 from xdecoder.training.meanings import NounFinder, text_number
 from xdecoder.vocabularies import Vocabulary, clean_name, prompts, training_prompt

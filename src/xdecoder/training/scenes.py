@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from xdecoder.bounds import require_at_least, require_shares
 from xdecoder.config import ModelConfig
 from xdecoder.picturebook import (
     ANSWERS,
@@ -41,7 +42,6 @@ from xdecoder.tasks.captioning import region_at_levels
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.training.batches import Batch, PatchBatch, SceneBatch, Source, TextBatch
-from xdecoder.training.bounds import require_at_least, require_shares
 from xdecoder.training.meanings import text_number
 from xdecoder.vocabularies import prompts, training_prompt
 
@@ -171,7 +171,7 @@ class PictureBook(Source[Batch]):
 
     @property
     def images_a_step(self) -> tuple[int, ...]:
-        return (self.patches, self.images)
+        return (self.patches, self.images) if self.patch_steps else (self.images,)
 
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
         """The batch of one process in one step."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from torch import nn
 
 from xdecoder import weights
+from xdecoder.bounds import require_at_least, require_shares
 from xdecoder.config import (
     DecoderConfig,
     HybridConfig,
@@ -35,7 +36,6 @@ from xdecoder.networks.answering import AnswerHead
 from xdecoder.picturebook import ANSWERS
 from xdecoder.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.bounds import require_at_least, require_shares
 from xdecoder.training.checkpoints import start_from
 from xdecoder.training.loop import Phase, Training
 from xdecoder.training.objective import Layers, Objective, Weights
