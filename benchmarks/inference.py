@@ -31,13 +31,13 @@ from rich.table import Table
 from torch import Tensor
 
 from xdecoder import Predictor, XDecoder
-from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.config import PRESETS
 from xdecoder.model import ImageFeatures, normalize
 from xdecoder.networks.decoder import LEVELS, LatentStates
 from xdecoder.networks.queries import Kind, visibility
 from xdecoder.tasks.vocabulary import embed_names
 from xdecoder.vocabularies import built_in, prompts
+from xdecoder.weights.clip_merges import load_clip_tokenizer
 
 PHRASES = (
     "The larger watermelon.",

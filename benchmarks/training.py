@@ -8,7 +8,7 @@ import time
 import torch
 
 from xdecoder.training.optimizer import build_optimizer
-from xdecoder.training.recipes.picturebook import PictureBookRecipe
+from xdecoder.training.picturebook.recipe import PictureBookRecipe
 
 
 def main() -> None:

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from goldens import Golden, load_golden
-from xdecoder import published, weights
-from xdecoder.clip_vocabulary import load_clip_tokenizer
 from xdecoder.model import XDecoder
-from xdecoder.published_files import read_yaml
 from xdecoder.tokenizer import Tokenizer
+from xdecoder.weights import published
+from xdecoder.weights.checkpoint_files import read_yaml
+from xdecoder.weights.clip_merges import load_clip_tokenizer
+from xdecoder.weights.folder import save_model
 
 # The same examples every time, and no limit on how long one takes: machines differ.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
@@ -57,7 +58,7 @@ def folder(
 ) -> Path:
     """Golden A's model, saved; not to be written to."""
     path = tmp_path_factory.mktemp("models") / "a"
-    weights.save(path, models["A"], clip_tokenizer)
+    save_model(path, models["A"], clip_tokenizer)
     return path
 
 

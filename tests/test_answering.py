@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 import xdecoder
 from tiny_model import save_tiny_model
-from xdecoder import weights
 from xdecoder.cli.app import app
-from xdecoder.folder_info import inspect
 from xdecoder.networks.queries import Kind, visibility
-from xdecoder.predictor import Predictor
+from xdecoder.predictor import answering
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Answer
-from xdecoder.verbs import answering
+from xdecoder.weights.folder import load_answer_head, load_model, save_model
+from xdecoder.weights.inspection import inspect
 
 ANSWERS = ("yes", "no", "1", "2", "red", "dog", "left")
 QUESTIONS = ["how many dogs are there?", "is it day?", "what color is the car?"]
@@ -137,8 +137,8 @@ def test_a_head_is_kept_with_its_model(predictor: Predictor, plain: Path, tmp_pa
     assert (tmp_path / "answering.safetensors").stat().st_mode & 0o777 == (
         tmp_path / "answering.json"
     ).stat().st_mode & 0o777
-    weights.save(tmp_path, *weights.load(plain))  # a model without a head leaves no other one's behind
-    assert weights.load_answer_head(tmp_path) is None
+    save_model(tmp_path, *load_model(plain))  # a model without a head leaves no other one's behind
+    assert load_answer_head(tmp_path) is None
     assert {path.name for path in tmp_path.iterdir()} == {
         "config.json",
         "model.safetensors",
@@ -159,7 +159,7 @@ def test_a_head_runs_in_the_model_s_kind_of_numbers(folder: Path) -> None:
 
 
 def test_a_model_without_a_head_says_what_to_do(plain: Path) -> None:
-    model = Predictor(*weights.load(plain))
+    model = Predictor(*load_model(plain))
     with pytest.raises(ValueError, match=r"not trained to answer: take one that was, .*finetune_vqa"):
         model.answer(picture(1), "is it day?")
     assert inspect(plain).answers == ()
@@ -191,7 +191,7 @@ def test_a_question_longer_than_the_head_reads_is_told(predictor: Predictor) -> 
     ],
 )
 def test_a_damaged_head_is_told(description: str, message: str, folder: Path, tmp_path: Path) -> None:
-    weights.save(tmp_path, *weights.load(folder), answer_head=weights.load_answer_head(folder))
+    save_model(tmp_path, *load_model(folder), answer_head=load_answer_head(folder))
     (tmp_path / "answering.json").write_text(description)
     with pytest.raises(ValueError, match=message):
         xdecoder.load(tmp_path)

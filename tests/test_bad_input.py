@@ -15,17 +15,17 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from xdecoder import weights
 from xdecoder.cli.app import app
-from xdecoder.encoding import EncodedImage
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.encoding import EncodedImage
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.weights.folder import load_model
 
 NAMES = ["dog", "grass"]
 
 
 @pytest.fixture(scope="module")
 def predictor(folder: Path) -> Predictor:
-    return Predictor(*weights.load(folder))
+    return Predictor(*load_model(folder))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ import numpy as np
 from xdecoder import weights
 from xdecoder.predictor import Predictor
 
-predictor = Predictor(*weights.load(sys.argv[1]))
+predictor = Predictor(*load_model(sys.argv[1]))
 UNIT = 1024 if sys.platform == "linux" else 1024**2
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // UNIT

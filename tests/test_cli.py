@@ -20,10 +20,10 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 import xdecoder
-from xdecoder import attempts
-from xdecoder.cli import run as running
+from xdecoder.cli import over_images as running
 from xdecoder.cli.app import app
 from xdecoder.cli.targets import find_targets
+from xdecoder.jobs import isolation as attempts
 from xdecoder.structures import Grounding, InstanceSegmentation, PanopticSegmentation, SemanticSegmentation
 from xdecoder.structures import result as results
 

@@ -8,9 +8,11 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from goldens import Golden
-from xdecoder import hub, weights
-from xdecoder.cli.weights import app
+from xdecoder.cli.commands.weights import app
 from xdecoder.config import ModelConfig
+from xdecoder.weights import hub
+from xdecoder.weights.conversion import convert
+from xdecoder.weights.folder import read_config
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -28,7 +30,7 @@ def checkpoint(golden_b: Golden, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def folder(checkpoint: Path, golden_b: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "b"
-    weights.convert(checkpoint, folder, yaml=golden_b.config_path)
+    convert(checkpoint, folder, yaml=golden_b.config_path)
     return folder
 
 
@@ -40,7 +42,7 @@ def test_convert_writes_a_folder_and_says_what_it_dropped(
     assert "350 tensors, 3.7 million parameters" in out
     assert "Dropped, no parameters: criterion.empty_weight, sem_seg_head.predictor.self_attn_mask" in out
     assert err == ""
-    assert weights.read_config(tmp_path / "b").text.heads == 6
+    assert read_config(tmp_path / "b").text.heads == 6
 
 
 def test_convert_without_a_yaml_says_what_it_assumed(checkpoint: Path, tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_info_describes_a_folder(folder: Path) -> None:
         assert part in out
     code, out, _ = run("info", folder, "--json")
     described = json.loads(out)
-    assert ModelConfig.from_dict(described["config"]) == weights.read_config(folder)
+    assert ModelConfig.from_dict(described["config"]) == read_config(folder)
     assert described["total_parameters"] == sum(described["parameters"].values()) == 3684986
 
 
@@ -123,6 +125,6 @@ def test_pull_prints_the_folder_and_offline_says_what_to_do(
 
 
 def test_the_commands_load_no_torch_until_they_run() -> None:
-    code = "import sys, xdecoder.cli.weights; print('torch' in sys.modules, 'huggingface_hub' in sys.modules)"
+    code = "import sys, xdecoder.cli.commands.weights; print('torch' in sys.modules, 'huggingface_hub' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

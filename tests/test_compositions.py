@@ -12,7 +12,7 @@ from PIL import Image
 import xdecoder
 from tiny_model import save_tiny_model
 from xdecoder.editing import Recolor, edit
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 
 H, W = 64, 96
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from test_data_coco import coco_instances, coco_panoptic, square, write_image, write_json
 from test_data_language import REFS, karpathy_row, refer_layout
-from xdecoder.cli.datasets import app
+from xdecoder.cli.commands.datasets import app
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.check import check_dataset, expected_tree
 from xdecoder.data.opening import open_dataset
@@ -36,7 +36,7 @@ def test_list_names_every_data_set() -> None:
 
 
 def test_the_command_line_starts_without_torch() -> None:
-    code = "import sys, xdecoder.cli.datasets, xdecoder.data.check; sys.exit('torch' in sys.modules)"
+    code = "import sys, xdecoder.cli.commands.datasets, xdecoder.data.check; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
 
 

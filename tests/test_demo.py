@@ -19,10 +19,10 @@ from xdecoder.demo.facts import read_scores
 from xdecoder.demo.held_out import read_held_out, true_panoptic
 from xdecoder.demo.page import Demo, write_page
 from xdecoder.demo.poster import draw_poster
-from xdecoder.drawing import Region
-from xdecoder.pages.tags import HEIGHT, LETTER, place_tags
+from xdecoder.drawing.regions import Region
+from xdecoder.html.tags import HEIGHT, LETTER, place_tags
 from xdecoder.picturebook import VOCABULARY, draw_scene
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Caption
 
 SCENES = 2

@@ -46,7 +46,7 @@ def _bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     assets = tmp_path_factory.mktemp("assets")
     save_tiny_model(assets / "picturebook", answers=("yes", "no"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xdecoder.weights._ASSETS", assets)
+        patch.setattr("xdecoder.weights.sources._ASSETS", assets)
         patch.setenv("XDECODER_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from xdecoder import drawing
-from xdecoder.drawing import Region, distance_to_border, draw_regions, label_color
+from xdecoder.drawing import regions as drawing
+from xdecoder.drawing.regions import Region, distance_to_border, draw_regions, label_color
 from xdecoder.vocabularies import built_in
 
 Box = tuple[int, int, int, int]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from jaxtyping import Bool
 from PIL import Image
 
+from xdecoder.drawing.oklab import lab_to_srgb, srgb_to_lab
 from xdecoder.editing import Blur, Change, Recolor, Remove, ReplaceBackground, edit
 from xdecoder.editing.edges import grow, soften
-from xdecoder.oklab import lab_to_srgb, srgb_to_lab
 
 H, W = 37, 53
 BACKGROUND = np.random.default_rng(1).integers(0, 256, (29, 71, 3), dtype=np.uint8)

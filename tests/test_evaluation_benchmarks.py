@@ -16,9 +16,9 @@ from xdecoder.evaluation.benchmarks import (
     protocol_table,
     published_scores,
 )
-from xdecoder.evaluation.names import names_of
-from xdecoder.hub import PUBLISHED
+from xdecoder.evaluation.classes import names_of
 from xdecoder.vocabularies import BUILT_IN, built_in
+from xdecoder.weights.hub import PUBLISHED
 
 DOCS = Path(__file__).parents[1] / "docs/evaluation.md"
 

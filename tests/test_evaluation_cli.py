@@ -8,7 +8,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from test_evaluation_run import build_predictor, write_data
-from xdecoder.cli import evaluate, score
+from xdecoder.cli.commands import evaluate, score
 
 app = Typer(pretty_exceptions_enable=False)
 app.command()(evaluate.evaluate)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xdecoder.evaluation.journal import Finished, Journal
+from xdecoder.jobs.journal import Finished, Journal
 
 MADE_WITH = {"weights": "ab", "classes": "global"}
 

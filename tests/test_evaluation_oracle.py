@@ -11,9 +11,9 @@ from test_metrics_panoptic_quality import COCO100, needs_coco100
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import PanopticMap
 from xdecoder.evaluation.benchmarks import BENCHMARKS
-from xdecoder.evaluation.pipeline import Classes, Pipeline
+from xdecoder.evaluation.protocol import Classes, Pipeline
 from xdecoder.evaluation.run import Changes, Subject, evaluate
-from xdecoder.predictor import Predictor, Segmentation
+from xdecoder.predictor.predictor import Predictor, Segmentation
 from xdecoder.structures import InstanceSegmentation, PanopticSegmentation, SemanticSegmentation
 from xdecoder.vocabularies import Vocabulary, built_in
 

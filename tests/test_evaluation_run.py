@@ -15,7 +15,6 @@ from PIL import Image
 
 from test_data_coco import write_ids, write_image, write_json
 from test_data_language import REFS, refer_layout, vqa_layout
-from xdecoder import weights
 from xdecoder.config import (
     DecoderConfig,
     FocalNetConfig,
@@ -31,8 +30,9 @@ from xdecoder.evaluation.run import Changes, Subject, evaluate
 from xdecoder.evaluation.scoring import Truth, score
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import build_word_tokenizer
+from xdecoder.weights.folder import load_model
 
 IMAGES = 7
 SIDE = {name: 64 if row.square or row.kind == "question" else 32 for name, row in BENCHMARKS.items()}
@@ -298,7 +298,7 @@ from xdecoder.training.distributed import join_world, leave_world
 
 folder, data, out, sides = sys.argv[1:]
 world = join_world("cpu")
-subject = Subject.of("tiny", Predictor(*weights.load(Path(folder))))
+subject = Subject.of("tiny", Predictor(*load_model(Path(folder))))
 for name, side in json.loads(sides).items():
     changes = Changes(short_side=side)
     evaluate(BENCHMARKS[name], subject, data=Path(data), out=Path(out), changes=changes, world=world)
@@ -310,7 +310,7 @@ def test_two_processes_give_exactly_the_figures_of_one(data: Path, tmp_path: Pat
     folder = tmp_path / "model"
     build_predictor().save(folder)
     names = ["custom-panoptic", "custom-instance", "coco-karpathy-retrieval"]
-    alone = Subject.of("tiny", Predictor(*weights.load(folder)))
+    alone = Subject.of("tiny", Predictor(*load_model(folder)))
     one = {name: run(name, alone, data, tmp_path / "one") for name in names}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

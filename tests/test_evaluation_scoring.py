@@ -12,7 +12,7 @@ from PIL import Image
 from test_data_coco import write_json
 from test_evaluation_run import CATEGORIES, IMAGES, write_data
 from test_metrics_panoptic_quality import COCO100, GOLDEN, Example, damaged_coco100, needs_coco100
-from xdecoder.evaluation.pipeline import Scores
+from xdecoder.evaluation.protocol import Scores
 from xdecoder.evaluation.scoring import Truth, score
 from xdecoder.metrics.panoptic_quality import Segment
 

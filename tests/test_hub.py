@@ -5,9 +5,12 @@ import pytest
 import torch
 
 from goldens import Golden
-from xdecoder import hub, weights
 from xdecoder.config import PRESETS
-from xdecoder.folder_info import inspect
+from xdecoder.weights import hub
+from xdecoder.weights.conversion import pull
+from xdecoder.weights.folder import build_model, load_model
+from xdecoder.weights.inspection import inspect
+from xdecoder.weights.sources import resolve_model
 
 NAME = "xdecoder_focalt_last"
 
@@ -39,16 +42,16 @@ def offline(*args: object, **options: object) -> str:
 def test_a_published_model_is_downloaded_and_converted_once(
     asked: list[tuple[str, str]], cache: Path
 ) -> None:
-    folder = weights.pull(NAME)
+    folder = pull(NAME)
     assert folder == cache / NAME
     assert sorted(path.name for path in folder.iterdir()) == sorted(hub.FOLDER_FILES)
     assert [path.name for path in cache.iterdir()] == [NAME]
-    assert weights.pull(NAME) == folder
+    assert pull(NAME) == folder
     assert asked == [("xdecoder/X-Decoder", f"{NAME}.pt")]
 
 
 def test_a_published_name_loads(asked: list[tuple[str, str]]) -> None:
-    model, tokenizer = weights.load(NAME)
+    model, tokenizer = load_model(NAME)
     assert model.config.decoder.queries == 81
     assert tokenizer.vocabulary_size == 49408
     assert len(asked) == 1
@@ -57,7 +60,7 @@ def test_a_published_name_loads(asked: list[tuple[str, str]]) -> None:
 def test_a_half_made_cache_is_made_again(asked: list[tuple[str, str]], cache: Path) -> None:
     (cache / NAME).mkdir(parents=True)
     (cache / NAME / "model.safetensors").write_bytes(b"half")
-    weights.pull(NAME)
+    pull(NAME)
     assert inspect(cache / NAME).config.decoder.queries == 81
 
 
@@ -67,7 +70,7 @@ def test_a_failed_conversion_leaves_nothing_in_the_cache(
     (tmp_path / "bad.pt").write_bytes(b"<html>")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: str(tmp_path / "bad.pt"))
     with pytest.raises(ValueError, match="download it again"):
-        weights.pull(NAME)
+        pull(NAME)
     assert list(cache.iterdir()) == []
 
 
@@ -76,7 +79,7 @@ def test_offline_says_what_is_needed_and_how_to_do_it_by_hand(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     with pytest.raises(FileNotFoundError) as error:
-        weights.load(NAME)
+        load_model(NAME)
     for part in (
         f"{NAME} could not be downloaded (ConnectionError: no route to host)",
         f"{NAME}.pt (about 658 MB) of xdecoder/X-Decoder on huggingface.co",
@@ -102,7 +105,7 @@ def test_the_real_client_without_a_network_gives_the_same_advice(
 def test_a_repository_with_a_model_folder_loads(
     tmp_path: Path, golden_a: Golden, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = weights.pull(NAME)
+    stored = pull(NAME)
     patterns: list[object] = []
 
     def snapshot(repository: str, *, allow_patterns: list[str]) -> str:
@@ -110,7 +113,7 @@ def test_a_repository_with_a_model_folder_loads(
         return str(stored)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    assert weights.load("somebody/focal-tiny")[0].config.decoder.queries == 81
+    assert load_model("somebody/focal-tiny")[0].config.decoder.queries == 81
     files = ["config.json", "model.safetensors", "tokenizer.json", "answering.json", "answering.safetensors"]
     assert patterns == ["somebody/focal-tiny", files]
 
@@ -118,17 +121,17 @@ def test_a_repository_with_a_model_folder_loads(
 def test_an_unknown_repository_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     with pytest.raises(FileNotFoundError, match=r"no folder some/thing, .*huggingface\.co/some/thing \(Conn"):
-        weights.load("some/thing")
+        load_model("some/thing")
 
 
 def test_a_folder_goes_before_a_repository_of_the_same_name(
     tmp_path: Path, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "some").mkdir()
-    weights.pull(NAME).rename(tmp_path / "some" / "thing")
+    pull(NAME).rename(tmp_path / "some" / "thing")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
-    assert weights.resolve("some/thing") == Path("some/thing")
+    assert resolve_model("some/thing") == Path("some/thing")
 
 
 def test_the_table_names_the_published_files() -> None:
@@ -145,7 +148,7 @@ def test_the_table_names_the_published_files() -> None:
         assert model.file == f"{name}.pt"
         assert model.good_for
         preset = PRESETS["focal-t" if model.backbone == "Focal-T" else "focal-l"]
-        count = sum(t.numel() for t in weights.build(preset).state_dict().values())
+        count = sum(t.numel() for t in build_model(preset).state_dict().values())
         assert model.parameters == pytest.approx(count / 1e6, abs=0.2)
     scores = {(s.data, s.metric): s.value for s in hub.PUBLISHED[NAME].scores}
     assert scores["COCO", "PQ"] == 50.8
@@ -155,7 +158,7 @@ def test_the_table_names_the_published_files() -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"no published model 'focalx'; there are xdecoder_focalt_last, "):
-        weights.pull("focalx")
+        pull("focalx")
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

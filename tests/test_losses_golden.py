@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from goldens import FOLDER, Golden
-from xdecoder import published
 from xdecoder.losses import objective as objective_module
 from xdecoder.losses.matching import Matches
 from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
@@ -18,6 +17,7 @@ from xdecoder.model import XDecoder, normalize
 from xdecoder.networks.queries import Kind
 from xdecoder.tasks.vocabulary import encode_phrases
 from xdecoder.tokenizer import Tokenizer
+from xdecoder.weights import published
 
 CONFIG = LossConfig(points=112)
 PUBLISHED_NAMES = {

@@ -11,7 +11,7 @@ import xdecoder
 from tiny_model import save_tiny_model
 from xdecoder.cli.app import app
 from xdecoder.demo.facts import read_scores
-from xdecoder.evaluation.picturebook_scores import SIZE, evaluate_picturebook
+from xdecoder.evaluation.picturebook.scores import SIZE, evaluate_picturebook
 
 
 def run(*words: object, code: int = 0) -> tuple[str, str]:

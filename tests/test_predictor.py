@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import xdecoder
-from xdecoder import weights
 from xdecoder.config import DecoderConfig, FocalNetConfig, ModelConfig, PixelDecoderConfig, TextConfig
 from xdecoder.model import XDecoder
 from xdecoder.networks.queries import Kind
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Caption, Grounding, InstanceSegmentation, PanopticSegmentation
 from xdecoder.tasks.captioning import Reader, caption_by_beam, caption_greedily, sample_captions
 from xdecoder.tasks.retrieval import joint_texts
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
+from xdecoder.weights.folder import load_model
 
 Picture = NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ SIZES = [(64, 96), (61, 93), (64, 90), (150, 100), (64, 96), (33, 330), (7, 3), 
 
 @pytest.fixture(scope="module")
 def predictor(folder: Path) -> Predictor:
-    return Predictor(*weights.load(folder), batch_size=3)
+    return Predictor(*load_model(folder), batch_size=3)
 
 
 @pytest.fixture(scope="module")
@@ -414,7 +414,7 @@ def test_save_and_load_are_exact(predictor: Predictor, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_runs_every_verb(predictor: Predictor, folder: Path, dtype: torch.dtype) -> None:
-    half = Predictor(*weights.load(folder, dtype=dtype))
+    half = Predictor(*load_model(folder, dtype=dtype))
     assert half.model.logit_scale.dtype == dtype
     one, other = (p.encode(picture(64, 96, 1), short_side=SHORT) for p in (half, predictor))
     assert half.segment(one, NAMES).size == (64, 96)
@@ -433,7 +433,7 @@ def test_half_precision_runs_every_verb(predictor: Predictor, folder: Path, dtyp
 
 
 def test_a_model_stored_in_float16_runs_in_float32_on_a_cpu(folder: Path, tmp_path: Path) -> None:
-    Predictor(*weights.load(folder, dtype=torch.float16)).save(tmp_path / "half")
+    Predictor(*load_model(folder, dtype=torch.float16)).save(tmp_path / "half")
     assert xdecoder.load(tmp_path / "half").model.logit_scale.dtype == torch.float32
     assert xdecoder.load(tmp_path / "half", dtype=torch.float16).model.logit_scale.dtype == torch.float16
 

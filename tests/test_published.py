@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from goldens import FOLDER, Golden, load_golden
-from xdecoder import weights
 from xdecoder.config import PRESETS, DaViTConfig, FocalNetConfig, InferenceConfig
-from xdecoder.published import (
+from xdecoder.weights.checkpoint_files import read_checkpoint, read_yaml, unwrap
+from xdecoder.weights.folder import build_model
+from xdecoder.weights.published import (
     NOT_PARAMETERS,
     backbone_config,
     config_from_checkpoint,
@@ -24,7 +25,6 @@ from xdecoder.published import (
     to_ours,
     to_published,
 )
-from xdecoder.published_files import read_checkpoint, read_yaml, unwrap
 
 FULL_SIZE = ("focal-t", "focal-l", "davit-d3", "davit-d5")
 QUERIES = "sem_seg_head.predictor.query_feat.weight"
@@ -54,7 +54,7 @@ def test_a_preset_takes_its_published_keys_with_none_missing_and_none_left_over(
         for key, shape in full_size_shapes(name).items()
         if key not in NOT_PARAMETERS
     }
-    model = weights.build(PRESETS[name])
+    model = build_model(PRESETS[name])
     assert published == {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
 
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 import xdecoder
-from xdecoder.encoding import EncodedImage
 from xdecoder.picturebook import draw_scene
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.encoding import EncodedImage
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.search import Example, Index, write_page
 from xdecoder.search import indexing as indexing_module
 from xdecoder.search.rows import region_schema

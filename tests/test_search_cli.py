@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 import xdecoder
 from test_search import draw
 from tiny_model import save_tiny_model
-from xdecoder import weights
 from xdecoder.cli.app import app
 from xdecoder.search import Index
 from xdecoder.search.about import About
+from xdecoder.weights.folder import load_model, save_model
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -134,10 +134,10 @@ def test_another_vocabulary_size_or_model_is_refused(place: Path, run: Run) -> N
     code, _, told = run("index", "pictures", "--to", "index", "--short-side", "32", "-w", "model")
     assert code == 2
     assert "indexed with short_side of the model, not 32" in told
-    model, tokenizer = weights.load(place / "model")
+    model, tokenizer = load_model(place / "model")
     with torch.no_grad():
         model.backbone_projection += 1e-3
-    weights.save(place / "other_model", model, tokenizer)
+    save_model(place / "other_model", model, tokenizer)
     for command in (["index", "pictures", "--to", "index"], ["search", "index", "a car"]):
         code, _, told = run(*command, "-w", "other_model")
         assert code == 2

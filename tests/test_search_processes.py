@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 import xdecoder
 from test_search import draw
 from tiny_model import save_tiny_model
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.search import Index
 from xdecoder.search.tables import Tables
 

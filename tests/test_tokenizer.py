@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldens import Golden
-from xdecoder import clip_vocabulary
-from xdecoder.clip_vocabulary import installed_files, load_clip_tokenizer, read_merges
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
+from xdecoder.weights import clip_merges as clip_vocabulary
+from xdecoder.weights.clip_merges import installed_files, load_clip_tokenizer, read_merges
 
 SENTENCES = ["A red circle left of two blue squares.", "what is it?", "10 stars"]
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 import xdecoder
 from tiny_model import save_tiny_model
-from xdecoder.cli.train import train as train_command
+from xdecoder.cli.commands.train import train as train_command
 from xdecoder.picturebook import draw_scene
-from xdecoder.training.recipes.finetune import FinetuneAnswering
+from xdecoder.training.datasets.finetune import FinetuneAnswering
 
 QUESTIONS = {
     # question -> what ten people answered

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from xdecoder.config import FocalNetConfig
+from xdecoder.jobs.distributed import World
 from xdecoder.networks.focalnet import FocalNet
 from xdecoder.training import checkpoints
+from xdecoder.training.activation_checkpointing import recompute_blocks
 from xdecoder.training.batches import Batch, Source
-from xdecoder.training.distributed import World
 from xdecoder.training.loop import (
     NonFiniteLossError,
     Phase,
@@ -32,7 +33,6 @@ from xdecoder.training.optimizer import (
     build_optimizer,
     set_rate,
 )
-from xdecoder.training.recomputation import recompute_blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def test_a_run_resumes_from_its_newest_whole_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_which_another_run_goes_on_is_refused(tmp_path: Path) -> None:
-    program = "import sys, pathlib\nfrom xdecoder.training.claim import claim\n"
+    program = "import sys, pathlib\nfrom xdecoder.jobs.run_lock import claim\n"
     program += (
         f"with claim(pathlib.Path({str(tmp_path)!r})):\n    print('held', flush=True); sys.stdin.read()"
     )

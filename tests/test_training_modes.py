@@ -16,10 +16,10 @@ from torch import nn
 
 from tiny_training import Tiny
 from xdecoder.config import BackboneConfig, DaViTConfig, FocalNetConfig, PixelDecoderConfig
-from xdecoder.training.compilation import compile_encoders
-from xdecoder.training.distributed import World
+from xdecoder.jobs.distributed import World
+from xdecoder.training.activation_checkpointing import recompute_blocks
+from xdecoder.training.compile import compile_encoders
 from xdecoder.training.loop import RunConfig, train
-from xdecoder.training.recomputation import recompute_blocks
 
 FOCALNET = FocalNetConfig(block="depthwise", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=1)
 FPN = PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24)

@@ -15,8 +15,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import xdecoder
-from xdecoder import weights
-from xdecoder.cli.train import train as train_command
+from xdecoder.cli.commands.train import train as train_command
 from xdecoder.config import (
     DecoderConfig,
     FocalNetConfig,
@@ -37,21 +36,22 @@ from xdecoder.data.records import (
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.run import Changes, Subject, evaluate
+from xdecoder.jobs.distributed import World
 from xdecoder.losses.objective import LossConfig
 from xdecoder.model import XDecoder
 from xdecoder.picturebook import draw_scene
 from xdecoder.picturebook.export import export
 from xdecoder.training.batches import Batch
-from xdecoder.training.distributed import World
+from xdecoder.training.datasets.batches import Part, Photographs, shuffled
+from xdecoder.training.datasets.nouns import NounFinder, text_number
+from xdecoder.training.datasets.objective import PhotographLosses
+from xdecoder.training.datasets.recipe import PhotographRecipe
+from xdecoder.training.datasets.samples import draw_predictions
+from xdecoder.training.datasets.validation import score_photographs, validation_benchmarks
 from xdecoder.training.loop import RunConfig, train
-from xdecoder.training.meanings import NounFinder, text_number
-from xdecoder.training.photograph_objective import PhotographLosses
-from xdecoder.training.photograph_pictures import draw_predictions
-from xdecoder.training.photograph_recipe import PhotographRecipe
-from xdecoder.training.photograph_scores import score_photographs, validation_benchmarks
-from xdecoder.training.photographs import Part, Photographs, shuffled
+from xdecoder.training.picturebook.batches import build_tokenizer
 from xdecoder.training.recipes import RECIPES
-from xdecoder.training.scenes import build_tokenizer
+from xdecoder.weights.folder import load_model, save_model
 
 TOKENIZER = build_tokenizer(30)
 CONFIG = ModelConfig(
@@ -89,7 +89,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(1)
-    weights.save(folder, XDecoder(CONFIG), TOKENIZER)
+    save_model(folder, XDecoder(CONFIG), TOKENIZER)
     return folder
 
 
@@ -197,8 +197,8 @@ def test_a_recipe_learns_resumes_and_writes_a_model(
     samples = {"pairs": 3, "both": 2 + 3}.get(kind, 2)  # two of the validation split; three pairs
     assert sheet.height > samples * 560 * 0.9  # each as annotated, and beside it as it is read
     assert sheet.width == 2 * 560 + 3 * 12
-    trained, tokenizer = weights.load(tmp_path / "model")
-    before, _ = weights.load(model)
+    trained, tokenizer = load_model(tmp_path / "model")
+    before, _ = load_model(model)
     assert tokenizer.vocabulary_size == TOKENIZER.vocabulary_size
     assert not torch.equal(trained.decoder.query_features, before.decoder.query_features)
 
@@ -211,7 +211,7 @@ def test_the_command_trains_on_anybodys_folder(data: Path, model: Path, tmp_path
     app.command()(train_command)
     done = CliRunner().invoke(app, ["custom", *where, *settings])
     assert done.exit_code == 0, done.output
-    assert weights.load(tmp_path / "model")[0].config == CONFIG
+    assert load_model(tmp_path / "model")[0].config == CONFIG
     wrong = CliRunner().invoke(app, ["picturebook", *where])
     assert wrong.exit_code == 2
     assert "PictureBookRecipe has no setting 'data'" in wrong.output
@@ -316,7 +316,7 @@ def test_phrases_and_answers_are_drawn_and_what_cannot_be_read_is_left_out(
         lost = dataclasses.replace(sample, source=FileImage(path="nowhere.png"))
         return Dataset([lost, sample], name=name, task="referring")
 
-    monkeypatch.setattr("xdecoder.training.photograph_pictures.open_dataset", opened)
+    monkeypatch.setattr("xdecoder.training.datasets.samples.open_dataset", opened)
     parts = (
         Part(dataset="refcoco", task="referring", images=1, size=96),
         Part(dataset="vqav2", task="question", images=1, size=64),
@@ -368,7 +368,7 @@ def test_a_recipe_may_turn_interactions_off_in_what_it_starts_from(data: Path, m
     off = InteractionConfig(texts_see_global=False)
     recipe = PhotographRecipe(start=model, data=data, segments=segments(), interactions=off)
     assert recipe.config.decoder.interactions == off
-    built, start = recipe.build().model, weights.load(model)[0]
+    built, start = recipe.build().model, load_model(model)[0]
     assert built.config == recipe.config
     for (name, expected), actual in zip(start.named_parameters(), built.parameters(), strict=True):
         assert torch.equal(actual, expected), name

@@ -14,8 +14,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import xdecoder
-from xdecoder import weights
-from xdecoder.cli.train import train as train_command
+from xdecoder.cli.commands.train import train as train_command
 from xdecoder.config import (
     DecoderConfig,
     HybridConfig,
@@ -24,8 +23,9 @@ from xdecoder.config import (
     PixelDecoderConfig,
     TextConfig,
 )
-from xdecoder.evaluation.picturebook_scores import evaluate_picturebook
+from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
 from xdecoder.losses.matching import assign
+from xdecoder.losses.phrases import concatenate
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
 from xdecoder.picturebook import (
@@ -41,14 +41,14 @@ from xdecoder.picturebook import (
     plural,
 )
 from xdecoder.picturebook.statements import SETTING_WORDS
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
-from xdecoder.training.critic import caption_reward
-from xdecoder.training.objective import Canvas, Layers, Objective, Weights
-from xdecoder.training.phrases import concatenate
-from xdecoder.training.pictures import _series, draw_curves
-from xdecoder.training.recipes.picturebook import PictureBookRecipe
-from xdecoder.training.scenes import Mixture, PictureBook, Sizes, build_tokenizer, coverage
+from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, build_tokenizer, coverage
+from xdecoder.training.picturebook.caption_reward import caption_reward
+from xdecoder.training.picturebook.objective import Canvas, Layers, Objective, Weights
+from xdecoder.training.picturebook.recipe import PictureBookRecipe
+from xdecoder.training.picturebook.samples import _series, draw_curves
+from xdecoder.weights.folder import load_answer_head, load_model, save_model
 
 TOKENIZER = build_tokenizer(40)
 CONFIG = ModelConfig(
@@ -276,7 +276,7 @@ def test_what_is_rewarded_becomes_likelier(monkeypatch: pytest.MonkeyPatch) -> N
     def pays(caption: str, _: Scene) -> float:
         return caption.count("e") / max(1, len(caption))
 
-    monkeypatch.setattr("xdecoder.training.objective.caption_reward", pays)
+    monkeypatch.setattr("xdecoder.training.picturebook.objective.caption_reward", pays)
     module, batch = objective(), scenes(6)
     module.judged_captions = 8
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
@@ -350,10 +350,10 @@ def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> Non
     settings = [word for s in [*SHORT, "run.log_every=1"] for word in ("--set", s)]
     first = CliRunner().invoke(APP, ["picturebook", "--out", str(tmp_path / "run"), *settings])
     assert first.exit_code == 0, first.output
-    model, _ = weights.load(tmp_path / "run" / "model")
+    model, _ = load_model(tmp_path / "run" / "model")
     assert model.config == PictureBookRecipe().config
     assert (tmp_path / "run" / "model" / "model.safetensors").stat().st_size < 20 * 2**20
-    head = weights.load_answer_head(tmp_path / "run" / "model")
+    head = load_answer_head(tmp_path / "run" / "model")
     assert head is not None
     assert (head.answers, head.linear1.weight.dtype) == (ANSWERS, torch.float16)
     scores = json.loads((tmp_path / "run" / "scores.jsonl").read_text())
@@ -376,7 +376,7 @@ def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
     assert bundled.answer_head is not None
     for name, tensor in bundled.answer_head.state_dict().items():
         assert torch.equal(built.answer_head.state_dict()[name], tensor.float())
-    weights.save(tmp_path, XDecoder(CONFIG), TOKENIZER)
+    save_model(tmp_path, XDecoder(CONFIG), TOKENIZER)
     with pytest.raises(ValueError, match="is of other sizes than the recipe"):
         PictureBookRecipe(start=tmp_path).build()
 

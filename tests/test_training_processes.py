@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tiny_training import Tiny
-from xdecoder.training.distributed import join_world, leave_world
+from xdecoder.jobs.distributed import join_world, leave_world
 from xdecoder.training.loop import RunConfig, train
 
 

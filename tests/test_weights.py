@@ -8,12 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from goldens import Golden
-from xdecoder import hub, weights
 from xdecoder.config import DecoderConfig, FocalNetConfig, ModelConfig, PixelDecoderConfig, TextConfig
-from xdecoder.folder_info import inspect
 from xdecoder.model import XDecoder
-from xdecoder.published import rename
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
+from xdecoder.weights import hub
+from xdecoder.weights.conversion import convert
+from xdecoder.weights.folder import load_model, save_model
+from xdecoder.weights.inspection import inspect
+from xdecoder.weights.published import rename
 
 WORDS = "a red blue circle square left of right"
 
@@ -43,7 +45,7 @@ def model(tokenizer: Tokenizer) -> XDecoder:
 
 @pytest.fixture
 def folder(model: XDecoder, tokenizer: Tokenizer, tmp_path: Path) -> Path:
-    weights.save(tmp_path / "model", model, tokenizer)
+    save_model(tmp_path / "model", model, tokenizer)
     return tmp_path / "model"
 
 
@@ -53,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_saved_model_comes_back_exactly(folder: Path, model: XDecoder, tokenizer: Tokenizer) -> None:
     assert sorted(contents(folder)) == ["config.json", "model.safetensors", "tokenizer.json"]
-    loaded, loaded_tokenizer = weights.load(folder)
+    loaded, loaded_tokenizer = load_model(folder)
     assert loaded.config == model.config
     assert not loaded.training
     assert loaded_tokenizer.encode("a red zebra") == tokenizer.encode("a red zebra")
@@ -69,12 +71,12 @@ def test_a_saved_model_comes_back_exactly(folder: Path, model: XDecoder, tokeniz
 
 
 def test_loaded_parameters_can_be_trained(folder: Path) -> None:
-    loaded, _ = weights.load(folder)
+    loaded, _ = load_model(folder)
     assert all(parameter.requires_grad for parameter in loaded.parameters())
 
 
 def test_device_and_dtype_are_as_asked(folder: Path) -> None:
-    loaded, _ = weights.load(str(folder), device="cpu", dtype=torch.bfloat16)
+    loaded, _ = load_model(str(folder), device="cpu", dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
     assert {parameter.device.type for parameter in loaded.parameters()} == {"cpu"}
 
@@ -83,8 +85,8 @@ def test_what_was_saved_in_half_precision_stays_so(
     model: XDecoder, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     half = XDecoder(model.config).bfloat16()
-    weights.save(tmp_path, half, tokenizer)
-    assert next(weights.load(tmp_path)[0].parameters()).dtype == torch.bfloat16
+    save_model(tmp_path, half, tokenizer)
+    assert next(load_model(tmp_path)[0].parameters()).dtype == torch.bfloat16
     assert inspect(tmp_path).dtypes == ("bfloat16",)
 
 
@@ -99,7 +101,7 @@ def test_a_full_disk_leaves_the_old_files_as_they_were(
     if failing == "config.json":
         monkeypatch.setattr(Path, "write_bytes", _full_disk)
     with pytest.raises(OSError, match=r"cannot write the model to .*No space left.* are unchanged"):
-        weights.save(folder, XDecoder(model.config), tokenizer)
+        save_model(folder, XDecoder(model.config), tokenizer)
     assert contents(folder) == before
 
 
@@ -108,7 +110,7 @@ def test_a_save_that_fails_leaves_no_new_folder(
 ) -> None:
     monkeypatch.setattr(safetensors.torch, "save_file", _full_disk)
     with pytest.raises(OSError, match="No space left"):
-        weights.save(tmp_path / "new", model, tokenizer)
+        save_model(tmp_path / "new", model, tokenizer)
     assert not (tmp_path / "new").exists()
 
 
@@ -121,9 +123,9 @@ def _full_disk(*args: object, **options: object) -> None:
 
 def test_saving_over_a_model_replaces_it(folder: Path, model: XDecoder, tokenizer: Tokenizer) -> None:
     other = XDecoder(model.config)
-    weights.save(folder, other, tokenizer)
+    save_model(folder, other, tokenizer)
     assert sorted(contents(folder)) == sorted(hub.FOLDER_FILES)
-    assert torch.equal(weights.load(folder)[0].logit_scale, other.logit_scale)
+    assert torch.equal(load_model(folder)[0].logit_scale, other.logit_scale)
 
 
 def test_all_files_can_be_read_by_whom_the_folder_lets(folder: Path) -> None:
@@ -134,10 +136,10 @@ def test_all_files_can_be_read_by_whom_the_folder_lets(folder: Path) -> None:
 def test_another_models_tokenizer_is_refused(model: XDecoder, folder: Path) -> None:
     other = build_word_tokenizer(["dog"])
     with pytest.raises(ValueError, match=r"the tokenizer is another model's tokenizer: it has 259 tokens"):
-        weights.save(folder, model, other)
+        save_model(folder, model, other)
     (folder / "tokenizer.json").write_bytes(other.to_bytes())
     with pytest.raises(ValueError, match=r"tokenizer\.json is another model's tokenizer: it has 259 tokens"):
-        weights.load(folder)
+        load_model(folder)
 
 
 def test_every_difference_of_keys_and_shapes_is_listed(folder: Path) -> None:
@@ -148,7 +150,7 @@ def test_every_difference_of_keys_and_shapes_is_listed(folder: Path) -> None:
     state |= {f"extra.{n}": torch.zeros(1) for n in range(20)}
     save_file(state, path)
     with pytest.raises(ValueError, match="are not those of the configured model") as error:
-        weights.load(folder)
+        load_model(folder)
     text = str(error.value)
     assert "1 missing:\n  logit_scale\n" in text
     assert "20 unexpected:\n  extra.0\n" in text
@@ -170,7 +172,7 @@ def test_files_cut_off_are_named(name: str, keep: int, message: str, folder: Pat
     path = folder / name
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match=message):
-        weights.load(folder)
+        load_model(folder)
     with pytest.raises(ValueError, match=message):
         inspect(folder)
 
@@ -186,7 +188,7 @@ def test_files_cut_off_are_named(name: str, keep: int, message: str, folder: Pat
 def test_missing_files_are_named(name: str, message: str, folder: Path) -> None:
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=message):
-        weights.load(folder)
+        load_model(folder)
     with pytest.raises(FileNotFoundError, match=message):
         inspect(folder)
 
@@ -203,13 +205,13 @@ def test_other_configurations_are_refused(change: dict[str, object], message: st
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=message):
-        weights.load(folder)
+        load_model(folder)
 
 
 def test_a_configuration_that_is_no_object_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("[1]")
     with pytest.raises(ValueError, match="it has no format_version"):
-        weights.load(folder)
+        load_model(folder)
 
 
 def test_inspect_counts_every_parameter(folder: Path, model: XDecoder) -> None:
@@ -228,13 +230,13 @@ def test_inspect_counts_every_parameter(folder: Path, model: XDecoder) -> None:
 def test_a_checkpoint_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"a\.pt is a file, a model is a folder: .*xdecoder weights convert"):
-        weights.load(tmp_path / "a.pt")
+        load_model(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("source", ["xdecoder_huge", "./nowhere/model", "/nowhere/at/all"])
 def test_an_unknown_model_lists_the_known_ones(source: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"no model .*picturebook, xdecoder_focalt_last"):
-        weights.load(source)
+        load_model(source)
 
 
 def test_the_bundled_model_is_found_or_its_absence_explained(
@@ -242,9 +244,9 @@ def test_the_bundled_model_is_found_or_its_absence_explained(
 ) -> None:
     monkeypatch.setattr(weights, "_ASSETS", tmp_path / "assets")
     with pytest.raises(FileNotFoundError, match="this installation does not contain the model picturebook"):
-        weights.load("picturebook")
+        load_model("picturebook")
     shutil.copytree(folder, tmp_path / "assets" / "picturebook")
-    assert weights.load("picturebook")[0].config.decoder.queries == 7
+    assert load_model("picturebook")[0].config.decoder.queries == 7
 
 
 # --- conversion ---
@@ -260,12 +262,12 @@ def checkpoint(golden_a: Golden, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_a_published_checkpoint_becomes_a_folder_with_the_same_numbers(
     checkpoint: Path, golden_a: Golden, tmp_path: Path
 ) -> None:
-    done = weights.convert(checkpoint, tmp_path / "out", yaml=golden_a.config_path)
+    done = convert(checkpoint, tmp_path / "out", yaml=golden_a.config_path)
     assert done.dropped == ("criterion.empty_weight", "sem_seg_head.predictor.self_attn_mask")
     assert done.tensors == len(golden_a.weights) - 2
     assert done.settings_known
     assert done.preset is None
-    model, tokenizer = weights.load(tmp_path / "out")
+    model, tokenizer = load_model(tmp_path / "out")
     state = model.state_dict()
     for key, tensor in rename(golden_a.weights).state.items():
         assert torch.equal(state[key], tensor), key
@@ -274,7 +276,7 @@ def test_a_published_checkpoint_becomes_a_folder_with_the_same_numbers(
 
 
 def test_conversion_says_when_heads_were_assumed(checkpoint: Path, tmp_path: Path) -> None:
-    assert not weights.convert(checkpoint, tmp_path / "out").settings_known
+    assert not convert(checkpoint, tmp_path / "out").settings_known
 
 
 def test_conversion_lists_keys_by_their_published_names(golden_a: Golden, tmp_path: Path) -> None:
@@ -284,7 +286,7 @@ def test_conversion_lists_keys_by_their_published_names(golden_a: Golden, tmp_pa
     state["backbone_proj"] = torch.zeros(3, 4)
     save_file(state, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match=r"the tensors of .*a\.safetensors are not") as error:
-        weights.convert(tmp_path / "a.safetensors", tmp_path / "out", yaml=golden_a.config_path)
+        convert(tmp_path / "a.safetensors", tmp_path / "out", yaml=golden_a.config_path)
     text = str(error.value)
     assert "1 missing:\n  sem_seg_head.predictor.caping_embed\n" in text
     assert "1 unexpected:\n  sem_seg_head.predictor.answer.weight\n" in text
@@ -297,7 +299,7 @@ def test_another_vocabulary_is_refused_at_conversion(
 ) -> None:
     (tmp_path / "tokenizer.json").write_bytes(tokenizer.to_bytes())
     with pytest.raises(ValueError, match="another model's tokenizer"):
-        weights.convert(
+        convert(
             checkpoint,
             tmp_path / "out",
             yaml=golden_a.config_path,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from xdecoder import weights
 from xdecoder.config import (
     DecoderConfig,
     HybridConfig,
@@ -16,7 +15,8 @@ from xdecoder.config import (
 )
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
-from xdecoder.training.scenes import build_tokenizer
+from xdecoder.training.picturebook.batches import build_tokenizer
+from xdecoder.weights.folder import save_model
 
 
 def save_tiny_model(folder: Path, *, answers: Sequence[str] = (), question_length: int = 20) -> Path:
@@ -45,5 +45,5 @@ def save_tiny_model(folder: Path, *, answers: Sequence[str] = (), question_lengt
     if answers:
         head = AnswerHead(config.decoder.width, answers, question_length=question_length)
         torch.nn.init.normal_(head.linear2.weight)
-    weights.save(folder, model, tokenizer, answer_head=head)
+    save_model(folder, model, tokenizer, answer_head=head)
     return folder

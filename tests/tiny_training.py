@@ -22,9 +22,9 @@ from xdecoder.networks.answering import AnswerHead
 from xdecoder.picturebook import ANSWERS
 from xdecoder.training.batches import Batch, SceneBatch, Source
 from xdecoder.training.loop import Phase, Training
-from xdecoder.training.objective import Layers, Objective, Weights
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
-from xdecoder.training.scenes import Mixture, PictureBook, Sizes, build_tokenizer
+from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, build_tokenizer
+from xdecoder.training.picturebook.objective import Layers, Objective, Weights
 
 CONTEXT = 40
 

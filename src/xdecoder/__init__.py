@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xdecoder.config import ModelConfig
-    from xdecoder.encoding import EncodedImage
     from xdecoder.model import XDecoder
-    from xdecoder.predictor import Predictor, load
+    from xdecoder.predictor.encoding import EncodedImage
+    from xdecoder.predictor.predictor import Predictor, load
     from xdecoder.structures import (
         Answer,
         Caption,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli import (
+from xdecoder.cli.commands import (
     answer,
     datasets,
     demo,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 if TYPE_CHECKING:
-    from xdecoder.predictor import Predictor
+    from xdecoder.predictor.predictor import Predictor
 
 _MODEL = "Model"
 _OUTPUT = "Output"
@@ -169,7 +169,7 @@ class Running:
 
     def load(self) -> Predictor:
         """The model; errors as `load_model`."""
-        from xdecoder.cli.run import load_model
+        from xdecoder.cli.over_images import load_model
 
         return load_model(self.weights, device=self.device, dtype=self.dtype, batch_size=self.batch_size)
 

@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
-from xdecoder.cli.messages import console
+from xdecoder.cli.console import console
 
 _SECONDS_BETWEEN_LINES = 60
 

@@ -11,9 +11,9 @@ import numpy as np
 from xdecoder.data.coco import categories_by_id, read_instances, read_panoptic
 from xdecoder.data.dataset import Dataset, Presence
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys, read_raster
+from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
 from xdecoder.data.records import PanopticMap, PanopticSource, SemanticSample
 from xdecoder.data.request import Request, things_of
-from xdecoder.data.views import PanopticEntry, from_panoptic
 from xdecoder.vocabularies import built_in
 
 _FOLDER = "ADEChallengeData2016"

@@ -10,9 +10,9 @@ import numpy as np
 from xdecoder.data.coco import categories_by_id, read_panoptic
 from xdecoder.data.dataset import Dataset, Presence
 from xdecoder.data.decoding import FileImage, panoptic_from_keys, read_raster
+from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
 from xdecoder.data.records import PanopticMap, PanopticSource
 from xdecoder.data.request import Request
-from xdecoder.data.views import PanopticEntry, from_panoptic
 from xdecoder.vocabularies import built_in
 
 _CLASSES = 40

@@ -11,7 +11,6 @@ from PIL import Image
 
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.opening import dataset_info, open_dataset, request
-from xdecoder.data.pictures import draw_sheet
 from xdecoder.data.records import (
     InstanceSample,
     PanopticSample,
@@ -20,6 +19,7 @@ from xdecoder.data.records import (
     SemanticSample,
     Task,
 )
+from xdecoder.data.samples_sheet import draw_sheet
 from xdecoder.vocabularies import Vocabulary
 
 

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from xdecoder.data.dataset import Dataset, Presence, Skip, group_by, refuse_duplicates
 from xdecoder.data.decoding import CocoPanoptic, FileImage, read_json
+from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
 from xdecoder.data.records import (
     CaptionSample,
     InstanceSample,
@@ -21,7 +22,6 @@ from xdecoder.data.records import (
     Segment,
 )
 from xdecoder.data.request import Request, built_in_for, read_image_list
-from xdecoder.data.views import PanopticEntry, from_panoptic
 from xdecoder.vocabularies import Vocabulary
 
 MatchCategories = Callable[[Path, list[dict[str, Any]]], "Categories"]

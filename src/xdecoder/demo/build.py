@@ -10,7 +10,7 @@ from xdecoder.demo.facts import describe
 from xdecoder.demo.held_out import POOL, SCENES, read_held_out
 from xdecoder.demo.own_images import read_images
 from xdecoder.demo.page import Demo
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
 
 

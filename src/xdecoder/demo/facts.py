@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from xdecoder import weights
-from xdecoder.hub import PUBLISHED
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.weights.hub import PUBLISHED
+from xdecoder.weights.sources import resolve_model
 
 SCORES = "scores.json"
 """In a model folder: `{"scenes": 1000, "scores": {"pq": 0.85, ...}}`, measured on the held-out split."""
@@ -21,7 +21,7 @@ class Scores:
 
     Attributes:
         scenes: how many scenes that was measured on.
-        values: name -> score from 0 to 1, as `xdecoder.evaluation.picturebook_scores` names them.
+        values: name -> score from 0 to 1, as `xdecoder.evaluation.picturebook.scores` names them.
     """
 
     scenes: int
@@ -73,7 +73,7 @@ def describe(predictor: Predictor, source: str) -> ModelFacts:
         queries=predictor.config.decoder.queries,
         short_side=predictor.config.inference.short_side,
         device=str(predictor.device),
-        scores=read_scores(weights.resolve(source)),
+        scores=read_scores(resolve_model(source)),
     )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from xdecoder.encoding import EncodedImage
 from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment, count_matches
 from xdecoder.picturebook import (
     HELD_OUT_PAIRS,
@@ -26,7 +25,8 @@ from xdecoder.picturebook import (
     statements,
     words_rng,
 )
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.encoding import EncodedImage
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Answer, PanopticSegmentation
 
 SCENES = 12

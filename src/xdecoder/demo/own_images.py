@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from xdecoder.images import read_image
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Grounding, PanopticSegmentation
 from xdecoder.vocabularies import Vocabulary
 

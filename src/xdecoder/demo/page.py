@@ -12,10 +12,10 @@ from jaxtyping import UInt8
 from xdecoder.demo.facts import ModelFacts
 from xdecoder.demo.held_out import SIDE, Asked, HeldOut, SceneReading, Search, Told, true_panoptic
 from xdecoder.demo.own_images import LONGEST_SIDE, Failure, ImageReading
-from xdecoder.drawing import Region, draw_regions
-from xdecoder.pages.frame import anchor, asset, frame
-from xdecoder.pages.panels import lit, painted, regions_of
-from xdecoder.pages.parts import chip, figure, names, overlaid, picture
+from xdecoder.drawing.regions import Region, draw_regions
+from xdecoder.html.frame import anchor, asset, frame
+from xdecoder.html.panels import lit, painted, regions_of
+from xdecoder.html.parts import chip, figure, names, overlaid, picture
 from xdecoder.picturebook import Scene
 from xdecoder.structures import Grounding
 

@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from xdecoder.demo.held_out import SceneReading, Told
-from xdecoder.drawing import Color, label_color
-from xdecoder.pages.panels import lit, painted, regions_of
-from xdecoder.pages.tags import Tag, place_tags
+from xdecoder.drawing.regions import Color, label_color
+from xdecoder.html.panels import lit, painted, regions_of
+from xdecoder.html.tags import Tag, place_tags
 
 _CELL = 280
 _GAP = 12

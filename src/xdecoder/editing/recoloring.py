@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import ImageColor
 
+from xdecoder.drawing.oklab import lab_to_srgb, srgb_to_lab
 from xdecoder.editing.change import Change
-from xdecoder.oklab import lab_to_srgb, srgb_to_lab
 
 _CELL = 0.05
 _GREY_WEIGHT = 0.03

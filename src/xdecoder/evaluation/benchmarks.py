@@ -1,7 +1,7 @@
 """`BENCHMARKS`: the one table of benchmarks, and `GROUPS` of them.
 
 Input sizes, vocabularies and phrases are those of the published evaluation; the published scores are in
-`xdecoder.hub.PUBLISHED`. `protocol_table` writes the table of docs/evaluation.md.
+`xdecoder.weights.hub.PUBLISHED`. `protocol_table` writes the table of docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal, final
 
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.records import Task
-from xdecoder.hub import PUBLISHED
+from xdecoder.weights.hub import PUBLISHED
 
 Kind = Literal["panoptic", "instance", "semantic", "referring", "caption", "retrieval", "question"]
 

@@ -12,7 +12,7 @@ from pycocotools import mask as rle
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, InstanceSample, Region, RunLengths
-from xdecoder.evaluation.pipeline import (
+from xdecoder.evaluation.protocol import (
     Entry,
     Picture,
     Pipeline,
@@ -22,7 +22,7 @@ from xdecoder.evaluation.pipeline import (
     write_list,
 )
 from xdecoder.metrics.average_precision import average_precision
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 
 
 @final

@@ -13,9 +13,9 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_raster
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
 from xdecoder.evaluation.pictures import write_png
-from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
 from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 
 Map = tuple[Integer[np.ndarray, "H W"], list[Segment]]
 """Segment ids, and what they mean."""

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from xdecoder.evaluation.pipeline import Scores
+from xdecoder.evaluation.protocol import Scores
 
 _BARS = 60
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, ReferringSample
-from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
 from xdecoder.metrics.referring import ReferringSegmentation
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import decode_rle
 
 

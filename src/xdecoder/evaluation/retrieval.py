@@ -14,9 +14,9 @@ from typing import ClassVar, final
 import numpy as np
 
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id
+from xdecoder.evaluation.protocol import Entry, Picture, Pipeline, Scores, by_id
 from xdecoder.metrics.retrieval import Retrieval
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 
 
 @final

@@ -20,18 +20,18 @@ from xdecoder.data.records import Sample
 from xdecoder.evaluation.answering import Answering
 from xdecoder.evaluation.benchmarks import Benchmark, Kind, published_scores
 from xdecoder.evaluation.captioning import Captioning
+from xdecoder.evaluation.classes import names_of
 from xdecoder.evaluation.instance import Instance
-from xdecoder.evaluation.journal import Finished, Journal
-from xdecoder.evaluation.names import names_of
 from xdecoder.evaluation.panoptic import Panoptic
-from xdecoder.evaluation.pipeline import Classes, Job, Picture, Pipeline, Scores
 from xdecoder.evaluation.plots import plot_scores
+from xdecoder.evaluation.protocol import Classes, Job, Picture, Pipeline, Scores
 from xdecoder.evaluation.referring import Referring
 from xdecoder.evaluation.report import Report, write_report
 from xdecoder.evaluation.retrieval import ImageTextRetrieval
 from xdecoder.evaluation.semantic import Semantic
-from xdecoder.predictor import Predictor
-from xdecoder.training.distributed import World, wait_for_all
+from xdecoder.jobs.distributed import World, wait_for_all
+from xdecoder.jobs.journal import Finished, Journal
+from xdecoder.predictor.predictor import Predictor
 
 PIPELINES: dict[Kind, type[Pipeline[Any]]] = {
     "panoptic": Panoptic,

@@ -12,7 +12,7 @@ from xdecoder.evaluation.benchmarks import BENCHMARKS, find_benchmarks
 from xdecoder.evaluation.captioning import score_caption_files
 from xdecoder.evaluation.instance import score_instance_files
 from xdecoder.evaluation.panoptic import score_panoptic_files
-from xdecoder.evaluation.pipeline import Scores
+from xdecoder.evaluation.protocol import Scores
 from xdecoder.evaluation.retrieval import score_embeddings
 from xdecoder.evaluation.run import PIPELINES, Changes, make_job, open_benchmark
 from xdecoder.evaluation.semantic import score_semantic_files

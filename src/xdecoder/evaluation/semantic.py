@@ -14,9 +14,9 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import LabelCoding, read_raster
 from xdecoder.data.records import VOID, ImageId, SemanticSample
 from xdecoder.evaluation.pictures import write_png
-from xdecoder.evaluation.pipeline import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
 from xdecoder.metrics.semantic import SemanticSegmentation
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 
 Labels = Integer[np.ndarray, "H W"]
 

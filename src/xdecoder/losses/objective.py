@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xdecoder.losses.gather import gather_rows, mean_over_world
+from xdecoder.jobs.gather import gather_rows, mean_over_world
 from xdecoder.losses.matching import MatchCosts, Matches, match_masks, match_nouns
 from xdecoder.losses.points import PointSampler, sample_maps, uncertain_points
 from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xdecoder.losses.gather import first_row, gather_rows, mean_over_world, world_size
+from xdecoder.jobs.gather import first_row, gather_rows, mean_over_world, world_size
 from xdecoder.model import normalize
 
 MAX_SCALE = 100.0

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xdecoder.config import PixelDecoderConfig
+from xdecoder.networks.convolution import GroupNormConv2d
 from xdecoder.networks.features import PixelFeatures
-from xdecoder.networks.pixel_decoder import NormedConv2d
 from xdecoder.networks.positions import sine_positions
 
 _LEVELS = 3
@@ -44,8 +44,8 @@ class DeformablePixelDecoder(nn.Module):
             for width in reversed(widths)
         )
         self.transformer = _Transformer(config)
-        self.adapter_1 = NormedConv2d(width2, config.width, 1)
-        self.layer_1 = NormedConv2d(config.width, config.width, 3)
+        self.adapter_1 = GroupNormConv2d(width2, config.width, 1)
+        self.layer_1 = GroupNormConv2d(config.width, config.width, 3)
         self.mask_features = nn.Conv2d(config.width, config.mask_width, 1)
         self._initialise()
 

@@ -11,13 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xdecoder.config import FocalNetConfig, HybridConfig
-from xdecoder.networks.focalnet import PlainBlock
+from xdecoder.networks.focal_block import PlainBlock
 from xdecoder.networks.positions import sine_positions
 
 _FOCAL_SCALE = 0.2
 
 
-class NormedConv2d(nn.Sequential):
+class BatchNormConv2d(nn.Sequential):
     """A 3x3 convolution without bias, then a batch norm."""
 
     def __init__(self, channels: int, width: int, *, kernel: int = 3, stride: int = 1) -> None:
@@ -32,12 +32,12 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = NormedConv2d(channels, width, stride=stride)
-        self.conv2 = NormedConv2d(width, width)
+        self.conv1 = BatchNormConv2d(channels, width, stride=stride)
+        self.conv2 = BatchNormConv2d(width, width)
         self.shortcut = (
             nn.Identity()
             if stride == 1 and channels == width
-            else NormedConv2d(channels, width, kernel=1, stride=stride)
+            else BatchNormConv2d(channels, width, kernel=1, stride=stride)
         )
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
@@ -66,7 +66,7 @@ class FocalStage(nn.Module):
             focal_window=config.focal_window,
             mlp_ratio=config.mlp_ratio,
         )
-        self.merge = NormedConv2d(channels, width, stride=2)
+        self.merge = BatchNormConv2d(channels, width, stride=2)
         self.blocks = nn.ModuleList(PlainBlock(block, width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         # FocalNet's layer scale of 1e-4 suits 300 epochs; a short run would hardly open the blocks.
@@ -114,9 +114,9 @@ class Hybrid(nn.Module):
         super().__init__()
         first = config.widths[0]
         self.stem = nn.Sequential(
-            NormedConv2d(3, first // 2, stride=2),
+            BatchNormConv2d(3, first // 2, stride=2),
             nn.ReLU(),
-            NormedConv2d(first // 2, first, stride=2),
+            BatchNormConv2d(first // 2, first, stride=2),
             nn.ReLU(),
         )
         self.stages = nn.ModuleList()

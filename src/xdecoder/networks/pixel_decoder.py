@@ -8,34 +8,9 @@ from torch import Tensor, nn
 
 from xdecoder.config import PixelDecoderConfig
 from xdecoder.networks.attention import Attention
+from xdecoder.networks.convolution import Conv3x3, GroupNormConv2d
 from xdecoder.networks.features import PixelFeatures
 from xdecoder.networks.positions import sine_positions
-from xdecoder.networks.winograd import conv3x3
-
-_GROUPS = 32
-
-
-class Conv3x3(nn.Conv2d):
-    """A 3x3 convolution that keeps the size, by the fast way where there is one."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(channels, width, 3, padding=1)
-
-    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
-        return conv3x3(input, self.weight, self.bias)
-
-
-class NormedConv2d(nn.Conv2d):
-    """A convolution without bias (1x1 or 3x3), then a group norm."""
-
-    def __init__(self, channels: int, width: int, kernel: int) -> None:
-        super().__init__(channels, width, kernel, padding=kernel // 2, bias=False)
-        self.norm = nn.GroupNorm(_GROUPS, width)
-
-    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
-        if self.kernel_size == (3, 3):
-            return self.norm(conv3x3(input, self.weight))
-        return self.norm(_mix(input, self.weight))
 
 
 class EncoderLayer(nn.Module):
@@ -110,10 +85,10 @@ class FPNPixelDecoder(nn.Module):
         self.input_proj = nn.Conv2d(backbone_widths[3], width, 1)
         self.transformer = nn.ModuleDict({"encoder": Encoder(config)})
         self.adapter_1, self.adapter_2, self.adapter_3 = (
-            NormedConv2d(channels, width, 1) for channels in backbone_widths[:3]
+            GroupNormConv2d(channels, width, 1) for channels in backbone_widths[:3]
         )
         self.layer_1, self.layer_2, self.layer_3, self.layer_4 = (
-            NormedConv2d(width, width, 3) for _ in range(4)
+            GroupNormConv2d(width, width, 3) for _ in range(4)
         )
         self.mask_features = Conv3x3(width, config.mask_width)
         self.mask_details = MaskDetails(width, config.mask_width) if config.mask_stride == 2 else None
@@ -135,11 +110,6 @@ class FPNPixelDecoder(nn.Module):
         if self.mask_details is not None:
             masks = self.mask_details(masks, y)
         return PixelFeatures(levels=(pyramid[0], pyramid[1], pyramid[2]), masks=masks)
-
-
-def _mix(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "C2 C 1 1"]) -> Float[Tensor, "B C2 H W"]:
-    """A 1x1 convolution, as a product of matrices: several times faster on channels-last maps on a CPU."""
-    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
 
 
 def _add_upsampled(

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
 
 _FORMAT = 1

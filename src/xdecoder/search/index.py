@@ -11,16 +11,16 @@ from typing import final
 import numpy as np
 from torch import Tensor
 
-from xdecoder.encoding import AnyImage, EncodedImage
 from xdecoder.images import read_image
-from xdecoder.predictor import Predictor
+from xdecoder.predictor.encoding import AnyImage, EncodedImage
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.predictor.prompts import Region
 from xdecoder.search.about import About, fingerprint
 from xdecoder.search.found import Found, FoundRegion, Hit
 from xdecoder.search.indexing import Report, index_folder
 from xdecoder.search.tables import TableName, Tables
 from xdecoder.structures import encode_rle
 from xdecoder.tasks.retrieval import joint_texts
-from xdecoder.verbs.regions import Region
 from xdecoder.vocabularies import VocabularySpec, parse_vocabulary
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from xdecoder.attempts import Pixels, attempt
-from xdecoder.predictor import Predictor
+from xdecoder.jobs.isolation import Pixels, attempt
+from xdecoder.predictor.embedding import RegionEmbeddings
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.search.about import About
 from xdecoder.search.folder import Fingerprint, absolute, compare
 from xdecoder.search.rows import IndexedImage, IndexedRegion
 from xdecoder.search.tables import Tables
 from xdecoder.structures import encode_rle
-from xdecoder.verbs.embedding import RegionEmbeddings
 
 _IMAGES = 256  # written together at the most
 _SECONDS = 10.0  # of work that is lost at the most when the process is killed

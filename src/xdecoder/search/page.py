@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from xdecoder.html.frame import frame
+from xdecoder.html.panels import lit
+from xdecoder.html.parts import chip, overlaid, picture
 from xdecoder.images import read_image
-from xdecoder.pages.frame import frame
-from xdecoder.pages.panels import lit
-from xdecoder.pages.parts import chip, overlaid, picture
 from xdecoder.search.found import Found, Hit
 from xdecoder.structures import decode_rle
 from xdecoder.vocabularies import clean_name

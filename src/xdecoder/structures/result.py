@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from xdecoder.drawing import Region, draw_regions
+from xdecoder.drawing.regions import Region, draw_regions
 from xdecoder.images import ImageSource, read_image
 from xdecoder.structures.masks import Box, box_to_xywh, encode_rle
 from xdecoder.vocabularies import clean_name
@@ -91,7 +91,7 @@ class SegmentationResult(ABC):
         """
 
     def draw(self, *, opacity: float = 0.45, labels: bool = True) -> Image.Image:
-        """The picture with its regions painted over it, see `xdecoder.drawing.draw_regions`.
+        """The picture with its regions painted over it, see `xdecoder.drawing.regions.draw_regions`.
 
         Args:
             opacity: of the paint, 0 (outlines only) to 1.

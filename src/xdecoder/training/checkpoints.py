@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.optim import Optimizer
 
-from xdecoder.training.distributed import World, wait_for_all
+from xdecoder.jobs.distributed import World, wait_for_all
 from xdecoder.training.optimizer import MovingAverage, named_tensors, plain_name
 
 _PREFIX = "step_"

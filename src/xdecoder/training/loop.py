@@ -19,11 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from xdecoder.bounds import require_at_least
-from xdecoder.training import checkpoints
-from xdecoder.training.batches import Batch, Source, stream
-from xdecoder.training.claim import claim
-from xdecoder.training.compilation import compile_encoders
-from xdecoder.training.distributed import (
+from xdecoder.jobs.distributed import (
     World,
     average_small_gradients,
     mean_over_processes,
@@ -32,6 +28,11 @@ from xdecoder.training.distributed import (
     wait_for_all,
     whole,
 )
+from xdecoder.jobs.run_lock import claim
+from xdecoder.training import checkpoints
+from xdecoder.training.activation_checkpointing import recompute_blocks
+from xdecoder.training.batches import Batch, Source, stream
+from xdecoder.training.compile import compile_encoders
 from xdecoder.training.optimizer import (
     Cosine,
     MovingAverage,
@@ -42,7 +43,6 @@ from xdecoder.training.optimizer import (
     set_rate,
 )
 from xdecoder.training.progress import JsonLines, Progress, TensorBoard, Writer
-from xdecoder.training.recomputation import recompute_blocks
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from xdecoder.training.distributed import World, join_world, leave_world
+from xdecoder.jobs.distributed import World, join_world, leave_world
 from xdecoder.training.loop import RunConfig, Training, train
 from xdecoder.training.progress import memory_gib
 from xdecoder.training.recipes import RECIPES

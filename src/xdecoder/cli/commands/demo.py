@@ -1,0 +1,102 @@
+"""`xdecoder demo`: one page that shows the model at work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xdecoder.cli.console import FAILED, console, tell_error, told_errors
+from xdecoder.cli.options import Debug, Device, Weights
+
+
+def demo(
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Images of your own to show as well: files, folders and globs.",
+            metavar="IMAGE",
+            show_default=False,
+        ),
+    ] = None,
+    phrase: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--phrase",
+            "-p",
+            help="What to find in your images; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            "--vocabulary",
+            "-v",
+            help="Classes for your images: coco, ade20k, ..., names with commas, or a .txt or .json file. By "
+            "default the model's own.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.", metavar="FILE.html")] = Path(
+        "demo.html"
+    ),
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the README's picture too: three scenes with segments, a phrase and a caption.",
+            metavar="FILE.png",
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser, where there is a display.")
+    ] = True,
+    weights: Weights = "picturebook",
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Show the model at work, on one page: drawn scenes that it never saw, and your own images."""
+    with told_errors(debug=debug):
+        if out.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"--out {out}: expected a name ending in .html")
+        if picture is not None and picture.suffix.lower() != ".png":
+            raise ValueError(f"--picture {picture}: expected a name ending in .png")
+        if (phrase or vocabulary) and not images:
+            raise ValueError("--phrase and --vocabulary are about images of your own: name some")
+
+        from xdecoder.cli.over_images import load_model
+        from xdecoder.demo.build import build_demo
+        from xdecoder.demo.page import write_page
+        from xdecoder.demo.poster import draw_poster
+        from xdecoder.images import find_images
+        from xdecoder.structures.result import write_whole
+        from xdecoder.vocabularies import parse_vocabulary
+
+        paths = find_images(images) if images else []
+        words = None if vocabulary is None else parse_vocabulary(vocabulary)
+        predictor = load_model(weights, device=device, dtype=None, batch_size=8)
+        with console().status("reading pictures"):
+            result = build_demo(predictor, weights, images=paths, vocabulary=words, phrases=phrase or ())
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(out, write_page(result).encode())
+            if picture is not None:
+                picture.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(picture, draw_poster(result.held_out.readings[:3]))
+        address = out.resolve().as_uri()
+        opened = show and _has_display() and webbrowser.open(address)
+        typer.echo(f"{'opened' if opened else 'open'} {address}")
+        for failure in result.failures:
+            tell_error(failure.reason)
+        raise typer.Exit(FAILED if result.failures else 0)
+
+
+def _has_display() -> bool:
+    """Whether a browser would have somewhere to show itself."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,205 @@
+"""`xdecoder evaluate`: benchmarks by the field's protocols, beside the published scores."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xdecoder.cli.console import console, told_errors
+from xdecoder.cli.options import Debug, Device, DtypeOption, Running, Weights
+from xdecoder.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from xdecoder.evaluation.report import Report
+
+_PICTUREBOOK = "picturebook"
+_SCENES_TOGETHER = 16
+
+EPILOG = (
+    "xdecoder evaluate coco --data ~/data --weights xdecoder_focalt_last --out results\n\n"
+    "xdecoder evaluate open-vocabulary seginw --data ~/data --weights xdecoder_focalt_best_openseg\n\n"
+    "xdecoder evaluate picturebook --count 1000\n\n"
+    "torchrun --nproc-per-node 8 -m xdecoder evaluate coco-panoptic --data ~/data --weights FOLDER"
+)
+
+
+def evaluate(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Benchmarks or groups: open-vocabulary, seginw, coco, vl; --list names all. Or picturebook, "
+            "the drawn world, which needs no data.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="The folder that holds coco/, cityscapes/ and so on.", show_default=False
+        ),
+    ] = None,
+    weights: Weights = "picturebook",
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder for reports and predictions; a run that was stopped goes on there."
+        ),
+    ] = Path("evaluation"),
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="The published checkpoint to compare with; by default the one of --weights' name.",
+            show_default=False,
+        ),
+    ] = None,
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Another input size than the published; the report says so.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="The first images alone; the report says so.", show_default=False),
+    ] = None,
+    classes: Annotated[
+        str,
+        typer.Option(
+            help="global: ask every image for all classes, as published. present: for those of its own truth "
+            "alone, an easier protocol; the report says so.",
+            metavar="global|present",
+        ),
+    ] = "global",
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave images out whose files are missing, and list them.")
+    ] = False,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="picturebook: scenes of each kind; by default 1,000.", show_default=False),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Name the benchmarks and stop.")] = False,
+    device: Device = None,
+    dtype: DtypeOption = None,
+    debug: Debug = False,
+) -> None:
+    """Score a model on benchmarks, by the published protocols.
+
+    Exit codes: 0 done, 1 a failure on the way, 2 usage or bad input, 130 interrupted.
+    """
+    with told_errors(debug=debug):
+        if listing:
+            _list()
+            return
+        if names and _PICTUREBOOK in names:
+            foreign = {
+                "other benchmarks": len(names) > 1,
+                "--data": data,
+                "--checkpoint": checkpoint,
+                "--short-side": short_side,
+                "--limit": limit,
+                "--skip-missing": skip_missing,
+                "--classes present": classes != "global",
+            }
+            if given := [option for option, value in foreign.items() if value]:
+                raise ValueError(
+                    f"{_PICTUREBOOK} is evaluated by itself and draws its own scenes: leave out "
+                    f"{', '.join(given)}; --count says how many scenes"
+                )
+            _evaluate_picturebook(
+                Running(weights=weights, device=device, dtype=dtype, batch_size=_SCENES_TOGETHER),
+                out,
+                count or 1000,
+            )
+            return
+        if count is not None:
+            raise ValueError(f"--count is for {_PICTUREBOOK}; a benchmark's first images are --limit N")
+        if data is None:
+            raise ValueError(
+                "where are the data sets? Add --data ROOT; `xdecoder datasets list` says what is there"
+            )
+        if classes not in ("global", "present"):
+            raise ValueError(f"--classes must be global or present, got {classes!r}")
+        from xdecoder.evaluation.benchmarks import checkpoint_of, find_benchmarks, published_scores
+        from xdecoder.evaluation.run import Changes
+
+        rows = find_benchmarks(names or [])
+        compared = checkpoint or checkpoint_of(weights)
+        published_scores(rows[0], compared)  # refuses an unknown checkpoint before the work begins
+        changes = Changes(short_side=short_side, limit=limit, classes=classes, skip_missing=skip_missing)
+        from xdecoder.cli.over_images import find_device, load_model
+        from xdecoder.evaluation.report import write_report
+        from xdecoder.evaluation.run import Subject, check_data, evaluate
+        from xdecoder.jobs.distributed import join_world, leave_world
+
+        if len(rows) > 1:
+            with console().status("opening the data sets"):
+                check_data(rows, data, changes)
+        world = join_world(None if device is None else find_device(device).type)
+        place = device if world.size == 1 and device else str(world.device)
+        reports: list[Report] = []
+        try:
+            predictor = load_model(weights, device=place, dtype=dtype, batch_size=1)
+            subject = Subject.of(weights, predictor, compared)
+            for row in rows:
+                with Progress(row.name, visible=world.is_first, ending="scoring") as advance:
+                    report = evaluate(
+                        row, subject, data=data, out=out, changes=changes, world=world, advance=advance
+                    )
+                if report is not None:
+                    reports.append(report)
+                    _tell(report)
+                    write_report(reports, out)  # after each, so that a later failure loses none
+        finally:
+            leave_world()
+        if reports:
+            console().print(f"report: {out / 'report.md'}", highlight=False, soft_wrap=True)
+
+
+def _evaluate_picturebook(running: Running, out: Path, count: int) -> None:
+    from xdecoder.evaluation.picturebook.report import PictureBookReport
+    from xdecoder.evaluation.picturebook.scores import SIZE, evaluate_picturebook
+    from xdecoder.evaluation.run import Subject
+
+    predictor = running.load()
+    began = time.monotonic()
+    with Progress("held-out scenes") as advance:
+        seen = evaluate_picturebook(predictor, count=count, advance=advance)
+    with Progress("scenes with unseen pairs") as advance:
+        unseen = evaluate_picturebook(predictor, count=count, held_out=True, advance=advance)
+    report = PictureBookReport(
+        weights=running.weights,
+        digest=Subject.of(running.weights, predictor).digest,
+        scenes=count,
+        size=SIZE,
+        seen=seen,
+        unseen=unseen,
+        seconds=time.monotonic() - began,
+    )
+    path = report.write(out / _PICTUREBOOK)
+    typer.echo(report.to_markdown())
+    console().print(f"report: {path}", highlight=False, soft_wrap=True)
+
+
+def _tell(report: Report) -> None:
+    figures = report.scores.figures
+    for metric in report.benchmark.metrics:
+        known = report.published.get(metric)
+        beside = "" if known is None else f"  (published {known:.1f}, {report.checkpoint})"
+        typer.echo(f"{report.benchmark.name}  {metric} {figures[metric]:.1f}{beside}")
+    typer.echo(f"    {report.scores.images} images; {report.protocol}")
+    for change in report.changes:
+        typer.echo(f"    not the published protocol: {change}")
+
+
+def _list() -> None:
+    from xdecoder.evaluation.benchmarks import BENCHMARKS, GROUPS
+
+    for row in BENCHMARKS.values():
+        typer.echo(f"{row.name}: {row.data} ({row.split}), {row.kind}, {', '.join(row.metrics)}")
+    for group, members in GROUPS.items():
+        typer.echo(f"{group} (group): {', '.join(members)}")
+    typer.echo(f"{_PICTUREBOOK}: drawn scenes that no training shows, every task; by itself, without data")

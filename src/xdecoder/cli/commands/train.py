@@ -1,0 +1,57 @@
+"""`xdecoder train`: run a recipe, or go on with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xdecoder.cli.console import told_errors
+from xdecoder.cli.options import Debug, Device
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="The recipe's name: `xdecoder train list` shows all.")],
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; a run found there goes on.")] = Path(
+        "runs/latest"
+    ),
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Start from a model (folder or name) or a run.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="The data sets' folder, for recipes on photographs."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting: steps=200, run.save_every=50.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print sizes and estimates of memory and time, and stop.")
+    ] = False,
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Train a model with a recipe.
+
+    Several processes: `torchrun --nproc-per-node N -m xdecoder train ...`.
+    """
+    with told_errors(debug=debug):
+        try:
+            from xdecoder.training.start import list_recipes, run_recipe
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
+            ) from error
+
+        if recipe == "list":
+            typer.echo(list_recipes())
+            return
+        run_recipe(
+            recipe,
+            out=out,
+            start=start,
+            settings=[*([f"data={data}"] if data else []), *(settings or [])],
+            dry_run=dry_run,
+            device=device,
+        )

@@ -1,0 +1,57 @@
+"""Regions of encoded images to embeddings in the space that they share with texts.
+
+A region's embedding is what its class is read from: the semantic output of the latent query that made it, and
+whose products with text embeddings are class logits (section 3.2 of the paper).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from xdecoder.model import XDecoder, normalize
+from xdecoder.predictor.encoding import EncodedImage
+from xdecoder.structures import PanopticSegmentation
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RegionEmbeddings:
+    """The segments of an image, each with its embedding.
+
+    Attributes:
+        segmentation: the segments.
+        vectors: of unit length, one row a segment; their products with `embed_texts` are cosines.
+    """
+
+    segmentation: PanopticSegmentation
+    vectors: Float[Tensor, "N P"]
+
+
+def embed_region(
+    model: XDecoder, item: EncodedImage, region: Bool[np.ndarray, "H W"]
+) -> Float[Tensor, "1 P"]:
+    """The embedding, of unit length, of the latent query whose mask has the highest IoU with a region.
+
+    Args:
+        model: the model.
+        item: the image.
+        region: where it is.
+
+    Raises:
+        ValueError: no query's mask meets the region.
+    """
+    heads = model.decoder.heads(item.batch.latents.states[-1][item.index, :-1])  # without the global query
+    inside = torch.from_numpy(region).to(heads.masks.device)
+    shared, own = (torch.zeros(len(heads.masks), device=inside.device) for _ in range(2))
+    for tile in item.geometry.tiles(item.batch.features.mask_logits_of(item.index, heads.masks)):
+        covered = tile.values > 0
+        shared += (covered & inside[tile.rows, tile.columns]).flatten(1).sum(1)
+        own += covered.flatten(1).sum(1)
+    if not shared.any():
+        raise ValueError("the model sees nothing in this region of the image; choose another")
+    best = (shared / (own + inside.sum() - shared)).argmax()
+    return normalize(heads.embeddings[best][None].float())

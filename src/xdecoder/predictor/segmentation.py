@@ -1,0 +1,113 @@
+"""Encoded images to segmentation records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from xdecoder.model import XDecoder, normalize
+from xdecoder.predictor.embedding import RegionEmbeddings
+from xdecoder.predictor.encoding import EncodedImage
+from xdecoder.structures import (
+    Instance,
+    InstanceSegmentation,
+    PanopticSegmentation,
+    SemanticSegmentation,
+    mask_box,
+)
+from xdecoder.tasks import segmentation
+from xdecoder.vocabularies import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segmenter:
+    """A model and the classes that it is asked for.
+
+    Attributes:
+        model: the model.
+        words: the classes.
+        embeddings: theirs, the background's last.
+    """
+
+    model: XDecoder
+    words: Vocabulary
+    embeddings: Float[Tensor, "K1 P"]
+
+    def panoptic(
+        self, item: EncodedImage, *, object_threshold: float, overlap_threshold: float
+    ) -> PanopticSegmentation:
+        """Every pixel once; things apart, stuff merged."""
+        return self.embedded_panoptic(
+            item, object_threshold=object_threshold, overlap_threshold=overlap_threshold
+        ).segmentation
+
+    def embedded_panoptic(
+        self, item: EncodedImage, *, object_threshold: float, overlap_threshold: float
+    ) -> RegionEmbeddings:
+        """As `panoptic`, and what each segment's class was read from."""
+        logits = self._logits(item)
+        output = segmentation.panoptic(
+            logits,
+            item.geometry,
+            things=self.words.things,
+            object_threshold=object_threshold,
+            overlap_threshold=overlap_threshold,
+        )
+        return RegionEmbeddings(
+            segmentation=PanopticSegmentation.from_ids(
+                image=item.image,
+                ids=output.ids.cpu().numpy(),
+                categories=output.categories,
+                scores=output.scores,
+                vocabulary=self.words,
+            ),
+            vectors=normalize(logits.embeddings[list(output.queries)].float()),
+        )
+
+    def instances(self, item: EncodedImage, *, score_threshold: float) -> InstanceSegmentation:
+        """Things alone, with scores; they may overlap."""
+        output = segmentation.instances(
+            self._logits(item),
+            item.geometry,
+            detections=self.model.config.inference.detections,
+            things=self.words.things,
+        )
+        masks = list(output.query_masks.cpu().numpy())  # shared by the instances of a query, not copied
+        boxes = [mask_box(mask) for mask in masks]
+        found = zip(output.categories.tolist(), output.scores.tolist(), output.rows.tolist(), strict=True)
+        return InstanceSegmentation(
+            image=item.image,
+            instances=tuple(
+                Instance(
+                    label=self.words.classes[category],
+                    category=category,
+                    score=score,
+                    mask=masks[row],
+                    box=boxes[row],
+                )
+                for category, score, row in found
+                if score >= score_threshold
+            ),
+            vocabulary=self.words.classes,
+            height=item.geometry.output[0],
+            width=item.geometry.output[1],
+        )
+
+    def semantic(self, item: EncodedImage) -> SemanticSegmentation:
+        """A class for every pixel."""
+        labels = segmentation.semantic(
+            self._logits(item),
+            item.geometry,
+            resize_probabilities=self.model.config.inference.resize_probabilities,
+        )
+        return SemanticSegmentation(
+            image=item.image, categories=labels.cpu().numpy(), vocabulary=self.words.classes
+        )
+
+    def _logits(self, item: EncodedImage) -> segmentation.SegmentationLogits:
+        batch = item.batch
+        return segmentation.segmentation_logits(
+            self.model, batch.features, batch.latents, self.embeddings, item.index
+        )

@@ -1,0 +1,211 @@
+"""The published objective on photographs (section 3.4), and what a finetuning keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xdecoder.bounds import require_at_least
+from xdecoder.jobs.gather import mean_over_world
+from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
+from xdecoder.losses.phrases import concatenate, token_counts
+from xdecoder.losses.points import RandomPoints
+from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
+from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.queries import Kind
+from xdecoder.training.batches import Batch
+from xdecoder.training.datasets.batches import (
+    PairPart,
+    PhotographBatch,
+    PhrasePart,
+    QuestionPart,
+    SegmentPart,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotographLosses:
+    """What is learned from which part.
+
+    Attributes:
+        config: weights and extents of the published terms.
+        answers: weight of the cross-entropy of answers.
+        names: classes of a segmented image that are referred to by their names, at the most; 0 for none.
+        name_weight: weight of the cross-entropy over queries for names; free text has 2.
+    """
+
+    config: LossConfig = field(default_factory=LossConfig)
+    answers: float = 1.0
+    names: int = 5
+    name_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "answers", "names", "name_weight")
+
+
+class PhotographObjective(nn.Module):
+    """The model and its published losses; its forward is the loss of a batch.
+
+    Args:
+        model: the model that is kept.
+        answer_head: the classifier of answers, where questions are learned from.
+        losses: what is learned.
+    """
+
+    def __init__(self, model: XDecoder, answer_head: AnswerHead | None, *, losses: PhotographLosses) -> None:
+        super().__init__()
+        self.model = model
+        self.answer_head = answer_head
+        self.losses = losses
+        self._objective = Objective(losses.config)
+        self._referring_objective = Objective(replace(losses.config, segmentation_layers=0))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted sum of each part, and each term for show."""
+        assert isinstance(batch, PhotographBatch)
+        found: dict[str, Tensor] = {}
+        if batch.segments is not None:
+            found |= _shown("segmentation", self._segments(batch.segments))
+        if batch.phrases is not None:
+            found |= _shown("referring", self._phrases(batch.phrases))
+        if batch.pairs is not None:
+            found |= _shown("pairs", self._pairs(batch.pairs))
+        if batch.questions is not None:
+            found["answers"] = self._answers(batch.questions)
+        return found
+
+    def _segments(self, part: SegmentPart) -> Losses:
+        model = self.model
+        names = model.text_encoder(part.names)
+        features = model.encode_images(part.images)
+        states = model.decoder.decode_latents(features.memory).states
+        referring: list[ReferringTargets] | None = None
+        copies: tuple[Tensor, ...] = ()
+        if self.losses.names and self.losses.config.referring_layers != 0:
+            present = [labels.unique()[: self.losses.names] for labels in part.labels]
+            rows = torch.cat(present)
+            lengths = token_counts(part.names, model.config.text.end_id)
+            tokens, valid = concatenate(
+                names.tokens[rows], [lengths[k] for k in rows.tolist()], [len(p) for p in present]
+            )
+            copies = model.decoder.decode_phrases(features.memory, tokens, valid)
+            referring = [
+                ReferringTargets(
+                    masks=_unions(masks, labels, classes),
+                    texts=names.embeddings[classes],
+                    groups=classes,
+                    weight=self.losses.name_weight,
+                )
+                for masks, labels, classes in zip(part.masks, part.labels, present, strict=True)
+            ]
+        nouns: list[NounTargets] | None = None
+        if part.nouns is not None:
+            texts = model.text_encoder(part.nouns.texts).embeddings
+            nouns = [
+                NounTargets(texts=own, groups=groups, label_groups=part.nouns.name_groups[labels])
+                for own, groups, labels in zip(
+                    texts.split(part.nouns.counts),
+                    part.nouns.groups.split(part.nouns.counts),
+                    part.labels,
+                    strict=True,
+                )
+            ]
+        layers: list[LayerPredictions] = []
+        for index, state in enumerate(states):
+            objects = model.decoder.heads(state[:, :-1])
+            layers.append(
+                LayerPredictions(
+                    objects=objects,
+                    logits=model.class_logits(objects.embeddings, names.embeddings),
+                    copies=model.decoder.heads(copies[index]) if copies else None,
+                )
+            )
+        return self._objective.segmentation(
+            layers,
+            mask_features=features.mask_features,
+            segments=[
+                SegmentTargets(labels=labels, masks=masks)
+                for labels, masks in zip(part.labels, part.masks, strict=True)
+            ],
+            referring=referring,
+            nouns=nouns,
+            class_texts=names.embeddings,
+            logit_scale=model.logit_scale,
+            sampler=RandomPoints(part.images.device),
+        )
+
+    def _phrases(self, part: PhrasePart) -> Losses:
+        model = self.model
+        texts = model.text_encoder(part.phrases)
+        features = model.encode_images(part.images)
+        tokens, valid = concatenate(texts.tokens, part.lengths, part.counts)
+        copies = model.decoder.decode_phrases(features.memory, tokens, valid)
+        groups = torch.arange(len(part.phrases), device=tokens.device)
+        heads = [model.decoder.heads(state) for state in copies]
+        nothing = part.images.new_zeros(len(part.images), 0, 1)
+        return self._referring_objective.segmentation(
+            [LayerPredictions(objects=h, logits=nothing, copies=h) for h in heads],
+            mask_features=features.mask_features,
+            segments=[SegmentTargets(labels=groups[:0], masks=masks[:0]) for masks in part.masks],
+            referring=[
+                ReferringTargets(masks=masks, texts=own, groups=numbers)
+                for masks, own, numbers in zip(
+                    part.masks, texts.embeddings.split(part.counts), groups.split(part.counts), strict=True
+                )
+            ],
+            logit_scale=model.logit_scale,
+            sampler=RandomPoints(part.images.device),
+        )
+
+    def _pairs(self, part: PairPart) -> Losses:
+        """Captions are read and contrasted."""
+        model, config = self.model, self.losses.config
+        texts = model.text_encoder(part.captions)
+        features = model.encode_images(part.images)
+        latents = model.decoder.decode_latents(features.memory, keep=True)
+        captions: list[Tensor] | None = None
+        if config.captioning:
+            reading = model.decoder.open_reading(features.memory, latents, capacity=part.captions.shape[1])
+            states = model.decoder.read(reading, texts.tokens, kind=Kind.CAPTION)
+            captions = [state @ model.decoder.caption_projection for state in states]
+        return self._objective.image_text(
+            embeddings=[model.decoder.heads(state).embeddings for state in latents.states]
+            if config.retrieval
+            else None,
+            captions=captions,
+            backbone_embeddings=features.backbone_embeddings if config.backbone_retrieval else None,
+            targets=CaptionTargets(
+                token_ids=part.captions, valid=part.valid, texts=texts.embeddings, tokens=texts.tokens
+            ),
+            token_table=model.text_encoder.token_embedding.weight,
+            logit_scale=model.logit_scale,
+        )
+
+    def _answers(self, part: QuestionPart) -> Tensor:
+        """Each answer is right or wrong by itself, as people gave several."""
+        if self.answer_head is None:
+            raise ValueError("questions are given, but the recipe has no answers")
+        model = self.model
+        features = model.encode_images(part.images)
+        latents = model.decoder.decode_latents(features.memory, keep=True)
+        reading = model.decoder.open_reading(features.memory, latents, capacity=part.questions.shape[1])
+        states = model.decoder.read(reading, model.text_encoder(part.questions).tokens, kind=Kind.QUESTION)
+        logits = self.answer_head(states[-1]).float()
+        loss = F.binary_cross_entropy_with_logits(logits, part.answers, reduction="sum")
+        return self.losses.answers * loss / mean_over_world(logits.new_tensor(float(len(logits))))
+
+
+def _shown(name: str, losses: Losses) -> dict[str, Tensor]:
+    """The part's weighted sum, and the sum over the layers of each of its terms, unweighted."""
+    terms = {f"{name}/{term}": torch.stack(list(values)).sum() for term, values in losses.terms.items()}
+    return {name: losses.total, **terms}
+
+
+def _unions(masks: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
+    """What each class covers, (classes, H, W)."""
+    covered = [masks[labels == k].any(0) for k in classes]
+    return torch.stack(covered) if covered else masks[:0]

@@ -1,0 +1,92 @@
+"""Pretraining as published: segmented photographs and captioned ones in every step (section 4.1).
+
+Command: `torchrun --nproc-per-node 8 --nnodes 4 -m xdecoder train pretrain_focal_t --data DATA --from START
+--set run.bfloat16=true`, where START is a model whose backbone and text encoder were trained before (as
+published) and DATA holds COCO and a folder of pairs (`xdecoder datasets list`).
+Cost: 184,375 steps of 32 + 1,024 images, 50 epochs of COCO. Not run with this program
+yet.
+Score to expect: the published models', which `xdecoder evaluate` prints beside its own.
+
+The paper's comparisons are the same runs with something left out: a task, or an interaction of queries
+(`--set interactions.texts_see_objects=false`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from xdecoder.config import InteractionConfig
+from xdecoder.losses.objective import LossConfig
+from xdecoder.training.datasets.batches import Part
+from xdecoder.training.datasets.objective import PhotographLosses
+from xdecoder.training.datasets.recipe import PhotographRecipe
+
+_COCO_IMAGES = 118_000
+_SEGMENTS = Part(dataset="coco", task="panoptic", split="train", images=32, captions=True)
+_PAIRS = Part(dataset="custom-pairs", task="caption", images=1024, size=224, scale=(1.0, 1.0), flip=0.0)
+_FOCAL_T = LossConfig(captioning=8.0, retrieval=8.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainFocalT(PhotographRecipe):
+    """Focal-T as published: segmentation and image-text pairs, captioned and contrasted."""
+
+    preset: str = "focal-t"
+    interactions: InteractionConfig | None = InteractionConfig()
+    steps: int = 50 * _COCO_IMAGES // 32
+    segments: Part | None = _SEGMENTS
+    pairs: Part | None = _PAIRS
+    losses: PhotographLosses = PhotographLosses(config=_FOCAL_T)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainFocalL(PretrainFocalT):
+    """Focal-L as published: as Focal-T, with the caption and retrieval losses at 2."""
+
+    preset: str = "focal-l"
+    losses: PhotographLosses = PhotographLosses()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationOnly(PretrainFocalT):
+    """The paper's comparison: no image-text pairs and no captions at all."""
+
+    segments: Part | None = replace(_SEGMENTS, captions=False)
+    pairs: Part | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutRetrieval(PretrainFocalT):
+    """The paper's comparison: pairs are captioned, but not contrasted."""
+
+    losses: PhotographLosses = PhotographLosses(
+        config=replace(_FOCAL_T, retrieval=0.0, backbone_retrieval=0.0)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutCaptioning(PretrainFocalT):
+    """The paper's comparison: pairs are contrasted, but not captioned."""
+
+    losses: PhotographLosses = PhotographLosses(config=replace(_FOCAL_T, captioning=0.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextsWithoutObjects(PretrainFocalT):
+    """The paper's comparison: captions see the global query, but no object queries."""
+
+    interactions: InteractionConfig | None = InteractionConfig(texts_see_objects=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextsWithoutGlobal(PretrainFocalT):
+    """The paper's comparison: captions see the object queries, but not the global one."""
+
+    interactions: InteractionConfig | None = InteractionConfig(texts_see_global=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopiesWithoutPhrases(PretrainFocalT):
+    """The paper's comparison: in referring, phrases are compared with the queries, but not seen by them."""
+
+    interactions: InteractionConfig | None = InteractionConfig(copies_see_phrases=False)

@@ -1,0 +1,183 @@
+"""What the recipes on photographs share; each of them is this with its own parts, losses and schedule."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from torch import nn
+
+from xdecoder.bounds import require_at_least
+from xdecoder.config import PRESETS, InteractionConfig, ModelConfig
+from xdecoder.data.opening import open_dataset
+from xdecoder.data.records import QuestionSample
+from xdecoder.metrics.answering import normalize_answer
+from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.datasets.batches import Part, Photographs
+from xdecoder.training.datasets.objective import PhotographLosses, PhotographObjective
+from xdecoder.training.datasets.samples import draw_predictions
+from xdecoder.training.datasets.validation import score_photographs
+from xdecoder.training.loop import Phase, Training
+from xdecoder.training.optimizer import Drops, OptimizerConfig, Schedule
+from xdecoder.weights.clip_merges import load_clip_tokenizer
+from xdecoder.weights.folder import build_model, load_model, read_config, read_tokenizer, save_model
+from xdecoder.weights.sources import resolve_model
+
+_QUESTION_LENGTH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotographRecipe(Training):
+    """A run on photographs.
+
+    The start is a model's folder or name, or a run's folder; the model's sizes and tokenizer are taken too.
+
+    Attributes:
+        data: the folder that holds the data sets.
+        preset: the model's sizes, where nothing is started from.
+        interactions: which kinds of queries see which; None for what the start has.
+        seed: of weights, order and views.
+        steps: of the run.
+        segments: segmented images of every step.
+        phrases: images with phrases of every step.
+        pairs: captioned images of every step.
+        questions: images with questions of every step.
+        losses: what is learned.
+        adam: how parameters move.
+        schedule: of the learning rate.
+        answers: a JSON list of what can be answered, written as VQA accuracy normalises answers; by default
+            those that most people gave to `min_questions` questions of the data set or more.
+        min_questions: as said; nine is the field's choice for VQAv2.
+        validation: images of each validation split that are scored, the first of them drawn too; 0 for none.
+            `xdecoder evaluate` scores all, by the published protocols.
+    """
+
+    data: Path = Path("data")
+    preset: str = "focal-t"
+    interactions: InteractionConfig | None = None
+    seed: int = 0
+    steps: int = 1000
+    segments: Part | None = None
+    phrases: Part | None = None
+    pairs: Part | None = None
+    questions: Part | None = None
+    losses: PhotographLosses = field(default_factory=PhotographLosses)
+    adam: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: Schedule = field(default_factory=Drops)
+    answers: Path | None = None
+    min_questions: int = 9
+    validation: int = 200
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "steps", "min_questions")
+        require_at_least(0, self, "validation")
+        if self.start is None and self.preset not in PRESETS:
+            raise ValueError(f"no preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        if not self.parts:
+            raise ValueError("a run needs segments, phrases, pairs or questions")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What every step takes."""
+        return tuple(p for p in (self.segments, self.phrases, self.pairs, self.questions) if p is not None)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        images = sum(part.images for part in self.parts)
+        return (Phase(name="photographs", steps=self.steps, images=images, schedule=self.schedule),)
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        return self.adam
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The model's folder that is started from; of a run, what it exported."""
+        if self.start is None:
+            return None
+        return resolve_model(self.start / "model" if (self.start / "checkpoints").is_dir() else self.start)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """The model's sizes."""
+        config = PRESETS[self.preset] if self.folder is None else read_config(self.folder)
+        if self.interactions is None:
+            return config
+        return replace(config, decoder=replace(config.decoder, interactions=self.interactions))
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        if self.folder is None:
+            return load_clip_tokenizer(context_length=self.config.text.context_length)
+        return read_tokenizer(self.folder)
+
+    @cached_property
+    def answer_list(self) -> tuple[str, ...]:
+        """What can be answered."""
+        if self.questions is None:
+            return ()
+        if self.answers is not None:
+            return tuple(json.loads(self.answers.read_text()))
+        part = self.questions
+        counts: Counter[str] = Counter()
+        for sample in open_dataset(part.dataset, self.data, task=part.task, split=part.split or None):
+            assert isinstance(sample, QuestionSample)
+            for question in sample.questions:
+                given = Counter(map(normalize_answer, question.answers))
+                counts.update(answer for answer, _ in given.most_common(1))
+        found = tuple(answer for answer, count in counts.most_common() if count >= self.min_questions)
+        if not found:
+            raise ValueError(
+                f"no answer is the commonest of {self.min_questions} questions of {part.dataset}: lower "
+                "min_questions, or give a list with answers=FILE.json"
+            )
+        return found
+
+    @property
+    def question_length(self) -> int:
+        """Tokens that a question is padded to."""
+        return min(_QUESTION_LENGTH, self.config.text.context_length)
+
+    def build_source(self) -> Photographs:
+        return Photographs(
+            parts=self.parts,
+            root=self.data,
+            config=self.config,
+            tokenizer=self.tokenizer,
+            seed=self.seed,
+            answers=self.answer_list,
+            question_length=self.question_length,
+        )
+
+    def build(self) -> PhotographObjective:
+        head: AnswerHead | None = None
+        if self.questions is not None:
+            width = self.config.decoder.width
+            head = AnswerHead(width, self.answer_list, question_length=self.question_length)
+        if self.folder is None:
+            return PhotographObjective(XDecoder(self.config), head, losses=self.losses)
+        start, _ = load_model(self.folder)
+        model = build_model(self.config)
+        model.load_state_dict(start.float().state_dict(), assign=True)
+        return PhotographObjective(model, head, losses=self.losses)
+
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        assert isinstance(module, PhotographObjective)
+        if not self.validation:
+            return {}
+        predictor = Predictor(module.model, self.tokenizer, answer_head=module.answer_head)
+        sheet = folder / "samples" / f"step_{step:08d}.png"
+        draw_predictions(predictor, self.parts, data=self.data, path=sheet)
+        return score_photographs(predictor, self.parts, data=self.data, images=self.validation)
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        assert isinstance(module, PhotographObjective)
+        save_model(folder, module.model, self.tokenizer, answer_head=module.answer_head)

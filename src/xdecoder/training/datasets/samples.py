@@ -1,0 +1,76 @@
+"""Pictures of a run on photographs: what the model says of the first samples, beside the annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image
+
+from xdecoder.data.dataset import Dataset
+from xdecoder.data.opening import dataset_info, open_dataset
+from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample, Sample, Task
+from xdecoder.data.samples_sheet import draw_cell, draw_sample, join_cells
+from xdecoder.predictor.predictor import Predictor, Segmentation
+from xdecoder.structures.result import png_bytes, write_whole
+from xdecoder.training.datasets.batches import Part
+
+_PHRASES = 3
+_QUESTIONS = 3
+
+
+def draw_predictions(
+    predictor: Predictor, parts: Sequence[Part], *, data: Path, path: Path, count: int = 3
+) -> None:
+    """Draw the first samples of each part, as annotated on the left and as the model reads them on the right.
+
+    Validation splits where there are any, otherwise what is trained on; what cannot be read is left out.
+
+    Args:
+        predictor: the model.
+        parts: what it learns from.
+        data: the folder that holds the data sets.
+        path: the picture that is written.
+        count: samples of each part.
+    """
+    cells: list[Image.Image] = []
+    for part in parts:
+        samples = _open(part, data)
+        for index in range(min(count, len(samples))):
+            sample = samples[index]
+            with suppress(ValueError, OSError):
+                truth = draw_sample(sample, samples.vocabulary)
+                cells += [truth, _predicted(predictor, sample, samples, part.task)]
+    if not cells:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, png_bytes(join_cells(cells, columns=2)))
+
+
+def _open(part: Part, data: Path) -> Dataset[Any]:
+    if "val" in dataset_info(part.dataset).splits:
+        with suppress(FileNotFoundError, ValueError):  # not there, or nothing of it
+            return open_dataset(part.dataset, data, task=part.task, split="val", missing="skip")
+    return open_dataset(part.dataset, data, task=part.task, split=part.split or None, missing="skip")
+
+
+def _predicted(predictor: Predictor, sample: Sample, samples: Dataset[Any], task: Task) -> Image.Image:
+    pixels = sample.image()
+    image, plain = predictor.encode(pixels), Image.fromarray(pixels)
+    match sample:
+        case ReferringSample():
+            phrases = [referent.phrases[0] for referent in sample.referents[:_PHRASES]]
+            return draw_cell(predictor.refer(image, phrases).draw(), "predicted")
+        case CaptionSample():
+            return draw_cell(plain, "predicted", [predictor.caption(image).text])
+        case QuestionSample():
+            asked = [question.text for question in sample.questions[:_QUESTIONS]]
+            answers = predictor.answer(image, asked)
+            return draw_cell(plain, "predicted", [f"{a.question} {a.text}" for a in answers])
+        case _:
+            assert task in ("panoptic", "instance", "semantic")
+            assert samples.vocabulary is not None
+            found = cast("Segmentation", predictor.segment(image, samples.vocabulary, task=task))
+            return draw_cell(found.draw(), "predicted")

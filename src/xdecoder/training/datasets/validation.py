@@ -1,0 +1,62 @@
+"""Scores of a run on photographs: its data sets' validation splits, through evaluation's own pipelines."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from xdecoder.data.opening import dataset_info
+from xdecoder.evaluation.benchmarks import BENCHMARKS, Benchmark, Kind
+from xdecoder.evaluation.run import Changes, Subject, evaluate
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.training.datasets.batches import Part
+
+
+def validation_benchmarks(parts: Sequence[Part]) -> tuple[Benchmark, ...]:
+    """The benchmarks of what a run learns from, one of each kind, on the validation split.
+
+    Data sets without such a split, or without a benchmark, have none.
+    """
+    found: dict[tuple[str, Kind], Benchmark] = {}
+    for part in parts:
+        for row in BENCHMARKS.values():
+            if (row.data, row.task) == (part.dataset, part.task) and "val" in dataset_info(row.data).splits:
+                found.setdefault((row.data, row.kind), replace(row, split="val"))
+    return tuple(found.values())
+
+
+def score_photographs(
+    predictor: Predictor, parts: Sequence[Part], *, data: Path, images: int
+) -> dict[str, float]:
+    """Score a model on the validation splits of what it learns from.
+
+    Segmentation and referring are asked at the model's own input size. Where the data set, or a package that
+    scores it, is not there, a warning says so.
+
+    Args:
+        predictor: the model.
+        parts: what it learns from.
+        data: the folder that holds the data sets.
+        images: the first images of each split are taken.
+
+    Returns:
+        "data set/kind/figure" -> score, 1 for 100 percent.
+    """
+    settings = predictor.config.inference
+    subject = Subject.of("the run", predictor)
+    scores: dict[str, float] = {}
+    for row in validation_benchmarks(parts):
+        changes = Changes(short_side=None if row.square else settings.short_side, limit=images)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                report = evaluate(row, subject, data=data, out=Path(folder), changes=changes)
+            except (FileNotFoundError, ImportError) as error:
+                warnings.warn(f"no validation by {row.kind} on {row.data}: {error}", stacklevel=2)
+                continue
+        if report is not None:
+            figures = report.scores.figures
+            scores |= {f"{row.data}/{row.kind}/{name}": figures[name] / 100 for name in row.metrics}
+    return scores

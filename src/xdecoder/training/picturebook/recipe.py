@@ -1,0 +1,222 @@
+"""The bundled model: every task on drawn scenes, learned from nothing on two processor cores.
+
+Command: `torchrun --nproc-per-node 2 -m xdecoder train picturebook --out RUN` (a GPU: without torchrun; a
+processor with bfloat16: with `--set run.bfloat16=true`, a fifth faster).
+Cost: about 9 hours on 2 cores (10 images a second); 6.4 M parameters, 2 GB of memory a process.
+Score to expect: see `docs/picturebook.md`.
+
+In order: texts alone (they start out all alike), single things against their names (in place of the published
+run's large-scale initialisation), then everything at once, small pictures first; at last, captions of the
+model's own are judged, and pictures are read enlarged.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from torch import nn
+
+from xdecoder.bounds import require_at_least, require_shares
+from xdecoder.config import (
+    DecoderConfig,
+    HybridConfig,
+    InferenceConfig,
+    ModelConfig,
+    PixelDecoderConfig,
+    TextConfig,
+)
+from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
+from xdecoder.model import XDecoder
+from xdecoder.networks.answering import AnswerHead
+from xdecoder.picturebook import ANSWERS
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.checkpoints import start_from
+from xdecoder.training.loop import Phase, Training
+from xdecoder.training.optimizer import Cosine, OptimizerConfig
+from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, build_tokenizer
+from xdecoder.training.picturebook.objective import Layers, Objective, Weights
+from xdecoder.training.picturebook.samples import draw_samples
+from xdecoder.weights.folder import load_answer_head, load_model, save_model
+from xdecoder.weights.sources import resolve_model
+
+CONTEXT_LENGTH = 48
+QUESTION_LENGTH = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureBookRecipe(Training):
+    """The bundled model: every task on drawn scenes, from nothing.
+
+    With a start, the first two phases are left out.
+
+    Attributes:
+        seed: of weights and scenes; another seed has other scenes.
+        text_steps: of texts alone.
+        patch_steps: of single things.
+        steps: of scenes, the run proper.
+        large_from: share of them after which pictures are 128 pixels wide instead of 96.
+        enlarged_from: share of them after which these are read at 160 pixels, for finer masks.
+        judged_from: share of them after which the model's own captions are judged.
+        images: scenes a step, over all processes.
+        patches: single things a step, over all processes.
+        rate: learning rate at the peak.
+        average: decay of the moving average.
+        mixture: what a batch of scenes is made of.
+        weights: of the loss terms.
+        validation: held-out scenes of every validation.
+    """
+
+    seed: int = 0
+    text_steps: int = 400
+    patch_steps: int = 1500
+    steps: int = 20_000
+    large_from: float = 0.5
+    enlarged_from: float = 0.7
+    judged_from: float = 0.7
+    images: int = 16
+    patches: int = 64
+    rate: float = 1e-3
+    average: float = 0.998
+    mixture: Mixture = field(default_factory=Mixture)
+    weights: Weights = field(default_factory=Weights)
+    validation: int = 64
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "text_steps", "patch_steps")
+        require_at_least(1, self, "steps", "images", "patches", "validation")
+        require_shares(self, "large_from", "enlarged_from", "judged_from")
+        if self.enlarged_from < self.large_from:
+            raise ValueError(
+                "pictures are enlarged after they are large: enlarged_from must be at least large_from, got "
+                f"{self.enlarged_from} and {self.large_from}"
+            )
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The world's words."""
+        return build_tokenizer(CONTEXT_LENGTH)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """The bundled model's sizes."""
+        return ModelConfig(
+            backbone=HybridConfig(widths=(40, 80, 192, 320), depths=(1, 2, 3, 2), place_channels=32),
+            pixel_decoder=PixelDecoderConfig(
+                width=96, mask_width=96, mask_stride=2, layers=2, heads=4, feedforward=384
+            ),
+            text=TextConfig(
+                width=128,
+                layers=2,
+                heads=4,
+                context_length=CONTEXT_LENGTH,
+                vocabulary_size=self.tokenizer.vocabulary_size,
+            ),
+            decoder=DecoderConfig(width=128, queries=25, layers=6, heads=4, feedforward=384),
+            embed_width=128,
+            inference=InferenceConfig(
+                short_side=160,
+                long_side=320,
+                vocabulary="picturebook",
+                object_threshold=0.3,
+                overlap_threshold=0.6,
+                caption_steps=30,
+                caption_beams=3,
+            ),
+        )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        warm = (
+            Phase(name="texts", steps=self.text_steps, images=0, schedule=Cosine(warmup=20, floor=0.2)),
+            Phase(
+                name="patches",
+                steps=self.patch_steps,
+                images=self.patches,
+                schedule=Cosine(warmup=50, floor=0.3),
+            ),
+        )
+        scenes = Phase(name="scenes", steps=self.steps, images=self.images, schedule=Cosine(warmup=200))
+        return (*(p for p in warm if p.steps and not self.start), scenes)
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        return OptimizerConfig(
+            rate=self.rate,
+            factors=(),
+            betas=(0.9, 0.98),
+            weight_decay=0.05,
+            clip=1.0,
+            average=self.average,
+        )
+
+    def build_source(self) -> PictureBook:
+        large, enlarged = (round(share * self.steps) for share in (self.large_from, self.enlarged_from))
+        return PictureBook(
+            config=self.config,
+            tokenizer=self.tokenizer,
+            seed=self.seed,
+            text_steps=0 if self.start else self.text_steps,
+            patch_steps=0 if self.start else self.patch_steps,
+            patches=self.patches,
+            sizes=(
+                Sizes(steps=large, drawn=96, read=96),
+                Sizes(steps=enlarged - large, drawn=128, read=128),
+                Sizes(steps=self.steps - enlarged, drawn=128, read=160),
+            ),
+            judged_from=round(self.judged_from * self.steps),
+            images=self.images,
+            question_length=QUESTION_LENGTH,
+            mixture=self.mixture,
+        )
+
+    def build(self) -> Objective:
+        model = XDecoder(self.config)
+        answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
+        objective = Objective(
+            model,
+            answer_head,
+            tokenizer=self.tokenizer,
+            weights=self.weights,
+            layers=Layers(),
+            judged_captions=self.mixture.judged_captions,
+        )
+        if self.start is not None and (self.start / "checkpoints").is_dir():
+            start_from(self.start, objective)
+        elif self.start is not None:
+            _start_from_model(self.start, objective)
+        return objective
+
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        assert isinstance(module, Objective)
+        predictor = Predictor(module.model, self.tokenizer, answer_head=module.answer_head)
+        scores = evaluate_picturebook(predictor, count=self.validation)
+        draw_samples(module.model, self.tokenizer, folder / "samples" / f"step_{step:08d}.png")
+        return scores.to_dict()
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        assert isinstance(module, Objective)
+        kept = copy.deepcopy(module).half()
+        save_model(folder, kept.model, self.tokenizer, answer_head=kept.answer_head)
+
+
+def _start_from_model(source: Path, objective: Objective) -> None:
+    """Put a model's weights into the objective; what is trained beside the model begins anew.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: it is of other sizes.
+    """
+    folder = resolve_model(source)
+    model, _ = load_model(folder)
+    answer_head = load_answer_head(folder)
+    try:
+        objective.model.load_state_dict(model.state_dict())
+        if answer_head is not None and answer_head.answers == objective.answer_head.answers:
+            objective.answer_head.load_state_dict(answer_head.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"{source} is of other sizes than the recipe: {error}") from error

@@ -1,0 +1,108 @@
+"""Published checkpoints turned into model folders."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xdecoder.config import PRESETS, ModelConfig
+from xdecoder.weights import checkpoint_files, hub, published
+from xdecoder.weights.clip_merges import load_clip_tokenizer
+from xdecoder.weights.folder import CONFIG, build_model, save_state
+from xdecoder.weights.shapes import check_shapes, shapes_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What `convert` did.
+
+    Attributes:
+        folder: the model folder.
+        config: the model's sizes and settings.
+        tensors: tensors converted.
+        parameters: numbers in them.
+        dropped: keys of the checkpoint that are no parameters.
+        preset: the preset with the same sizes, if there is one.
+        settings_known: heads and thresholds are the YAML's, or the preset's; otherwise they were assumed.
+    """
+
+    folder: Path
+    config: ModelConfig
+    tensors: int
+    parameters: int
+    dropped: tuple[str, ...]
+    preset: str | None
+    settings_known: bool
+
+
+def convert(
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    yaml: str | Path | None = None,
+    clip_vocabulary: str | Path | None = None,
+) -> Conversion:
+    """Turn a published checkpoint into a model folder.
+
+    Args:
+        checkpoint: `.pt` or `.safetensors`, bare or a trainer's resume file.
+        folder: where to write.
+        yaml: the official configuration, for heads and thresholds. Without it: those of the published models.
+        clip_vocabulary: see `load_clip_tokenizer`.
+
+    Raises:
+        FileNotFoundError: a file is missing, or CLIP's vocabulary was not found.
+        ValueError: keys are missing or left over, shapes differ, or the YAML is another model's.
+    """
+    settings = checkpoint_files.read_yaml(yaml) if yaml is not None else None
+    state = checkpoint_files.read_checkpoint(checkpoint)
+    shapes = shapes_of(state)
+    config = published.config_from_checkpoint(shapes, settings)
+    renamed = published.rename(state)
+    check_shapes(
+        {
+            published.to_published(key) or key: shape
+            for key, shape in shapes_of(build_model(config).state_dict()).items()
+        },
+        {key: shape for key, shape in shapes.items() if key not in renamed.dropped},
+        where=checkpoint,
+    )
+    tokenizer = load_clip_tokenizer(clip_vocabulary, context_length=config.text.context_length)
+    save_state(Path(folder), config, renamed.state, tokenizer)
+    preset = next((name for name, known in PRESETS.items() if _sizes(known) == _sizes(config)), None)
+    return Conversion(
+        folder=Path(folder),
+        config=config,
+        tensors=len(renamed.state),
+        parameters=sum(tensor.numel() for tensor in renamed.state.values()),
+        dropped=renamed.dropped,
+        preset=preset,
+        settings_known=settings is not None or preset is not None,
+    )
+
+
+def pull(name: str, *, clip_vocabulary: str | Path | None = None) -> Path:
+    """The model folder of a published model, downloaded and converted if it is not in the cache.
+
+    Raises:
+        FileNotFoundError: it could not be downloaded; the message says how to do it by hand.
+        ValueError: there is no such model, or the file is damaged.
+    """
+    model = hub.find(name)
+    folder = hub.cache_folder() / name
+    if not (folder / CONFIG).is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
+            made = Path(temporary) / name
+            convert(hub.download(model), made, clip_vocabulary=clip_vocabulary)
+            if not (folder / CONFIG).is_file():  # another process may have been faster
+                shutil.rmtree(folder, ignore_errors=True)
+                made.replace(folder)
+    return folder
+
+
+def _sizes(config: ModelConfig) -> dict[str, Any]:
+    return {key: value for key, value in config.to_dict().items() if key != "inference"}

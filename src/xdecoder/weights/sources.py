@@ -1,0 +1,51 @@
+"""What users call a model, to the folder that holds it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from xdecoder.weights import hub
+from xdecoder.weights.conversion import pull
+
+BUNDLED = "picturebook"
+
+_ASSETS = Path(__file__).parents[1] / "assets"
+
+
+def resolve_model(source: str | Path) -> Path:
+    """The folder of a model, downloaded and converted if need be.
+
+    Args:
+        source: a model folder; "picturebook", the small model that comes with the package; the name of a
+            published model (`xdecoder weights list`); or a Hugging Face repository that holds a model folder
+            ("owner/name").
+
+    Raises:
+        FileNotFoundError: there is no such folder or model, or it could not be downloaded.
+        ValueError: the source is a file, or what was downloaded is damaged.
+    """
+    path, name = Path(source).expanduser(), str(source)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ValueError(
+            f"{path} is a file, a model is a folder: turn a published checkpoint into one with "
+            f"`xdecoder weights convert {path} FOLDER`"
+        )
+    if name == BUNDLED:
+        folder = _ASSETS / BUNDLED
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"this installation does not contain the model {BUNDLED} (expected at {folder}): "
+                "reinstall the package, or name another model"
+            )
+        return folder
+    if name in hub.PUBLISHED:
+        return pull(name)
+    if isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
+        return hub.download_folder(name)
+    raise FileNotFoundError(
+        f"no model {name!r}: expected a folder, a Hugging Face repository (owner/name), or one of "
+        f"{', '.join([BUNDLED, *hub.PUBLISHED])}"
+    )
