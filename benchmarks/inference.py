@@ -34,7 +34,7 @@ from xdecoder import Predictor, XDecoder
 from xdecoder.config import PRESETS
 from xdecoder.model import ImageFeatures, normalize
 from xdecoder.networks.decoder import LEVELS, LatentStates
-from xdecoder.networks.queries import Kind, visibility
+from xdecoder.networks.queries import QueryKind, visibility
 from xdecoder.tasks.vocabulary import embed_names
 from xdecoder.vocabularies import built_in, prompts
 from xdecoder.weights.clip_merges import load_clip_tokenizer
@@ -98,24 +98,24 @@ class PlainFormulation:
         decoder, memory = self.model.decoder, features.memory
         Q, positions = decoder.config.queries, decoder.query_positions
         x = decoder.query_features.expand(memory.sources[0].shape[0], -1, -1)
-        kinds = {Kind.OBJECT: Q - 1, Kind.GLOBAL: 1}
+        kinds = {QueryKind.OBJECT: Q - 1, QueryKind.GLOBAL: 1}
         states, keys, values = [], [], []
         for index, layer in enumerate(decoder.layers):
             states.append(decoder._with_global_token(decoder.norm(x)))
-            masks = features.mask_logits(decoder.heads(states[-1]).masks)
+            masks = features.mask_logits(decoder.query_outputs(states[-1]).masks)
             inside = interpolate(masks, memory.sizes[index % LEVELS]).flatten(2).sigmoid() >= 0.5
             inside = inside | ~inside.any(-1, keepdim=True)
-            x = layer.look(x, positions, *decoder._project(layer, memory, index), inside[:, None])
+            x = layer.cross_attend(x, positions, *decoder._project(layer, memory, index), inside[:, None])
             keys.append(layer.self_attention.keys(x + positions))
             values.append(layer.self_attention.values(x))
-            x = layer.mix(x, positions, keys[-1], values[-1], visibility(kinds, kinds, x.device))
+            x = layer.self_attend(x, positions, keys[-1], values[-1], visibility(kinds, kinds, x.device))
         states.append(decoder._with_global_token(decoder.norm(x)))
         return LatentStates(states=tuple(states), keys=tuple(keys), values=tuple(values))
 
     def segment(self, image: np.ndarray, vocabulary: Tensor, *, panoptic_only: bool) -> None:
         """All masks at full size, all results from them."""
         features = self.encode(image)
-        heads = self.model.decoder.heads(self.latents(features).states[-1])
+        heads = self.model.decoder.query_outputs(self.latents(features).states[-1])
         classes = self.model.class_logits(heads.embeddings, vocabulary)[0].softmax(-1)
         size = (image.shape[0], image.shape[1])
         masks = interpolate(interpolate(features.mask_logits(heads.masks), size), size)[0]
@@ -141,8 +141,8 @@ class PlainFormulation:
         ids[:, 0] = model.config.text.start_id
         for step in range(steps):
             tokens = model.text_encoder(ids).tokens
-            reading = model.decoder.open_reading(features.memory, self.latents(features), capacity=77)
-            states = model.decoder.read(reading, tokens, kind=Kind.CAPTION)[-1]
+            context = model.decoder.open_context(features.memory, self.latents(features), capacity=77)
+            states = model.decoder.decode_tokens(context, tokens, kind=QueryKind.CAPTION)[-1]
             logits = model.decoder.caption_logits(states, model.text_encoder.token_embedding.weight)
             ids[:, step + 1] = logits[:, step].argmax(-1)
 
@@ -163,7 +163,7 @@ class PlainFormulation:
         tokens = texts.tokens[valid][None]
         seen = torch.ones_like(tokens[..., 0], dtype=torch.bool)
         states = model.decoder.decode_phrases(features.memory, tokens, seen)
-        masks = features.mask_logits(model.decoder.heads(states[-1]).masks)
+        masks = features.mask_logits(model.decoder.query_outputs(states[-1]).masks)
         interpolate(masks, (image.shape[0], image.shape[1]))
 
 

@@ -31,7 +31,7 @@ def panel_map(rng: np.random.Generator, ids: np.ndarray) -> np.ndarray:
 
 
 def panoptic_quality(images: int = 5000) -> float:
-    from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment
+    from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 
     rng = np.random.default_rng(0)
     quality = PanopticQuality({c: c <= 80 for c in range(1, 134)})
@@ -39,7 +39,9 @@ def panoptic_quality(images: int = 5000) -> float:
     for image_id in range(images):
         ids = rng.choice(2**24 - 1, 20, replace=False) + 1
         categories = rng.integers(1, 134, 20)
-        segments = [Segment(id=int(i), category_id=int(c)) for i, c in zip(ids, categories, strict=True)]
+        segments = [
+            ScoredSegment(id=int(i), category_id=int(c)) for i, c in zip(ids, categories, strict=True)
+        ]
         truth, prediction = panel_map(rng, ids), panel_map(rng, ids)
         start = time.process_time()
         quality.update(image_id, truth, segments, prediction, segments)
@@ -176,7 +178,7 @@ def captions(images: int = 5000) -> float:
 
 
 def answering(questions: int = 50000) -> float:
-    from xdecoder.metrics.answering import VqaAccuracy
+    from xdecoder.metrics.vqa import VqaAccuracy
 
     rng = np.random.default_rng(0)
     answers = np.array(["yes", "no", "two", "a red dog", "isnt", "1,000", "black/white", "on the table."])

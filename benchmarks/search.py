@@ -29,7 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     count, width = arguments.vectors, arguments.width
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((max(1, count // _PER_CLUSTER), width), np.float32)
+    centers = rng.standard_normal((max(1, count // _PER_CLUSTER), width), np.float32)
     with tempfile.TemporaryDirectory() as folder:
         about = About(
             weights="none",
@@ -41,14 +41,14 @@ def main() -> None:
         tables = Tables.create(folder, about)
         schema = region_schema(about)
         chunks = (
-            _rows(start, min(_CHUNK, count - start), centres, schema, rng)
+            _rows(start, min(_CHUNK, count - start), centers, schema, rng)
             for start in range(0, count, _CHUNK)
         )
         tables.raw("regions").add(pa.RecordBatchReader.from_batches(schema, chunks))
         begin = time.perf_counter()
         tables.tidy()
         print(f"{count:,} vectors of {width}: index built in {time.perf_counter() - begin:.0f} s")
-        queries = _vectors(QUERIES, centres, rng)
+        queries = _vectors(QUERIES, centers, rng)
         exact, slow = _search(tables, queries[:50], exact=True)
         near, fast = _search(tables, queries, exact=False)
         shared = sum(len(a & b) for a, b in zip(exact, near, strict=False))
@@ -61,24 +61,24 @@ def main() -> None:
 
 
 def _vectors(
-    count: int, centres: Float32[np.ndarray, "C P"], rng: np.random.Generator
+    count: int, centers: Float32[np.ndarray, "C P"], rng: np.random.Generator
 ) -> Float32[np.ndarray, "N P"]:
-    noise = rng.standard_normal((count, centres.shape[1]), np.float32)
-    vectors = centres[rng.integers(len(centres), size=count)] + np.float32(_SPREAD) * noise
+    noise = rng.standard_normal((count, centers.shape[1]), np.float32)
+    vectors = centers[rng.integers(len(centers), size=count)] + np.float32(_SPREAD) * noise
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _rows(
     start: int,
     count: int,
-    centres: Float32[np.ndarray, "C P"],
+    centers: Float32[np.ndarray, "C P"],
     schema: pa.Schema,
     rng: np.random.Generator,
 ) -> pa.RecordBatch:
     columns: list[pa.Array] = []
     for field in schema:
         if field.name == VECTOR:
-            flat = pa.array(_vectors(count, centres, rng).ravel())
+            flat = pa.array(_vectors(count, centers, rng).ravel())
             columns.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
         elif field.type == pa.string():
             columns.append(

@@ -1,6 +1,6 @@
 """An index of drawn scenes, killed half-way and resumed, and how well phrases find their scene and thing.
 
-`python benchmarks/search_picturebook.py --scenes 500`: the ten rarest pairs of a colour and a kind of thing
+`python benchmarks/search_picturebook.py --scenes 500`: the ten rarest pairs of a color and a kind of thing
 are searched, among whole images with the phrase then grounded in the first, and among regions. A scene is
 right if it has such a thing; the mask is held against that thing's.
 """
@@ -68,28 +68,28 @@ def _search(index: Index, scenes: Sequence[Scene]) -> None:
     holders: dict[tuple[str, str], set[int]] = defaultdict(set)
     for scene in scenes:
         for thing in scene.things:
-            holders[thing.colour, thing.category].add(scene.seed)
+            holders[thing.color, thing.category].add(scene.seed)
     rarest = sorted(holders, key=lambda pair: (len(holders[pair]), pair))[:PHRASES]
     for name, search in (("images, grounded", index.ground), ("regions", index.find_regions)):
         right, overlaps = 0, []
-        for colour, category in rarest:
-            phrase = f"{colour} {category}"
+        for color, category in rarest:
+            phrase = f"{color} {category}"
             hit = search(phrase, k=1).hits[0]
             scene = scenes[int(Path(hit.path).stem)]
-            first = scene.seed in holders[colour, category]
+            first = scene.seed in holders[color, category]
             right += first
-            overlaps.append(_overlap(hit, scene, colour, category) if first else 0.0)
+            overlaps.append(_overlap(hit, scene, color, category) if first else 0.0)
             print(f"{name}: {phrase}: {'right' if first else 'wrong'} scene first, IoU {overlaps[-1]:.2f}")
         good = sum(overlap >= GOOD_IOU for overlap in overlaps)
         print(f"{name}: right scene first {right} of {PHRASES}; IoU >= {GOOD_IOU} {good} of {PHRASES}")
 
 
-def _overlap(hit: Hit, scene: Scene, colour: str, category: str) -> float:
+def _overlap(hit: Hit, scene: Scene, color: str, category: str) -> float:
     """IoU of the grounded mask with the best fitting thing that the phrase may mean."""
     if hit.region is None:
         return 0.0
     mask = decode_rle(hit.region.mask)
-    truths = [scene.ids == t.id for t in scene.things if (t.colour, t.category) == (colour, category)]
+    truths = [scene.ids == t.id for t in scene.things if (t.color, t.category) == (color, category)]
     return max(float((mask & truth).sum() / (mask | truth).sum()) for truth in truths)
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import xdecoder
 from tiny_model import save_tiny_model
 from xdecoder.cli.app import app
-from xdecoder.networks.queries import Kind, visibility
+from xdecoder.networks.queries import QueryKind, visibility
 from xdecoder.predictor import answering
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Answer
@@ -70,7 +70,7 @@ def in_one_sequence(predictor: Predictor, image: NDArray[np.uint8], question: st
     Q = decoder.config.queries
     x = torch.cat((decoder.query_features[None], tokens), dim=1)
     positions = torch.cat((decoder.query_positions[None], tokens + decoder.caption_positions[:LENGTH]), dim=1)
-    kinds = {Kind.OBJECT: Q - 1, Kind.GLOBAL: 1, Kind.QUESTION: LENGTH}
+    kinds = {QueryKind.OBJECT: Q - 1, QueryKind.GLOBAL: 1, QueryKind.QUESTION: LENGTH}
     mask = visibility(kinds, kinds, x.device)
     for index, layer in enumerate(decoder.layers):
         level = index % 3
@@ -81,9 +81,9 @@ def in_one_sequence(predictor: Predictor, image: NDArray[np.uint8], question: st
         inside = inside | ~inside.any(-1, keepdim=True)
         visible = torch.cat((inside, inside.new_ones(1, LENGTH, inside.shape[-1])), dim=1)
         keys, values = decoder._project(layer, memory, index)
-        x = layer.look(x, positions, keys, values, visible[:, None])
+        x = layer.cross_attend(x, positions, keys, values, visible[:, None])
         attention = layer.self_attention
-        x = layer.mix(x, positions, attention.keys(x + positions), attention.values(x), mask)
+        x = layer.self_attend(x, positions, attention.keys(x + positions), attention.values(x), mask)
     last = decoder.norm(x)[:, -1]
     hidden = torch.nn.functional.gelu(head.norm(head.linear1(last)))
     return head.linear2(hidden)[0].softmax(-1)

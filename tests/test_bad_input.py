@@ -125,8 +125,8 @@ def test_too_large_an_image_is_refused_before_it_is_decoded(folder: Path, tmp_pa
 MEMORY = """
 import resource, sys
 import numpy as np
-from xdecoder import weights
-from xdecoder.predictor import Predictor
+from xdecoder.weights.folder import load_model
+from xdecoder.predictor.predictor import Predictor
 
 predictor = Predictor(*load_model(sys.argv[1]))
 UNIT = 1024 if sys.platform == "linux" else 1024**2

@@ -124,7 +124,7 @@ BOX = ["--box", "1,1,40,30"]
     [
         ([*BOX], "give one edit, --remove, --recolor, --blur, --replace-background, --prompt; got none"),
         ([*BOX, "--remove", "--blur"], "got --remove and --blur"),
-        ([*BOX, "--recolor", "bleu"], "no colour 'bleu'; give a CSS name, such as teal, or #rrggbb"),
+        ([*BOX, "--recolor", "bleu"], "no color 'bleu'; give a CSS name, such as teal, or #rrggbb"),
         ([*BOX, "--replace-background", "nowhere.jpg"], "no such image file: nowhere.jpg"),
         (
             [*BOX, "--prompt", "a boat"],

@@ -125,6 +125,9 @@ def test_pull_prints_the_folder_and_offline_says_what_to_do(
 
 
 def test_the_commands_load_no_torch_until_they_run() -> None:
-    code = "import sys, xdecoder.cli.commands.weights; print('torch' in sys.modules, 'huggingface_hub' in sys.modules)"
+    code = (
+        "import sys, xdecoder.cli.commands.weights;"
+        "print('torch' in sys.modules, 'huggingface_hub' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -28,7 +28,7 @@ def test_list_names_every_data_set() -> None:
     rows = json.loads(runner.invoke(app, ["list", "--json"]).stdout)
     assert [row["name"] for row in rows] == list(DATASETS)
     assert set(rows[0]) == {
-        "name", "title", "splits", "files", "size", "source", "licence", "vocabulary",
+        "name", "title", "splits", "files", "size", "source", "license", "vocabulary",
     }  # fmt: skip
     result = runner.invoke(app, ["list"], env={"COLUMNS": "200"})
     assert result.exit_code == 0

@@ -211,7 +211,7 @@ def test_bdd100k_panoptic_bit_masks(tmp_path: Path) -> None:
     assert (decoded.ids[:, 3:] == 0).all()
 
 
-def test_bdd100k_panoptic_in_coco_form_reads_unlabelled_as_void(tmp_path: Path) -> None:
+def test_bdd100k_panoptic_in_coco_form_reads_unlabeled_as_void(tmp_path: Path) -> None:
     write_image(tmp_path / "bdd100k/images/10k/val/a.jpg", H, W)
     ids = np.full((H, W), 3, np.int64)
     ids[:, 4:] = 4
@@ -329,7 +329,7 @@ def test_unknown_label_values_are_refused(tmp_path: Path) -> None:
         labels_of(open_dataset("bdd100k-semantic", tmp_path))
 
 
-def test_a_coloured_label_map_is_refused(tmp_path: Path) -> None:
+def test_a_colored_label_map_is_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "bdd100k/images/10k/val/a.jpg", H, W)
     write_image(tmp_path / "bdd100k/labels/sem_seg/masks/val/a.png", H, W)
     with pytest.raises(ValueError, match="a label map has one channel"):
@@ -370,5 +370,5 @@ def test_the_table_is_whole() -> None:
     for name, info in DATASETS.items():
         assert info.tasks, name
         assert info.splits, name
-        for texts in (info.title, info.origin.size, info.origin.source, info.origin.licence, info.vocabulary):
+        for texts in (info.title, info.origin.size, info.origin.source, info.origin.license, info.vocabulary):
             assert texts, name

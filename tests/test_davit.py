@@ -18,7 +18,7 @@ def tiny(**changes: object) -> DaViT:
     return DaViT(DaViTConfig(**{**sizes, **changes})).eval()
 
 
-def normalised(golden: Golden) -> Tensor:
+def normalized(golden: Golden) -> Tensor:
     images = [(golden[f"a2/in/image{i}"] - MEAN) / STD for i in range(2)]
     return torch.stack([F.pad(x, (0, 128 - x.shape[-1], 0, 96 - x.shape[-2])) for x in images])
 
@@ -33,7 +33,7 @@ def test_maps_are_those_of_the_published_program(golden_c: Golden) -> None:
         {k.removeprefix(prefix): v for k, v in golden_c.weights.items() if k.startswith(prefix)}
     )
     with torch.inference_mode():
-        maps = model(normalised(golden_c))
+        maps = model(normalized(golden_c))
     assert maps[0].shape == (2, 16, 24, 32)
     for name, actual in zip(("res3", "res4", "res5"), maps[1:], strict=True):
         assert_close(actual, golden_c[f"a2/{name}"])

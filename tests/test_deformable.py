@@ -67,9 +67,9 @@ def test_attention_equals_one_point_at_a_time() -> None:
     torch.nn.init.normal_(attention.attention_weights.weight)
     sizes = [(1, 2), (2, 3), (5, 3)]
     queries, values = torch.randn(1, 23, 32), torch.randn(1, 23, 32)
-    centres = torch.rand(23, 2)
+    centers = torch.rand(23, 2)
     with torch.inference_mode():
-        actual = attention(queries, values, centres, sizes)
+        actual = attention(queries, values, centers, sizes)
         offsets = attention.sampling_offsets(queries).view(23, heads, levels, points, 2).double()
         weights = attention.attention_weights(queries).view(23, heads, levels * points).double().softmax(-1)
         projected = attention.value_proj(values)[0].double()
@@ -82,7 +82,7 @@ def test_attention_equals_one_point_at_a_time() -> None:
                     start += h * w
                     for p in range(points):
                         dx, dy = offsets[q, m, level, p].tolist()
-                        place = centres[q, 0].item() * w + dx - 0.5, centres[q, 1].item() * h + dy - 0.5
+                        place = centers[q, 0].item() * w + dx - 0.5, centers[q, 1].item() * h + dy - 0.5
                         expected[q, m] += weights[q, m, level * points + p] * bilinear(value, *place)
         expected = attention.output_proj(expected.flatten(1).float())[None]
     assert_close(actual, expected)

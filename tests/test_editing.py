@@ -105,7 +105,7 @@ def test_the_picture_is_read_as_everywhere(tmp_path: Path) -> None:
 # --- the changes ---
 
 
-def test_the_main_colour_becomes_the_one_asked_for_and_shading_stays() -> None:
+def test_the_main_color_becomes_the_one_asked_for_and_shading_stays() -> None:
     shades = srgb_to_lab(np.array((160, 60, 60), np.uint8)) * np.linspace(0.6, 1.3, W)[:, None]
     image = np.broadcast_to(lab_to_srgb(shades), (H, W, 3)).copy()
     image[:, 20:34] = (160, 60, 60)
@@ -133,7 +133,7 @@ def test_the_windows_of_a_car_do_not_outvote_its_paint() -> None:
 
 
 @pytest.mark.parametrize("color", ["teal", "Teal", "#008080"])
-def test_colours_are_names_or_numbers(color: str) -> None:
+def test_colors_are_names_or_numbers(color: str) -> None:
     image = np.full((H, W, 3), (60, 60, 200), np.uint8)
     assert edit(image, box(), Recolor(color=color))[17, 27].tolist() == [0, 128, 128]
 
@@ -224,10 +224,10 @@ def test_a_region_without_surroundings_has_no_background_and_cannot_be_removed()
         edit(noise(), whole, Remove())
 
 
-def test_unknown_colours_and_impossible_blurs_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no colour 'purpel'; give a CSS name.*did you mean 'purple'"):
+def test_unknown_colors_and_impossible_blurs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no color 'purpel'; give a CSS name.*did you mean 'purple'"):
         Recolor(color="purpel")
-    with pytest.raises(ValueError, match="no colour '#12'"):
+    with pytest.raises(ValueError, match="no color '#12'"):
         Recolor(color="#12")
     with pytest.raises(ValueError, match="radius must be over 0 pixels, got 0"):
         Blur(radius=0.0)

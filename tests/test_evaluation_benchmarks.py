@@ -16,7 +16,7 @@ from xdecoder.evaluation.benchmarks import (
     protocol_table,
     published_scores,
 )
-from xdecoder.evaluation.classes import names_of
+from xdecoder.evaluation.classes import classes_of
 from xdecoder.vocabularies import BUILT_IN, built_in
 from xdecoder.weights.hub import PUBLISHED
 
@@ -39,7 +39,7 @@ def test_the_classes_asked_for_are_those_of_the_data_set_or_hold_its_things(
 ) -> None:
     row = BENCHMARKS[name]
     truth = built_in_for(DATASETS[row.data].vocabulary, row.task)
-    names = names_of(row, tmp_path, truth)
+    names = classes_of(row, tmp_path, truth)
     assert [names.asked.classes[i] for i, c in enumerate(names.category) if c is not None] == [*truth.classes]
     assert names.ids == tuple(range(1, len(truth) + 1))
 
@@ -48,7 +48,7 @@ def test_classes_of_another_data_set_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="the data set's 19 classes are neither those of 'coco' nor its things"
     ):
-        names_of(BENCHMARKS["coco-panoptic"], tmp_path, built_in("cityscapes"))
+        classes_of(BENCHMARKS["coco-panoptic"], tmp_path, built_in("cityscapes"))
 
 
 def test_every_published_score_belongs_to_one_row() -> None:

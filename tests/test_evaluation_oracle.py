@@ -11,8 +11,8 @@ from test_metrics_panoptic_quality import COCO100, needs_coco100
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import PanopticMap
 from xdecoder.evaluation.benchmarks import BENCHMARKS
-from xdecoder.evaluation.protocol import Classes, Pipeline
-from xdecoder.evaluation.run import Changes, Subject, evaluate
+from xdecoder.evaluation.protocol import Classes, Protocol
+from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
 from xdecoder.predictor.predictor import Predictor, Segmentation
 from xdecoder.structures import InstanceSegmentation, PanopticSegmentation, SemanticSegmentation
 from xdecoder.vocabularies import Vocabulary, built_in
@@ -57,14 +57,14 @@ def test_the_truth_as_the_model_s_answer_scores_100(
         return truthful(truth_of[image.tobytes()], words, task)
 
     monkeypatch.setattr(Predictor, "segment", segment)
-    monkeypatch.setattr(Pipeline, "encode", lambda _pipeline, _predictor, image: image)
+    monkeypatch.setattr(Protocol, "encode", lambda _pipeline, _predictor, image: image)
     benchmark = BENCHMARKS[f"coco100-{task}"]
     report = evaluate(
         benchmark,
-        Subject.of("oracle", build_predictor()),
+        EvaluatedModel.of("oracle", build_predictor()),
         data=COCO100.parent,
         out=tmp_path,
-        changes=Changes(limit=IMAGES, classes=classes),
+        changes=Overrides(limit=IMAGES, classes=classes),
     )
     assert report is not None
     assert report.scores.skipped == ()

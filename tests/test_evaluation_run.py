@@ -25,11 +25,11 @@ from xdecoder.config import (
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.panoptic import Panoptic
-from xdecoder.evaluation.report import Report, markdown_of
-from xdecoder.evaluation.run import Changes, Subject, evaluate
+from xdecoder.evaluation.report import BenchmarkReport, markdown_of
+from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
 from xdecoder.evaluation.scoring import Truth, score
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import build_word_tokenizer
 from xdecoder.weights.folder import load_model
@@ -144,17 +144,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def subject() -> Subject:
-    return Subject.of("tiny", build_predictor())
+def subject() -> EvaluatedModel:
+    return EvaluatedModel.of("tiny", build_predictor())
 
 
-def run(name: str, subject: Subject, data: Path, out: Path, **changes: Any) -> Report:
+def run(name: str, subject: EvaluatedModel, data: Path, out: Path, **changes: Any) -> BenchmarkReport:
     report = evaluate(
         BENCHMARKS[name],
         subject,
         data=data,
         out=out,
-        changes=Changes(**{"short_side": SIDE[name], **changes}),
+        changes=Overrides(**{"short_side": SIDE[name], **changes}),
     )
     assert report is not None
     return report
@@ -173,7 +173,7 @@ KINDS = [
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_report_s_figures_are_those_of_its_result_file(
-    name: str, subject: Subject, data: Path, tmp_path: Path
+    name: str, subject: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
     report = run(name, subject, data, tmp_path)
     again = score(name, report.predictions, Truth(data=data))
@@ -186,7 +186,9 @@ def test_the_report_s_figures_are_those_of_its_result_file(
     assert f"| {name} | {BENCHMARKS[name].metrics[0]} |" in (tmp_path / name / "report.md").read_text()
 
 
-def test_result_files_bear_the_data_set_s_own_ids(subject: Subject, data: Path, tmp_path: Path) -> None:
+def test_result_files_bear_the_data_set_s_own_ids(
+    subject: EvaluatedModel, data: Path, tmp_path: Path
+) -> None:
     panoptic = json.loads(run("custom-panoptic", subject, data, tmp_path).predictions.read_text())
     assert {s["category_id"] for row in panoptic["annotations"] for s in row["segments_info"]} <= {3, 8, 11}
     assert panoptic["categories"] == CATEGORIES
@@ -198,7 +200,7 @@ def test_result_files_bear_the_data_set_s_own_ids(subject: Subject, data: Path, 
     assert other_tool.figures == pytest.approx(report.scores.figures, nan_ok=True)
 
 
-def test_answers_are_written_as_vqa_s_results(subject: Subject, data: Path, tmp_path: Path) -> None:
+def test_answers_are_written_as_vqa_s_results(subject: EvaluatedModel, data: Path, tmp_path: Path) -> None:
     report = run("vqav2-val", subject, data, tmp_path)
     rows = json.loads(report.predictions.read_text())
     assert [row["question_id"] for row in rows] == [42000, 42001]
@@ -211,13 +213,13 @@ def test_answers_are_written_as_vqa_s_results(subject: Subject, data: Path, tmp_
     assert (partly.figures["accuracy"], partly.missing, partly.images) == (50.0, (42001,), 1)
 
 
-def test_another_classifier_of_answers_is_another_model(subject: Subject) -> None:
+def test_another_classifier_of_answers_is_another_model(subject: EvaluatedModel) -> None:
     other = build_predictor()
-    assert Subject.of("tiny", other).digest != subject.digest
+    assert EvaluatedModel.of("tiny", other).digest != subject.digest
 
 
 def test_the_report_names_the_protocol_and_what_was_changed(
-    subject: Subject, data: Path, tmp_path: Path
+    subject: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
     report = run("custom-semantic", subject, data, tmp_path / "a", limit=3)
     assert report.protocol == (
@@ -236,18 +238,18 @@ def test_the_report_names_the_protocol_and_what_was_changed(
 
 
 def test_the_two_protocols_are_never_mixed_in_one_folder(
-    subject: Subject, data: Path, tmp_path: Path
+    subject: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
     run("custom-semantic", subject, data, tmp_path, limit=1)
     with pytest.raises(ValueError, match=r"made otherwise \(classes 'global' there, 'present' now\)"):
         run("custom-semantic", subject, data, tmp_path, limit=1, classes="present")
-    other = Subject.of("other", build_predictor(0.5))
+    other = EvaluatedModel.of("other", build_predictor(0.5))
     with pytest.raises(ValueError, match=r"weights '.*' there, '.*' now\): give another --out, or delete"):
         run("custom-semantic", other, data, tmp_path, limit=1)
 
 
 def test_only_the_asked_classes_are_answered_where_those_present_are_asked(
-    subject: Subject, data: Path, tmp_path: Path
+    subject: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
     """Without cats in the truth, no cat is found."""
     ids = np.full(size_of(1), 300)
@@ -260,7 +262,7 @@ def test_only_the_asked_classes_are_answered_where_those_present_are_asked(
 
 
 def test_a_killed_run_goes_on_without_computing_anything_twice(
-    subject: Subject, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    subject: EvaluatedModel, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run("custom-panoptic", subject, data, tmp_path / "whole")
     computed: list[int | str] = []
@@ -290,17 +292,17 @@ def test_a_killed_run_goes_on_without_computing_anything_twice(
 PROCESS = """
 import json, sys
 from pathlib import Path
-from xdecoder import weights
+from xdecoder.weights.folder import load_model
 from xdecoder.evaluation.benchmarks import BENCHMARKS
-from xdecoder.evaluation.run import Changes, Subject, evaluate
-from xdecoder.predictor import Predictor
-from xdecoder.training.distributed import join_world, leave_world
+from xdecoder.evaluation.run import Overrides, EvaluatedModel, evaluate
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.jobs.distributed import join_world, leave_world
 
 folder, data, out, sides = sys.argv[1:]
 world = join_world("cpu")
-subject = Subject.of("tiny", Predictor(*load_model(Path(folder))))
+subject = EvaluatedModel.of("tiny", Predictor(*load_model(Path(folder))))
 for name, side in json.loads(sides).items():
-    changes = Changes(short_side=side)
+    changes = Overrides(short_side=side)
     evaluate(BENCHMARKS[name], subject, data=Path(data), out=Path(out), changes=changes, world=world)
 leave_world()
 """
@@ -310,7 +312,7 @@ def test_two_processes_give_exactly_the_figures_of_one(data: Path, tmp_path: Pat
     folder = tmp_path / "model"
     build_predictor().save(folder)
     names = ["custom-panoptic", "custom-instance", "coco-karpathy-retrieval"]
-    alone = Subject.of("tiny", Predictor(*load_model(folder)))
+    alone = EvaluatedModel.of("tiny", Predictor(*load_model(folder)))
     one = {name: run(name, alone, data, tmp_path / "one") for name in names}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -344,7 +346,7 @@ def test_two_processes_give_exactly_the_figures_of_one(data: Path, tmp_path: Pat
 # Bad input.
 
 
-def test_images_that_cannot_be_used_are_left_out_and_listed(subject: Subject, tmp_path: Path) -> None:
+def test_images_that_cannot_be_used_are_left_out_and_listed(subject: EvaluatedModel, tmp_path: Path) -> None:
     root = write_data(tmp_path / "data")
     (root / "images/val/2.png").write_bytes(b"no picture")
     write_image(root / "images/val/3.png", 9, 9)
@@ -364,7 +366,7 @@ def test_images_that_cannot_be_used_are_left_out_and_listed(subject: Subject, tm
 
 
 def test_missing_files_refuse_the_data_set_unless_they_may_be_skipped(
-    subject: Subject, tmp_path: Path
+    subject: EvaluatedModel, tmp_path: Path
 ) -> None:
     root = write_data(tmp_path / "data")
     (root / "panoptic_val/2.png").unlink()
@@ -375,7 +377,7 @@ def test_missing_files_refuse_the_data_set_unless_they_may_be_skipped(
     assert "missing file" in report.scores.skipped[0].reason
 
 
-def test_a_data_set_without_a_usable_image_is_an_error(subject: Subject, tmp_path: Path) -> None:
+def test_a_data_set_without_a_usable_image_is_an_error(subject: EvaluatedModel, tmp_path: Path) -> None:
     root = write_data(tmp_path / "data")
     for path in (root / "images/val").iterdir():
         path.write_bytes(b"no picture")
@@ -387,7 +389,7 @@ def test_a_data_set_without_a_usable_image_is_an_error(subject: Subject, tmp_pat
         run("custom-panoptic", subject, root, tmp_path)
 
 
-def test_duplicate_ids_in_the_truth_are_an_error(subject: Subject, tmp_path: Path) -> None:
+def test_duplicate_ids_in_the_truth_are_an_error(subject: EvaluatedModel, tmp_path: Path) -> None:
     root = write_data(tmp_path / "data")
     file = root / "annotations/panoptic_val.json"
     content = json.loads(file.read_text())
@@ -397,15 +399,17 @@ def test_duplicate_ids_in_the_truth_are_an_error(subject: Subject, tmp_path: Pat
         run("custom-panoptic", subject, root, tmp_path)
 
 
-def test_classes_present_are_for_segmentation_alone(subject: Subject, data: Path, tmp_path: Path) -> None:
+def test_classes_present_are_for_segmentation_alone(
+    subject: EvaluatedModel, data: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="--classes present is for segmentation"):
         run("coco-karpathy-caption", subject, data, tmp_path, classes="present")
     with pytest.raises(ValueError, match="limit must be at least 1"):
-        Changes(limit=0)
+        Overrides(limit=0)
 
 
 def test_a_published_checkpoint_s_figures_stand_beside_ours(
-    subject: Subject, data: Path, tmp_path: Path
+    subject: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
     known = dataclasses.replace(subject, checkpoint="xdecoder_focalt_last")
     report = run("refcocog-umd-val", known, data, tmp_path)
@@ -413,7 +417,7 @@ def test_a_published_checkpoint_s_figures_stand_beside_ours(
     assert "| 63.2 | 1 |" in (tmp_path / "refcocog-umd-val/report.md").read_text()
 
 
-def test_several_sets_in_the_wild_are_meaned(subject: Subject, data: Path, tmp_path: Path) -> None:
+def test_several_sets_in_the_wild_are_meaned(subject: EvaluatedModel, data: Path, tmp_path: Path) -> None:
     report = run("custom-instance", subject, data, tmp_path, limit=2)
     wild = [
         dataclasses.replace(

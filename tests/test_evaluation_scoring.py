@@ -14,7 +14,7 @@ from test_evaluation_run import CATEGORIES, IMAGES, write_data
 from test_metrics_panoptic_quality import COCO100, GOLDEN, Example, damaged_coco100, needs_coco100
 from xdecoder.evaluation.protocol import Scores
 from xdecoder.evaluation.scoring import Truth, score
-from xdecoder.metrics.panoptic_quality import Segment
+from xdecoder.metrics.panoptic_quality import ScoredSegment
 
 TRUTH = COCO100 / "annotations/panoptic_train2017.json"
 
@@ -64,7 +64,7 @@ def test_real_truth_against_itself_scores_100() -> None:
     assert scores.images == 100
 
 
-def panoptic_rows(maps: list[tuple[str, int, list[Segment]]]) -> dict[str, Any]:
+def panoptic_rows(maps: list[tuple[str, int, list[ScoredSegment]]]) -> dict[str, Any]:
     """A panoptic JSON over COCO's categories."""
     rows = [
         {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from goldens import assert_close
 from xdecoder.networks.attention import mix_values
-from xdecoder.networks.queries import Kind, visibility
+from xdecoder.networks.queries import QueryKind, visibility
 from xdecoder.networks.resampling import output_matrix, resize, resized_tiles
 from xdecoder.networks.winograd import conv3x3
 from xdecoder.tasks.geometry import Geometry
@@ -77,7 +77,7 @@ def test_one_resampling_equals_pad_crop_and_resize(height: int, width: int, shor
 
 
 def test_who_sees_whom() -> None:
-    kinds = {Kind.OBJECT: 2, Kind.GLOBAL: 1, Kind.CAPTION: 3}
+    kinds = {QueryKind.OBJECT: 2, QueryKind.GLOBAL: 1, QueryKind.CAPTION: 3}
     assert visibility(kinds, kinds, "cpu").int().tolist() == [
         [1, 1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0],
@@ -86,12 +86,12 @@ def test_who_sees_whom() -> None:
         [1, 1, 1, 1, 1, 0],
         [1, 1, 1, 1, 1, 1],
     ]
-    later = visibility({Kind.CAPTION: 2}, {Kind.OBJECT: 1, Kind.CAPTION: 4}, "cpu")
+    later = visibility({QueryKind.CAPTION: 2}, {QueryKind.OBJECT: 1, QueryKind.CAPTION: 4}, "cpu")
     assert later.int().tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
-    referring = {Kind.COPY: 2, Kind.PHRASE: 2}
+    referring = {QueryKind.COPY: 2, QueryKind.PHRASE: 2}
     assert visibility(referring, referring, "cpu").all()
-    assert not visibility({Kind.OBJECT: 1, Kind.GLOBAL: 1}, referring, "cpu").any()
-    assert visibility({Kind.QUESTION: 2}, {Kind.GLOBAL: 1, Kind.QUESTION: 2}, "cpu").all()
+    assert not visibility({QueryKind.OBJECT: 1, QueryKind.GLOBAL: 1}, referring, "cpu").any()
+    assert visibility({QueryKind.QUESTION: 2}, {QueryKind.GLOBAL: 1, QueryKind.QUESTION: 2}, "cpu").all()
 
 
 def test_attention_of_bfloat16_is_learned_through_in_float32_on_the_cpu() -> None:

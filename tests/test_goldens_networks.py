@@ -7,12 +7,12 @@ from torch import Tensor
 
 from goldens import Golden, assert_close
 from xdecoder.model import ImageFeatures, XDecoder, normalize
-from xdecoder.networks.queries import Kind
+from xdecoder.networks.queries import QueryKind
 from xdecoder.tasks.geometry import normalize_image
 
 
 def prepare(model: XDecoder, *images: Tensor) -> Tensor:
-    """Normalise, and pad to the largest, as the published program batches."""
+    """Normalize, and pad to the largest, as the published program batches."""
     prepared = [normalize_image(i, model.config.pixel_mean, model.config.pixel_std) for i in images]
     height, width = (max(p.shape[d] for p in prepared) for d in (1, 2))
     return torch.stack([F.pad(p, (0, width - p.shape[2], 0, height - p.shape[1])) for p in prepared])
@@ -23,7 +23,7 @@ def encode(model: XDecoder, *images: Tensor) -> ImageFeatures:
         return model.encode_images(prepare(model, *images))
 
 
-def test_images_are_normalised_then_padded(golden_a: Golden, models: dict[str, XDecoder]) -> None:
+def test_images_are_normalized_then_padded(golden_a: Golden, models: dict[str, XDecoder]) -> None:
     images = prepare(models["A"], golden_a["a2/in/image0"], golden_a["a2/in/image1"])
     assert_close(images, golden_a["a2/normalized_padded"])
 
@@ -67,7 +67,7 @@ def test_predictions_of_every_layer(golden: Golden, model: XDecoder) -> None:
     compared = 0
     for i, state in enumerate(states):
         prefix = "c" if i + 1 == len(states) else f"c/aux{i}"
-        heads = model.decoder.heads(state)
+        heads = model.decoder.query_outputs(state)
         predictions = {
             "pred_logits": model.class_logits(heads.embeddings, golden["vocab/text_embeddings"]),
             "pred_masks": features.mask_logits(heads.masks),
@@ -86,13 +86,13 @@ def test_attention_masks_of_every_layer(
     features = encode(model, *golden["a/in/images"])
     used: list[Tensor] = []
     for layer in model.decoder.layers:
-        look = layer.look
+        look = layer.cross_attend
 
         def record(x, positions, keys, values, visible, look=look):
             used.append(visible[:, 0])
             return look(x, positions, keys, values, visible)
 
-        monkeypatch.setattr(layer, "look", record)
+        monkeypatch.setattr(layer, "cross_attend", record)
     model.decoder.decode_latents(features.memory)
     for i, visible in enumerate(used):
         assert torch.equal(~visible, golden[f"c/layer{i}/attn_mask_head0"])
@@ -113,7 +113,7 @@ def test_phrases_pick_the_published_queries(golden: Golden, model: XDecoder) -> 
         states = model.decoder.decode_phrases(
             features.memory, tokens, torch.ones(1, tokens.shape[1], dtype=torch.bool)
         )
-        heads = model.decoder.heads(states[-1])
+        heads = model.decoder.query_outputs(states[-1])
         if f"{group}/pred_gtexts" in golden.io:
             assert_close(heads.embeddings[0], golden[f"{group}/pred_gtexts"])
         scale = model.logit_scale.exp().clamp(max=100)
@@ -137,9 +137,11 @@ def test_reading_tokens_one_by_one_equals_all_at_once(golden: Golden, model: XDe
     ids = golden["f1/captioning_token"][:, :7]
     tokens = model.text_encoder.continue_texts(ids, None)
     latents = model.decoder.decode_latents(features.memory, keep=True)
-    at_once = model.decoder.open_reading(features.memory, latents, capacity=7)
-    expected = model.decoder.read(at_once, tokens, kind=Kind.CAPTION)
-    stepwise = model.decoder.open_reading(features.memory, latents, capacity=7)
-    steps = [model.decoder.read(stepwise, tokens[:, i : i + 1], kind=Kind.CAPTION) for i in range(7)]
+    at_once = model.decoder.open_context(features.memory, latents, capacity=7)
+    expected = model.decoder.decode_tokens(at_once, tokens, kind=QueryKind.CAPTION)
+    stepwise = model.decoder.open_context(features.memory, latents, capacity=7)
+    steps = [
+        model.decoder.decode_tokens(stepwise, tokens[:, i : i + 1], kind=QueryKind.CAPTION) for i in range(7)
+    ]
     for layer, states in enumerate(expected):
         assert_close(torch.cat([step[layer] for step in steps], dim=1), states, 1e-5)

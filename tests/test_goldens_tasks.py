@@ -7,7 +7,7 @@ from torch import Tensor
 from goldens import Golden, assert_close
 from test_goldens_networks import encode
 from xdecoder.model import XDecoder, normalize
-from xdecoder.tasks.captioning import Reader, caption_greedily, region_at_levels
+from xdecoder.tasks.captioning import CaptionDecoder, caption_greedily, region_at_levels
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tasks.referring import refer
 from xdecoder.tasks.retrieval import ImageEmbeddings, embed_images
@@ -175,9 +175,9 @@ def test_captions(
     if group == "f2":
         regions = region_at_levels(~golden["f2/in/captioning_mask"][0], sizes, features.memory.sizes)
     expected = golden[f"{group}/captioning_token"]
-    reader = Reader(model, features.memory, latents, steps=10, regions=regions)
+    decoder = CaptionDecoder(model, features.memory, latents, steps=10, regions=regions)
     for step, top_ids in enumerate(golden[f"{group}/step_top5_ids"]):
-        scores = reader.step(expected[:, step]).gather(1, top_ids)
+        scores = decoder.step(expected[:, step]).gather(1, top_ids)
         stored = golden[f"{group}/step_top5_logits"][step]
         assert_close(scores - scores[:, :1] + stored[:, :1], stored)
     if golden.name != "A":

@@ -51,7 +51,7 @@ def test_a_published_model_is_downloaded_and_converted_once(
 
 
 def test_a_published_name_loads(asked: list[tuple[str, str]]) -> None:
-    model, tokenizer = load_model(NAME)
+    model, tokenizer = load_model(resolve_model(NAME))
     assert model.config.decoder.queries == 81
     assert tokenizer.vocabulary_size == 49408
     assert len(asked) == 1
@@ -79,7 +79,7 @@ def test_offline_says_what_is_needed_and_how_to_do_it_by_hand(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     with pytest.raises(FileNotFoundError) as error:
-        load_model(NAME)
+        load_model(resolve_model(NAME))
     for part in (
         f"{NAME} could not be downloaded (ConnectionError: no route to host)",
         f"{NAME}.pt (about 658 MB) of xdecoder/X-Decoder on huggingface.co",
@@ -113,7 +113,7 @@ def test_a_repository_with_a_model_folder_loads(
         return str(stored)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    assert load_model("somebody/focal-tiny")[0].config.decoder.queries == 81
+    assert load_model(resolve_model("somebody/focal-tiny"))[0].config.decoder.queries == 81
     files = ["config.json", "model.safetensors", "tokenizer.json", "answering.json", "answering.safetensors"]
     assert patterns == ["somebody/focal-tiny", files]
 
@@ -121,7 +121,7 @@ def test_a_repository_with_a_model_folder_loads(
 def test_an_unknown_repository_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     with pytest.raises(FileNotFoundError, match=r"no folder some/thing, .*huggingface\.co/some/thing \(Conn"):
-        load_model("some/thing")
+        load_model(resolve_model("some/thing"))
 
 
 def test_a_folder_goes_before_a_repository_of_the_same_name(

@@ -86,7 +86,7 @@ def test_cmyk_becomes_rgb():
     assert np.abs(read.astype(int) - [255, 0, 0]).max() <= 3
 
 
-def test_palette_grey_and_bilevel_become_rgb():
+def test_palette_gray_and_bilevel_become_rgb():
     image = Image.fromarray(RGB).quantize(8)
     np.testing.assert_array_equal(read_image(encoded(image)), np.asarray(image.convert("RGB")))
     assert read_image(encoded(Image.new("L", (2, 1), 77))).tolist() == [[[77] * 3] * 2]
@@ -107,7 +107,7 @@ def test_a_transparent_palette_entry_is_white():
     assert read_image(encoded(image, transparency=0)).tolist() == [[[255, 255, 255], [40, 50, 60]]]
 
 
-def test_grey_with_alpha_is_composited_on_white():
+def test_gray_with_alpha_is_composited_on_white():
     image = Image.fromarray(np.array([[[50, 255], [50, 0]]], dtype=np.uint8), "LA")
     assert read_image(encoded(image))[0, :, 0].tolist() == [50, 255]
 
@@ -129,10 +129,10 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str):
     assert (read_image(data) == [255, 0, 0]).all()
 
 
-def test_grey_arrays_and_tensors_become_rgb():
-    grey = RGB[:, :, 0]
-    expected = np.stack([grey] * 3, axis=-1)
-    for source in (grey, grey[:, :, None], torch.from_numpy(grey.copy())[None]):
+def test_gray_arrays_and_tensors_become_rgb():
+    gray = RGB[:, :, 0]
+    expected = np.stack([gray] * 3, axis=-1)
+    for source in (gray, gray[:, :, None], torch.from_numpy(gray.copy())[None]):
         np.testing.assert_array_equal(read_image(source), expected)
 
 
@@ -259,7 +259,7 @@ def test_an_array_without_pixels_is_refused(shape: tuple[int, ...]):
             RGB.astype(np.float32) + 1,
             "array has floats from .*; expected 0 to 1. For 0 to 255 convert to uint8",
         ),
-        (RGB / 255 - 0.5, "expected 0 to 1.*undo a normalisation"),
+        (RGB / 255 - 0.5, "expected 0 to 1.*undo a normalization"),
         (np.full((2, 3, 3), np.nan), "array has floats from nan to nan"),
     ],
 )

@@ -14,7 +14,7 @@ from xdecoder.losses.matching import Matches
 from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
 from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
 from xdecoder.model import XDecoder, normalize
-from xdecoder.networks.queries import Kind
+from xdecoder.networks.queries import QueryKind
 from xdecoder.tasks.vocabulary import encode_phrases
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.weights import published
@@ -108,9 +108,11 @@ def segmentation_losses(model: XDecoder, tokenizer: Tokenizer, golden: Golden) -
     latents = model.decoder.decode_latents(features.memory).states
     layers: list[LayerPredictions] = []
     for latent, copied in zip(latents, copies, strict=True):
-        objects = model.decoder.heads(latent[:, :-1])
+        objects = model.decoder.query_outputs(latent[:, :-1])
         logits = model.class_logits(objects.embeddings, class_texts)
-        layers.append(LayerPredictions(objects=objects, logits=logits, copies=model.decoder.heads(copied)))
+        layers.append(
+            LayerPredictions(objects=objects, logits=logits, copies=model.decoder.query_outputs(copied))
+        )
     masks = padded_masks(golden, "seg_masks")
     sampler = ReplayedPoints(golden)
     losses = Objective(CONFIG).segmentation(
@@ -135,10 +137,10 @@ def image_text_losses(model: XDecoder, tokenizer: Tokenizer, golden: Golden) -> 
     token_ids = torch.cat([golden[f"h/vlp_target{i}/caption_tokenids"] for i in range(3)])
     texts = model.text_encoder(token_ids)
     latents = model.decoder.decode_latents(features.memory, keep=True)
-    reading = model.decoder.open_reading(features.memory, latents, capacity=token_ids.shape[1])
-    states = model.decoder.read(reading, texts.tokens, kind=Kind.CAPTION)
+    context = model.decoder.open_context(features.memory, latents, capacity=token_ids.shape[1])
+    states = model.decoder.decode_tokens(context, texts.tokens, kind=QueryKind.CAPTION)
     return Objective(CONFIG).image_text(
-        embeddings=[model.decoder.heads(state).embeddings for state in latents.states],
+        embeddings=[model.decoder.query_outputs(state).embeddings for state in latents.states],
         captions=[state @ model.decoder.caption_projection for state in states],
         backbone_embeddings=features.backbone_embeddings,
         targets=CaptionTargets(

@@ -15,7 +15,7 @@ from xdecoder.losses.matching import MatchCosts, assign, match_masks, match_noun
 from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
 from xdecoder.losses.points import RandomPoints, SeededPoints
 from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
-from xdecoder.networks.decoder import Heads
+from xdecoder.networks.decoder import QueryOutputs
 
 Q, M, P, K, H, W = 7, 5, 3, 4, 9, 13
 CONFIG = LossConfig(points=16)
@@ -144,9 +144,9 @@ class Step:
 
         def layer(i: int) -> LayerPredictions:
             return LayerPredictions(
-                objects=Heads(embeddings=x["embeddings"][i, part], masks=x["masks"][i, part]),
+                objects=QueryOutputs(embeddings=x["embeddings"][i, part], masks=x["masks"][i, part]),
                 logits=x["logits"][i, part],
-                copies=Heads(embeddings=x["copy_embeddings"][i, part], masks=x["copy_masks"][i, part]),
+                copies=QueryOutputs(embeddings=x["copy_embeddings"][i, part], masks=x["copy_masks"][i, part]),
             )
 
         return Objective(config).segmentation(

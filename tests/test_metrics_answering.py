@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdecoder.metrics.answering import VqaAccuracy, answer_accuracy, normalize_answer
+from xdecoder.metrics.vqa import VqaAccuracy, answer_accuracy, normalize_answer
 
 answers = st.sampled_from(["yes", "Yes.", "no", "two", "2", "a dog", "dog", "isnt", "1,000", "red/blue", ""])
 questions = st.dictionaries(
@@ -44,7 +44,7 @@ questions = st.dictionaries(
         ("." * 33, "."),
     ],
 )
-def test_answers_are_normalised_as_the_official_tool_does(answer: str, normalized: str) -> None:
+def test_answers_are_normalized_as_the_official_tool_does(answer: str, normalized: str) -> None:
     assert normalize_answer(answer) == normalized
 
 

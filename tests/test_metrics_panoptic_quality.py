@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from xdecoder.metrics.panoptic_quality import PanopticQuality, PanopticScores, Segment, count_matches
+from xdecoder.metrics.panoptic_quality import PanopticQuality, PanopticScores, ScoredSegment, count_matches
 
 COCO100 = Path(__file__).parents[2] / "shared" / "data" / "coco100"
 GOLDEN = Path(__file__).parent / "goldens" / "metrics" / "panoptic_quality_coco100.json"
@@ -22,9 +22,9 @@ CATEGORIES = {1: True, 2: True, 7: False}
 @dataclass(frozen=True)
 class Example:
     truth: np.ndarray
-    truth_segments: list[Segment]
+    truth_segments: list[ScoredSegment]
     prediction: np.ndarray | None
-    predicted_segments: list[Segment]
+    predicted_segments: list[ScoredSegment]
 
 
 def naive_counts(example: Example) -> dict[int, list[float]]:
@@ -86,7 +86,7 @@ def score(examples: list[Example], categories: dict[int, bool] = CATEGORIES) -> 
     return quality
 
 
-def present(ids: np.ndarray, segments: list[Segment]) -> list[Segment]:
+def present(ids: np.ndarray, segments: list[ScoredSegment]) -> list[ScoredSegment]:
     return [s for s in segments if (ids == s.id).any()]
 
 
@@ -95,12 +95,12 @@ def examples(draw: st.DrawFn) -> Example:
     height, width = draw(st.sampled_from([(3, 5), (4, 7)]))
     category = st.sampled_from(sorted(CATEGORIES))
 
-    def side(crowds: bool) -> tuple[np.ndarray, list[Segment]]:
+    def side(crowds: bool) -> tuple[np.ndarray, list[ScoredSegment]]:
         ids = [0, *draw(st.lists(st.integers(1, 2**24 - 1), min_size=1, max_size=4, unique=True))]
         pixels = draw(st.lists(st.sampled_from(ids), min_size=height * width, max_size=height * width))
         array = np.array(pixels).reshape(height, width)
         segments = [
-            Segment(id=i, category_id=draw(category), is_crowd=crowds and draw(st.booleans()))
+            ScoredSegment(id=i, category_id=draw(category), is_crowd=crowds and draw(st.booleans()))
             for i in ids[1:]
         ]
         return array, present(array, segments)
@@ -112,7 +112,7 @@ def examples(draw: st.DrawFn) -> Example:
             truth,
             truth_segments,
             prediction,
-            [Segment(id=s.id, category_id=s.category_id) for s in truth_segments],
+            [ScoredSegment(id=s.id, category_id=s.category_id) for s in truth_segments],
         )
     return Example(truth, truth_segments, *side(False))
 
@@ -160,8 +160,8 @@ def strip(*runs: tuple[int, int]) -> np.ndarray:
 
 def test_iou_is_hand_computed_and_one_half_is_no_match() -> None:
     truth, prediction = strip((5, 6), (9, 4)), strip((8, 8), (3, 2))
-    segments = [Segment(id=5, category_id=1), Segment(id=9, category_id=2)]
-    predicted = [Segment(id=8, category_id=1), Segment(id=3, category_id=2)]
+    segments = [ScoredSegment(id=5, category_id=1), ScoredSegment(id=9, category_id=2)]
+    predicted = [ScoredSegment(id=8, category_id=1), ScoredSegment(id=3, category_id=2)]
     counts = count_matches(truth, segments, prediction, predicted)
     assert (counts[1].iou, counts[1].true_positives) == (6 / 8, 1)
     assert (counts[2].true_positives, counts[2].false_positives, counts[2].false_negatives) == (
@@ -174,9 +174,9 @@ def test_iou_is_hand_computed_and_one_half_is_no_match() -> None:
 def test_void_pixels_leave_the_union() -> None:
     counts = count_matches(
         strip((0, 4), (5, 6)),
-        [Segment(id=5, category_id=1)],
+        [ScoredSegment(id=5, category_id=1)],
         strip((8, 9), (0, 1)),
-        [Segment(id=8, category_id=1)],
+        [ScoredSegment(id=8, category_id=1)],
     )
     assert counts[1].iou == 5 / 6  # 6 + 9 - 5 - 4 void
 
@@ -184,30 +184,38 @@ def test_void_pixels_leave_the_union() -> None:
 @pytest.mark.parametrize(("void", "ignored"), [(6, True), (5, False)])
 def test_a_segment_over_half_on_void_is_no_false_positive(void: int, ignored: bool) -> None:
     truth, prediction = strip((0, void), (5, 30)), strip((8, 10), (0, void + 20))
-    counts = count_matches(truth, [Segment(id=5, category_id=1)], prediction, [Segment(id=8, category_id=1)])
+    counts = count_matches(
+        truth, [ScoredSegment(id=5, category_id=1)], prediction, [ScoredSegment(id=8, category_id=1)]
+    )
     assert counts[1].false_positives == (not ignored)
     assert counts[1].false_negatives == 1
 
 
 @pytest.mark.parametrize(("category", "false_positives"), [(1, 0), (2, 1)])
 def test_a_crowd_hides_false_positives_of_its_own_category_only(category: int, false_positives: int) -> None:
-    crowd = Segment(id=5, category_id=1, is_crowd=True)
-    counts = count_matches(strip((5, 10)), [crowd], strip((8, 10)), [Segment(id=8, category_id=category)])
+    crowd = ScoredSegment(id=5, category_id=1, is_crowd=True)
+    counts = count_matches(
+        strip((5, 10)), [crowd], strip((8, 10)), [ScoredSegment(id=8, category_id=category)]
+    )
     assert sum(c.false_positives for c in counts.values()) == false_positives
     assert sum(c.true_positives + c.false_negatives for c in counts.values()) == 0
 
 
 def test_void_and_crowd_add_up() -> None:
-    crowd = [Segment(id=5, category_id=1, is_crowd=True), Segment(id=6, category_id=2)]
+    crowd = [ScoredSegment(id=5, category_id=1, is_crowd=True), ScoredSegment(id=6, category_id=2)]
     truth, prediction = strip((0, 3), (5, 3), (6, 4)), strip((8, 10))
-    assert 1 not in count_matches(truth, crowd, prediction, [Segment(id=8, category_id=1)])
+    assert 1 not in count_matches(truth, crowd, prediction, [ScoredSegment(id=8, category_id=1)])
 
 
 def test_an_image_without_prediction_counts_as_missed_and_is_listed() -> None:
     quality = PanopticQuality(CATEGORIES)
-    quality.update("a", strip((5, 6)), [Segment(id=5, category_id=1)], None)
+    quality.update("a", strip((5, 6)), [ScoredSegment(id=5, category_id=1)], None)
     quality.update(
-        "b", strip((5, 6)), [Segment(id=5, category_id=1)], strip((5, 6)), [Segment(id=5, category_id=1)]
+        "b",
+        strip((5, 6)),
+        [ScoredSegment(id=5, category_id=1)],
+        strip((5, 6)),
+        [ScoredSegment(id=5, category_id=1)],
     )
     result = quality.result()
     assert result.without_prediction == ("a",)
@@ -216,22 +224,22 @@ def test_an_image_without_prediction_counts_as_missed_and_is_listed() -> None:
 
 
 def test_bad_input_says_what_to_do() -> None:
-    one, segments = strip((5, 6)), [Segment(id=5, category_id=1)]
+    one, segments = strip((5, 6)), [ScoredSegment(id=5, category_id=1)]
     quality = PanopticQuality(CATEGORIES)
     with pytest.raises(ValueError, match=r"image 3: the prediction is 1 x 7, the truth 1 x 6 .* resize"):
         quality.update(3, one, segments, strip((5, 7)), segments)
     with pytest.raises(ValueError, match=r"image 3: segment 5 of the prediction has the unknown category 4"):
-        quality.update(3, one, segments, one, [Segment(id=5, category_id=4)])
+        quality.update(3, one, segments, one, [ScoredSegment(id=5, category_id=4)])
     with pytest.raises(
         ValueError, match=r"prediction map has the segment ids 6, which its list of 1 segments lacks"
     ):
         quality.update(3, one, segments, strip((5, 3), (6, 3)), segments)
     with pytest.raises(ValueError, match=r"the prediction lists segment 6, which has no pixel"):
-        quality.update(3, one, segments, one, [*segments, Segment(id=6, category_id=1)])
+        quality.update(3, one, segments, one, [*segments, ScoredSegment(id=6, category_id=1)])
     with pytest.raises(ValueError, match=r"the truth lists the segment ids 5 more than once"):
         quality.update(3, one, segments * 2, one, segments)
     with pytest.raises(ValueError, match=r"ids are positive, 0 is void"):
-        quality.update(3, one, segments, one, [Segment(id=0, category_id=1)])
+        quality.update(3, one, segments, one, [ScoredSegment(id=0, category_id=1)])
     with pytest.raises(ValueError, match=r"ids outside 0..16777215"):
         quality.update(3, one, segments, strip((-1, 6)), segments)
     with pytest.raises(ValueError, match="no image was added"):
@@ -255,25 +263,25 @@ def damaged_coco100(step: int = 1) -> tuple[list[Example], dict[int, bool]]:
     damaged: list[Example] = []
     images = sorted(annotation["annotations"], key=lambda a: a["image_id"])
     for index, image in list(enumerate(images))[::step]:
-        colours = np.asarray(Image.open(COCO100 / "panoptic_train2017" / image["file_name"]), np.int64)
-        truth = colours @ np.array([1, 256, 65536])
+        colors = np.asarray(Image.open(COCO100 / "panoptic_train2017" / image["file_name"]), np.int64)
+        truth = colors @ np.array([1, 256, 65536])
         segments = [
-            Segment(
+            ScoredSegment(
                 id=s["id"], category_id=s["category_id"], is_crowd=bool(s["iscrowd"]) or (index, n) == (14, 0)
             )
             for n, s in enumerate(image["segments_info"])
         ]
-        predicted = [Segment(id=s.id, category_id=s.category_id) for s in segments]
+        predicted = [ScoredSegment(id=s.id, category_id=s.category_id) for s in segments]
         prediction: np.ndarray | None = truth.copy()
         if index % 5 == 0:  # shifted
             prediction = np.zeros_like(truth)
             prediction[11:, 17:] = truth[:-11, :-17]
         elif index % 5 == 1 and len(predicted) > 1:  # two segments merged
             prediction[truth == predicted[1].id] = predicted[0].id
-        elif index % 5 == 2:  # the last segment relabelled
+        elif index % 5 == 2:  # the last segment relabeled
             last = predicted[-1]
             other = order[(order.index(last.category_id) + 1) % len(order)]
-            predicted[-1] = Segment(id=last.id, category_id=other)
+            predicted[-1] = ScoredSegment(id=last.id, category_id=other)
         elif index % 5 == 3:  # every second segment dropped
             prediction[np.isin(truth, [s.id for s in predicted[::2]])] = 0
         predicted = present(prediction, predicted)
@@ -315,5 +323,5 @@ def test_real_truth_against_itself_scores_one() -> None:
 
 def test_many_segments_fit() -> None:
     ids = np.arange(1, 301).reshape(15, 20)
-    segments = [Segment(id=i, category_id=1) for i in range(1, 301)]
+    segments = [ScoredSegment(id=i, category_id=1) for i in range(1, 301)]
     assert count_matches(ids, segments, ids, segments)[1].true_positives == 300

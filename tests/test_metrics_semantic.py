@@ -93,7 +93,7 @@ def test_bad_input_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="no image was added"):
         scores.result()
     scores.update("a", np.full((2, 3), IGNORE), np.zeros((2, 3), int))
-    with pytest.raises(ValueError, match="no pixel of 1 images is labelled"):
+    with pytest.raises(ValueError, match="no pixel of 1 images is labeled"):
         scores.result()
     with pytest.raises(ValueError, match="image 'a' was added before"):
         scores.update("a", truth, truth)

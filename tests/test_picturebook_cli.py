@@ -59,7 +59,7 @@ def test_a_model_is_scored_on_seen_and_unseen_pairs(tmp_path: Path, monkeypatch:
     assert told.startswith((out / "picturebook/report.md").read_text())
     assert [row[1].strip() for row in rows[2:]] == [
         "2 held-out",
-        "2 with unseen (colour, category) pairs",
+        "2 with unseen (color, category) pairs",
         "aim",
     ]
     assert float(rows[2][4]) == round(100 * report["scores"]["pq_stuff"], 1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xdecoder.picturebook import (
-    COLOURS,
+    COLORS,
     HELD_OUT_PAIRS,
     SETTINGS,
     STUFF_CATEGORIES,
@@ -18,7 +18,7 @@ from xdecoder.picturebook import (
     draw_scene,
 )
 from xdecoder.picturebook.composition import MIN_AREA, MIN_STUFF_AREA
-from xdecoder.picturebook.palette import TONES, colour_name, sample_rgb
+from xdecoder.picturebook.palette import TONES, color_name, sample_rgb
 from xdecoder.picturebook.things import KINDS, SIZE_FACTORS, draw_thing
 
 DIGEST = """
@@ -94,14 +94,14 @@ def test_every_pixel_belongs_to_a_segment_and_every_record_matches_its_pixels(sc
             rows, columns = np.nonzero(scene.ids == segment.id)
             box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             assert segment.box == box
-            assert segment.centre == pytest.approx(((box[0] + box[2]) / 192, (box[1] + box[3]) / 192))
+            assert segment.center == pytest.approx(((box[0] + box[2]) / 192, (box[1] + box[3]) / 192))
 
 
 def test_scenes_hold_one_to_eight_things_and_each_stuff_once(scenes: list[Scene]) -> None:
     for scene in scenes:
         assert 1 <= len(scene.things) <= 8
         assert {thing.category for thing in scene.things} <= set(THING_CATEGORIES)
-        assert {thing.colour for thing in scene.things} <= set(COLOURS)
+        assert {thing.color for thing in scene.things} <= set(COLORS)
         names = [segment.category for segment in scene.stuff]
         assert len(names) == len(set(names))
         assert set(names) <= set(STUFF_CATEGORIES)
@@ -156,10 +156,10 @@ def test_one_kind_often_comes_several_times(scenes: list[Scene]) -> None:
     assert several > 0.35 * len(scenes)
 
 
-def test_held_out_pairs_are_a_tenth_spread_over_colours_and_categories() -> None:
+def test_held_out_pairs_are_a_tenth_spread_over_colors_and_categories() -> None:
     assert len(HELD_OUT_PAIRS) == 33
-    assert set(Counter(colour for colour, _ in HELD_OUT_PAIRS).values()) == {3}
-    assert {colour for colour, _ in HELD_OUT_PAIRS} == set(COLOURS)
+    assert set(Counter(color for color, _ in HELD_OUT_PAIRS).values()) == {3}
+    assert {color for color, _ in HELD_OUT_PAIRS} == set(COLORS)
     counts = Counter(category for _, category in HELD_OUT_PAIRS)
     assert set(counts) == set(THING_CATEGORIES)
     assert max(counts.values()) == 2
@@ -167,23 +167,23 @@ def test_held_out_pairs_are_a_tenth_spread_over_colours_and_categories() -> None
 
 def test_held_out_pairs_never_occur_in_training_but_do_in_validation(scenes: list[Scene]) -> None:
     for seed in range(80):
-        shown = {(thing.colour, thing.category) for thing in draw_scene(seed, split="train", size=64).things}
+        shown = {(thing.color, thing.category) for thing in draw_scene(seed, split="train", size=64).things}
         assert not shown & HELD_OUT_PAIRS
-        _, category, colour = draw_patch(seed, 32)
-        assert (colour, category) not in HELD_OUT_PAIRS
-    assert any((thing.colour, thing.category) in HELD_OUT_PAIRS for scene in scenes for thing in scene.things)
+        _, category, color = draw_patch(seed, 32)
+        assert (color, category) not in HELD_OUT_PAIRS
+    assert any((thing.color, thing.category) in HELD_OUT_PAIRS for scene in scenes for thing in scene.things)
 
 
 def test_scenes_with_held_out_pairs_can_be_asked_for() -> None:
     for seed in range(20):
         scene = draw_scene(seed, split="val", size=64, held_out=True)
-        assert any((thing.colour, thing.category) in HELD_OUT_PAIRS for thing in scene.things)
+        assert any((thing.color, thing.category) in HELD_OUT_PAIRS for thing in scene.things)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_the_jitter_of_a_colour_never_leaves_its_name(colour: str) -> None:
+@pytest.mark.parametrize("color", COLORS)
+def test_the_jitter_of_a_color_never_leaves_its_name(color: str) -> None:
     draw = rng()
-    assert {colour_name(sample_rgb(colour, draw)) for _ in range(300)} == {colour}
+    assert {color_name(sample_rgb(color, draw)) for _ in range(300)} == {color}
 
 
 def test_tones_lie_apart_in_hue_saturation_or_value() -> None:
@@ -202,13 +202,13 @@ def test_tones_lie_apart_in_hue_saturation_or_value() -> None:
 
 
 @pytest.mark.parametrize("category", THING_CATEGORIES)
-def test_the_named_colour_is_the_commonest_on_a_thing(category: str) -> None:
-    for k, colour in enumerate(COLOURS):
-        sprite = draw_thing(category, colour, rng(k), size="large", picture=160)
+def test_the_named_color_is_the_commonest_on_a_thing(category: str) -> None:
+    for k, color in enumerate(COLORS):
+        sprite = draw_thing(category, color, rng(k), size="large", picture=160)
         solid = sprite.rgb[sprite.alpha == 255]
-        names = Counter(colour_name(tuple(int(channel) for channel in pixel)) for pixel in solid[::7])
-        assert names.most_common(1)[0][0] == colour
-        assert names[colour] > 0.38 * names.total()
+        names = Counter(color_name(tuple(int(channel) for channel in pixel)) for pixel in solid[::7])
+        assert names.most_common(1)[0][0] == color
+        assert names[color] > 0.38 * names.total()
 
 
 def test_sizes_leave_a_gap_and_every_kind_has_variants() -> None:
@@ -219,11 +219,11 @@ def test_sizes_leave_a_gap_and_every_kind_has_variants() -> None:
     assert all(len(kind.drawings) >= 2 for kind in KINDS.values())
 
 
-def test_patches_show_every_category_and_colour() -> None:
+def test_patches_show_every_category_and_color() -> None:
     patches = [draw_patch(seed, 48) for seed in range(300)]
     assert all(image.shape == (48, 48, 3) and image.dtype == np.uint8 for image, _, _ in patches)
     assert {category for _, category, _ in patches} == set(THING_CATEGORIES)
-    assert {colour for _, _, colour in patches} == set(COLOURS)
+    assert {color for _, _, color in patches} == set(COLORS)
 
 
 def test_a_contact_sheet_has_a_cell_for_every_scene(scenes: list[Scene]) -> None:

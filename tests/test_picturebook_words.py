@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xdecoder.picturebook import (
     ANSWERS,
-    COLOURS,
+    COLORS,
     QUESTION_KINDS,
     STYLES,
     THING_CATEGORIES,
@@ -92,11 +92,11 @@ def test_thousands_of_captions_are_true_and_phrases_unique() -> None:
     assert int(done.stdout) > 8000
 
 
-def thing(number: int, category: str, colour: str, x: float, y: float, **more: object) -> Segment:
+def thing(number: int, category: str, color: str, x: float, y: float, **more: object) -> Segment:
     box = Box(int(100 * x) - 5, int(100 * y) - 5, int(100 * x) + 5, int(100 * y) + 5)
     fields = {"size": "medium", "on": "grass", **more}
     return Segment(
-        id=number, category=category, is_thing=True, colour=colour, box=box, area=100, centre=(x, y), **fields
+        id=number, category=category, is_thing=True, color=color, box=box, area=100, center=(x, y), **fields
     )  # type: ignore[arg-type]
 
 
@@ -105,7 +105,7 @@ def meadow() -> Scene:
     """Two red cars (one small) left and right of a green tree, a blue bird in the sky; written by hand."""
     stuff = [
         Segment(
-            id=k, category=name, is_thing=False, box=Box(0, 0, 100, 50), area=5000, centre=(0.5, 0.25 * k)
+            id=k, category=name, is_thing=False, box=Box(0, 0, 100, 50), area=5000, center=(0.5, 0.25 * k)
         )
         for k, name in ((1, "sky"), (2, "grass"))
     ]
@@ -211,7 +211,7 @@ def test_a_region_caption_is_true_of_its_thing(scenes: list[Scene]) -> None:
             assert is_true_of(text, scene, thing)
             assert not is_true_of(f"{text} and {text}", scene, thing)
             for other in scene.things:
-                if (other.category, other.colour) != (thing.category, thing.colour):
+                if (other.category, other.color) != (thing.category, thing.color):
                     assert not is_true_of(text, scene, other)
 
 
@@ -222,7 +222,7 @@ def test_a_description_names_everything_and_is_true(scenes: list[Scene]) -> None
         assert is_true(text, scene)
         assert is_true(description(scene, rng(scene.seed)), scene)
         named = {s.noun: s.count or 1 for s in statements(text) or () if hasattr(s, "noun")}
-        assert named == Counter(Noun(category=t.category, colour=t.colour) for t in scene.things)
+        assert named == Counter(Noun(category=t.category, color=t.color) for t in scene.things)
 
 
 def test_captions_come_in_every_style_and_rarely_repeat(scenes: list[Scene]) -> None:
@@ -267,13 +267,13 @@ def test_captions_with_an_absent_category_are_false(said: list[tuple[str, Scene]
     assert tried > 150
 
 
-def test_captions_with_an_absent_colour_are_false(said: list[tuple[str, Scene]]) -> None:
+def test_captions_with_an_absent_color_are_false(said: list[tuple[str, Scene]]) -> None:
     tried = 0
     for text, scene in said:
-        absent = sorted(set(COLOURS) - {thing.colour for thing in scene.things})
+        absent = sorted(set(COLORS) - {thing.color for thing in scene.things})
         words = text.split()
         for k, word in enumerate(words):
-            if word in COLOURS:
+            if word in COLORS:
                 wrong = " ".join([*words[:k], absent[k % len(absent)], *words[k + 1 :]])
                 tried += 1
                 assert not is_true(wrong, scene), wrong
@@ -403,13 +403,13 @@ def _answers(text: str, scene: Scene) -> str | None:
         text.rstrip("?").removeprefix("what color is ").removeprefix("what is ").removeprefix("where is ")
     )
     if text.startswith("what color is "):
-        return scene.segment(resolve(phrase, scene) or 0).colour
+        return scene.segment(resolve(phrase, scene) or 0).color
     if text.startswith("what is the ") and words[-1] in ("on", "in"):
         return scene.segment(resolve(phrase.rsplit(" ", 1)[0], scene) or 0).on
     if text.startswith("what is the "):
         return scene.segment(resolve(phrase, scene) or 0).category
     if text.startswith("where is "):
-        x = scene.segment(resolve(phrase, scene) or 0).centre[0]
+        x = scene.segment(resolve(phrase, scene) or 0).center[0]
         return "left" if x < 0.37 else "right" if x > 0.63 else "middle"
     if text.endswith(" small or large?"):
         return scene.segment(resolve(" ".join(words[1:-3]), scene) or 0).size
@@ -423,11 +423,11 @@ def _is(name: str | None, written: str) -> bool:
 def _named(one: Segment, written: str, *, many: bool) -> bool:
     nouns = [*names(one.category), "thing"]
     nouns = [plural(noun) for noun in nouns] if many else nouns
-    colours = names(one.colour or "")
+    colors = names(one.color or "")
     full = {
         *nouns,
-        *(f"{colour} {noun}" for colour in colours for noun in nouns),
-        *(f"{noun} in {colour}" for colour in colours for noun in nouns if one.category == "person"),
+        *(f"{color} {noun}" for color in colors for noun in nouns),
+        *(f"{noun} in {color}" for color in colors for noun in nouns if one.category == "person"),
     }
     return written in full
 
@@ -459,7 +459,7 @@ def test_relation_answers_are_right_with_every_margin(scenes: list[Scene]) -> No
                     there = [
                         one.category
                         for one in scene.things
-                        if sign * (anchor.centre[axis] - one.centre[axis]) > 0 and one is not anchor
+                        if sign * (anchor.center[axis] - one.center[axis]) > 0 and one is not anchor
                     ]
                     assert there == [question.answer]
                     checked += 1

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 import xdecoder
 from xdecoder.config import DecoderConfig, FocalNetConfig, ModelConfig, PixelDecoderConfig, TextConfig
 from xdecoder.model import XDecoder
-from xdecoder.networks.queries import Kind
+from xdecoder.networks.queries import QueryKind
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Caption, Grounding, InstanceSegmentation, PanopticSegmentation
-from xdecoder.tasks.captioning import Reader, caption_by_beam, caption_greedily, sample_captions
+from xdecoder.tasks.captioning import CaptionDecoder, caption_by_beam, caption_greedily, sample_captions
 from xdecoder.tasks.retrieval import joint_texts
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.weights.folder import load_model
@@ -44,7 +44,7 @@ def pictures() -> list[Picture]:
 
 
 def picture(height: int, width: int, seed: int) -> Picture:
-    """Coloured patches and some noise."""
+    """Colored patches and some noise."""
     generator = np.random.default_rng(seed)
     patches = generator.integers(0, 255, (4, 5, 3)).astype(np.uint8)
     rows, columns = np.arange(height) * 4 // height, np.arange(width) * 5 // width
@@ -300,8 +300,8 @@ def test_a_caption_scores_the_mean_of_its_tokens(predictor: Predictor) -> None:
     result = predictor.caption(image, steps=3)
     previous = [predictor.config.text.start_id, *result.token_ids]
     with torch.inference_mode():
-        reader = Reader(predictor.model, batch.features.memory, batch.latents, steps=3, regions=None)
-        steps = [reader.step(torch.tensor([a]))[0, b].item() for a, b in pairwise(previous)]
+        decoder = CaptionDecoder(predictor.model, batch.features.memory, batch.latents, steps=3, regions=None)
+        steps = [decoder.step(torch.tensor([a]))[0, b].item() for a, b in pairwise(previous)]
     assert len(steps) == 3
     assert result.score == pytest.approx(sum(steps) / 3, abs=1e-5)
 
@@ -345,10 +345,10 @@ def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_two_tokens(
     batch = Predictor(model, tokenizer).encode([picture(32, 32, i) for i in (1, 2)], short_side=32)[0].batch
     found = caption_by_beam(model, batch.features.memory, batch.latents, steps=2, beams=V)
     greedy = caption_greedily(model, batch.features.memory, batch.latents, steps=2)
-    reader = Reader(model, batch.features.memory, batch.latents, steps=2, regions=None)
-    first = reader.step(torch.full((2,), model.config.text.start_id))
-    reader.fork(V)
-    second = reader.step(torch.arange(V).repeat(2)).view(2, V, V)
+    decoder = CaptionDecoder(model, batch.features.memory, batch.latents, steps=2, regions=None)
+    first = decoder.step(torch.full((2,), model.config.text.start_id))
+    decoder.fork(V)
+    second = decoder.step(torch.arange(V).repeat(2)).view(2, V, V)
     pairs = (first[:, :, None] + second) / 2
     pairs[:, end] = first[:, end, None]  # the text has ended
     for i in range(2):
@@ -370,12 +370,12 @@ def test_texts_that_share_an_image_read_it_as_each_alone_would(
     looks = tuple(torch.rand(2 * texts, *size) < 0.6 for size in memory.sizes)
     states: list[tuple[torch.Tensor, ...]] = []
     for together in (True, False):
-        reading = model.decoder.open_reading(memory, batch.latents, capacity=length)
+        context = model.decoder.open_context(memory, batch.latents, capacity=length)
         rows = torch.arange(2).repeat_interleave(texts)
-        reading = reading.fork(texts) if together else reading.pick(rows)
-        assert (reading.cross_keys[0].shape[0] == 2) == together
-        reading = reading.look_at(looks) if regions else reading
-        states.append(model.decoder.read(reading, tokens, kind=Kind.CAPTION))
+        context = context.fork(texts) if together else context.pick(rows)
+        assert (context.cross_keys[0].shape[0] == 2) == together
+        context = context.restrict(looks) if regions else context
+        states.append(model.decoder.decode_tokens(context, tokens, kind=QueryKind.CAPTION))
     for shared, alone in zip(*states, strict=True):
         torch.testing.assert_close(shared, alone, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(states[0][-1][0], states[0][-1][1])
@@ -390,8 +390,8 @@ def test_sampled_captions_come_as_often_as_the_model_thinks(small: tuple[XDecode
     ids, drawn = sample_captions(model, memory, latents, steps=3, samples=4000, generator=generator)
     assert ids.shape == drawn.shape == (8000, 4)
     assert (ids[:, 0] == start).all()
-    reader = Reader(model, memory, latents, steps=1, regions=None)
-    expected = reader.step(torch.full((2,), start)).exp()
+    decoder = CaptionDecoder(model, memory, latents, steps=1, regions=None)
+    expected = decoder.step(torch.full((2,), start)).exp()
     for own, shares in zip(ids.view(2, 4000, 4), expected, strict=True):
         found = own[:, 1].bincount(minlength=len(shares)) / 4000
         torch.testing.assert_close(found, shares, rtol=0, atol=0.03)

@@ -19,7 +19,7 @@ from xdecoder.config import (
 )
 from xdecoder.model import XDecoder
 from xdecoder.networks.decoder import Decoder, Memory
-from xdecoder.networks.queries import VISIBILITY, Kind, Sight, visibility
+from xdecoder.networks.queries import VISIBILITY, QueryKind, Sight, visibility
 
 CONFIG = ModelConfig(
     backbone=HybridConfig(widths=(8, 8, 12, 16), depths=(1, 1, 1, 1)),
@@ -29,12 +29,12 @@ CONFIG = ModelConfig(
     embed_width=16,
 )
 COUNTS = {
-    Kind.OBJECT: 5,
-    Kind.GLOBAL: 1,
-    Kind.CAPTION: 4,
-    Kind.QUESTION: 3,
-    Kind.COPY: 5,
-    Kind.PHRASE: 7,
+    QueryKind.OBJECT: 5,
+    QueryKind.GLOBAL: 1,
+    QueryKind.CAPTION: 4,
+    QueryKind.QUESTION: 3,
+    QueryKind.COPY: 5,
+    QueryKind.PHRASE: 7,
 }
 SWITCHES = {
     "published": InteractionConfig(),
@@ -51,12 +51,15 @@ def decoder_with(interactions: InteractionConfig) -> XDecoder:
     return XDecoder(dataclasses.replace(CONFIG, decoder=sizes)).eval()
 
 
-def texts() -> dict[Kind, Tensor]:
+def texts() -> dict[QueryKind, Tensor]:
     torch.manual_seed(3)
-    return {kind: torch.randn(2, COUNTS[kind], 16) for kind in (Kind.CAPTION, Kind.QUESTION, Kind.PHRASE)}
+    return {
+        kind: torch.randn(2, COUNTS[kind], 16)
+        for kind in (QueryKind.CAPTION, QueryKind.QUESTION, QueryKind.PHRASE)
+    }
 
 
-def written_out(hidden: set[tuple[Kind, Kind]]) -> Tensor:
+def written_out(hidden: set[tuple[QueryKind, QueryKind]]) -> Tensor:
     """The whole table cell by cell, without what is hidden."""
     kinds = [(kind, place) for kind, count in COUNTS.items() for place in range(count)]
     return torch.tensor(
@@ -74,7 +77,9 @@ def written_out(hidden: set[tuple[Kind, Kind]]) -> Tensor:
     )
 
 
-def in_one_sequence(decoder: Decoder, memory: Memory, said: dict[Kind, Tensor], mask: Tensor) -> list[Tensor]:
+def in_one_sequence(
+    decoder: Decoder, memory: Memory, said: dict[QueryKind, Tensor], mask: Tensor
+) -> list[Tensor]:
     """All kinds of queries in one sequence under one large mask; its normed states after each layer.
 
     Phrases take no part in the cross-attention.
@@ -82,9 +87,10 @@ def in_one_sequence(decoder: Decoder, memory: Memory, said: dict[Kind, Tensor], 
     attention = F.scaled_dot_product_attention
     objects, objects_at = decoder.query_features.expand(2, -1, -1), decoder.query_positions.expand(2, -1, -1)
     read = [
-        (said[k], said[k] + decoder.caption_positions[: COUNTS[k]]) for k in (Kind.CAPTION, Kind.QUESTION)
+        (said[k], said[k] + decoder.caption_positions[: COUNTS[k]])
+        for k in (QueryKind.CAPTION, QueryKind.QUESTION)
     ]
-    parts = [(objects, objects_at), *read, (objects[:, :5], objects_at[:, :5]), (said[Kind.PHRASE],) * 2]
+    parts = [(objects, objects_at), *read, (objects[:, :5], objects_at[:, :5]), (said[QueryKind.PHRASE],) * 2]
     x, positions = (torch.cat([part[i] for part in parts], dim=1) for i in range(2))
     copies = slice(13, 18)
     states: list[Tensor] = []
@@ -93,7 +99,7 @@ def in_one_sequence(decoder: Decoder, memory: Memory, said: dict[Kind, Tensor], 
         normed = decoder.norm(x)
         cosine = F.cosine_similarity(normed[:, 5:6], normed[:, :5], dim=-1)[:, None]
         normed = torch.cat((normed[:, :5], cosine.softmax(-1) @ normed[:, :5], normed[:, 6:]), dim=1)
-        inside = decoder.heads(normed).masks @ memory.mask_features[level] >= 0
+        inside = decoder.query_outputs(normed).masks @ memory.mask_features[level] >= 0
         inside[:, 6:13] = True
         inside[:, copies.start] = True
         inside |= ~inside.any(-1, keepdim=True)
@@ -109,18 +115,21 @@ def in_one_sequence(decoder: Decoder, memory: Memory, said: dict[Kind, Tensor], 
     return states
 
 
-def in_streams(decoder: Decoder, memory: Memory, said: dict[Kind, Tensor]) -> dict[Kind, Tensor]:
+def in_streams(decoder: Decoder, memory: Memory, said: dict[QueryKind, Tensor]) -> dict[QueryKind, Tensor]:
     """The last states of each kind, stream by stream; captions token by token."""
     latents = decoder.decode_latents(memory, keep=True)
-    found = {Kind.OBJECT: latents.states[-1][:, :5]}
-    found[Kind.QUESTION] = decoder.read(
-        decoder.open_reading(memory, latents, capacity=3), said[Kind.QUESTION], kind=Kind.QUESTION
+    found = {QueryKind.OBJECT: latents.states[-1][:, :5]}
+    found[QueryKind.QUESTION] = decoder.decode_tokens(
+        decoder.open_context(memory, latents, capacity=3), said[QueryKind.QUESTION], kind=QueryKind.QUESTION
     )[-1]
-    reading = decoder.open_reading(memory, latents, capacity=4)
-    tokens = [decoder.read(reading, t, kind=Kind.CAPTION)[-1] for t in said[Kind.CAPTION].split(1, dim=1)]
-    found[Kind.CAPTION] = torch.cat(tokens, dim=1)
-    valid = torch.ones(2, COUNTS[Kind.PHRASE], dtype=torch.bool)
-    found[Kind.COPY] = decoder.decode_phrases(memory, said[Kind.PHRASE], valid)[-1]
+    context = decoder.open_context(memory, latents, capacity=4)
+    tokens = [
+        decoder.decode_tokens(context, t, kind=QueryKind.CAPTION)[-1]
+        for t in said[QueryKind.CAPTION].split(1, dim=1)
+    ]
+    found[QueryKind.CAPTION] = torch.cat(tokens, dim=1)
+    valid = torch.ones(2, COUNTS[QueryKind.PHRASE], dtype=torch.bool)
+    found[QueryKind.COPY] = decoder.decode_phrases(memory, said[QueryKind.PHRASE], valid)[-1]
     return found
 
 
@@ -131,9 +140,9 @@ def test_streams_equal_one_sequence_under_the_table(name: str) -> None:
     hidden = {
         (row, column)
         for see, rows, column in (
-            (interactions.texts_see_objects, (Kind.CAPTION, Kind.QUESTION), Kind.OBJECT),
-            (interactions.texts_see_global, (Kind.CAPTION, Kind.QUESTION), Kind.GLOBAL),
-            (interactions.copies_see_phrases, (Kind.COPY,), Kind.PHRASE),
+            (interactions.texts_see_objects, (QueryKind.CAPTION, QueryKind.QUESTION), QueryKind.OBJECT),
+            (interactions.texts_see_global, (QueryKind.CAPTION, QueryKind.QUESTION), QueryKind.GLOBAL),
+            (interactions.copies_see_phrases, (QueryKind.COPY,), QueryKind.PHRASE),
         )
         for row in rows
         if not see
@@ -156,9 +165,9 @@ def test_what_is_turned_off_changes_what_looked_there_and_nothing_else() -> None
     memory = decoder_with(SWITCHES["published"]).encode_images(torch.randn(2, 3, 64, 96)).memory
     published = in_streams(decoder_with(SWITCHES["published"]).decoder, memory, texts())
     for name, changed in {
-        "texts_see_objects": {Kind.CAPTION, Kind.QUESTION},
-        "texts_see_global": {Kind.CAPTION, Kind.QUESTION},
-        "copies_see_phrases": {Kind.COPY},
+        "texts_see_objects": {QueryKind.CAPTION, QueryKind.QUESTION},
+        "texts_see_global": {QueryKind.CAPTION, QueryKind.QUESTION},
+        "copies_see_phrases": {QueryKind.COPY},
     }.items():
         found = in_streams(decoder_with(SWITCHES[name]).decoder, memory, texts())
         assert {kind for kind in found if not torch.equal(found[kind], published[kind])} == changed, name

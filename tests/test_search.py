@@ -115,7 +115,7 @@ def test_merged_stuff_is_embedded_by_its_largest_part(predictor: Predictor, pict
 def test_a_region_is_embedded_by_the_query_that_fits_it_best(predictor: Predictor, pictures: Path) -> None:
     image = read(predictor, pictures / "a.png")
     with torch.inference_mode():
-        heads = predictor.model.decoder.heads(image.batch.latents.states[-1][0, :-1])
+        heads = predictor.model.decoder.query_outputs(image.batch.latents.states[-1][0, :-1])
         masks = torch.zeros(len(heads.masks), 80, 96, dtype=torch.bool)
         for tile in image.geometry.tiles(image.batch.features.mask_logits_of(0, heads.masks)):
             masks[:, tile.rows, tile.columns] = tile.values > 0
@@ -208,8 +208,8 @@ def test_an_approximate_index_is_built_when_it_pays_and_finds_what_the_exact_one
     made = Index.create(tmp_path / "large", predictor, vocabulary=WORDS, short_side=SIDE)
     table, schema = made.tables.raw("regions"), region_schema(made.about)
     random = np.random.default_rng(0)
-    centres = random.standard_normal((300, made.about.width))
-    vectors = centres[random.integers(300, size=WORTH_INDEXING)]
+    centers = random.standard_normal((300, made.about.width))
+    vectors = centers[random.integers(300, size=WORTH_INDEXING)]
     vectors = (vectors + 0.5 * random.standard_normal(vectors.shape)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     same = {name: [0] * len(vectors) for name in schema.names}

@@ -300,7 +300,7 @@ def test_panoptic_results_become_cocos_panoptic_format():
     np.testing.assert_array_equal(ids, panoptic().ids)
 
 
-def test_large_panoptic_ids_use_all_colour_channels():
+def test_large_panoptic_ids_use_all_color_channels():
     ids = np.array([[0, 255, 256], [65535, 65536, 16777215]], np.int32)
     segmentation = PanopticSegmentation(image=None, ids=ids, segments=(), vocabulary=("a",))
     annotation, coded = segmentation.to_coco(image_id="a b")

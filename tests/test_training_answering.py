@@ -54,7 +54,7 @@ def test_answers_are_those_that_most_people_gave_to_enough_questions(data: Path,
     def answers(least: int) -> tuple[str, ...]:
         return FinetuneAnswering(start=model, data=data, min_questions=least).answer_list
 
-    assert answers(1) == ("2", "yes", "car")  # normalised as the metric does
+    assert answers(1) == ("2", "yes", "car")  # normalized as the metric does
     assert answers(2) == ("2",)
     with pytest.raises(
         ValueError, match="no answer is the commonest of 3 questions of vqav2: lower min_quest"

@@ -15,23 +15,23 @@ from xdecoder.config import FocalNetConfig
 from xdecoder.jobs.distributed import World
 from xdecoder.networks.focalnet import FocalNet
 from xdecoder.training import checkpoints
-from xdecoder.training.activation_checkpointing import recompute_blocks
-from xdecoder.training.batches import Batch, Source
+from xdecoder.training.activation_checkpointing import checkpoint_activations
+from xdecoder.training.batches import Batch, BatchSource
 from xdecoder.training.loop import (
     NonFiniteLossError,
     Phase,
+    Recipe,
     RunConfig,
-    Training,
-    rate_at,
+    lr_at,
     train,
 )
 from xdecoder.training.optimizer import (
+    EMA,
     Cosine,
-    Drops,
-    MovingAverage,
+    MultiStep,
     OptimizerConfig,
     build_optimizer,
-    set_rate,
+    set_lr,
 )
 
 
@@ -42,7 +42,7 @@ class Numbers(Batch):
 
 
 @dataclass(frozen=True)
-class Line(Source[Batch]):
+class Line(BatchSource[Batch]):
     """Points of a line; those of `bad` are not numbers."""
 
     bad: int = -1
@@ -67,7 +67,7 @@ class Net(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(Training):
+class Fit(Recipe):
     steps: int = 6
     bad: int = -1
     seen: list[dict[str, float]] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Fit(Training):
 
     @property
     def optimizer(self) -> OptimizerConfig:
-        return OptimizerConfig(rate=1e-2, factors=(), average=0.5)
+        return OptimizerConfig(lr=1e-2, lr_factors=(), ema_decay=0.5)
 
     def build_source(self) -> Line:
         return Line(self.bad)
@@ -142,9 +142,9 @@ def test_a_run_resumes_from_its_newest_whole_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_which_another_run_goes_on_is_refused(tmp_path: Path) -> None:
-    program = "import sys, pathlib\nfrom xdecoder.jobs.run_lock import claim\n"
+    program = "import sys, pathlib\nfrom xdecoder.jobs.run_lock import lock_run\n"
     program += (
-        f"with claim(pathlib.Path({str(tmp_path)!r})):\n    print('held', flush=True); sys.stdin.read()"
+        f"with lock_run(pathlib.Path({str(tmp_path)!r})):\n    print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -246,17 +246,17 @@ def test_starting_from_a_run_takes_its_average(tmp_path: Path) -> None:
 
 def test_each_phase_has_its_own_schedule() -> None:
     phases = (
-        Phase(name="a", steps=4, images=0, schedule=Drops(milestones=(0.5,), warmup=0), rate=2.0),
+        Phase(name="a", steps=4, images=0, schedule=MultiStep(milestones=(0.5,), warmup=0), lr_factor=2.0),
         Phase(name="b", steps=8, images=0, schedule=Cosine(warmup=2, floor=0.1)),
     )
-    found = [rate_at(phases, step) for step in range(12)]
+    found = [lr_at(phases, step) for step in range(12)]
     assert [phase.name for phase, _ in found] == ["a"] * 4 + ["b"] * 8
     assert [factor for _, factor in found[:6]] == pytest.approx([2, 2, 0.2, 0.2, 0.5, 1.0])
     assert found[6][1] == pytest.approx(1.0)
     expected = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 5 / 6))
     assert found[11][1] == pytest.approx(expected)
     with pytest.raises(ValueError, match="ends"):
-        rate_at(phases, 12)
+        lr_at(phases, 12)
 
 
 def test_rates_and_decay_follow_the_parameters_names() -> None:
@@ -267,9 +267,9 @@ def test_rates_and_decay_follow_the_parameters_names() -> None:
             "head": nn.Linear(3, 2),
         }
     )
-    settings = OptimizerConfig(rate=0.1, factors=(("backbone.", 0.1),), weight_decay=0.5)
+    settings = OptimizerConfig(lr=0.1, lr_factors=(("backbone.", 0.1),), weight_decay=0.5)
     optimizer = build_optimizer(model, settings)
-    set_rate(optimizer, 0.5)
+    set_lr(optimizer, 0.5)
     names = {parameter: name for name, parameter in model.named_parameters()}
     found = {
         names[p]: (group["lr"], group["weight_decay"])
@@ -289,19 +289,19 @@ def test_rates_and_decay_follow_the_parameters_names() -> None:
 
 def test_the_average_takes_in_the_statistics_of_batch_norms() -> None:
     net = Net()
-    average = MovingAverage(net, 0.9)
+    ema = EMA(net, 0.9)
     net.model[0].running_mean.fill_(10.0)
     net.model[0].num_batches_tracked.fill_(7)
-    average.update(net, step=1000)
-    assert average.tensors["model.0.running_mean"].tolist() == pytest.approx([1.0] * 3)
-    assert int(average.tensors["model.0.num_batches_tracked"]) == 7
+    ema.update(net, step=1000)
+    assert ema.tensors["model.0.running_mean"].tolist() == pytest.approx([1.0] * 3)
+    assert int(ema.tensors["model.0.num_batches_tracked"]) == 7
 
 
 def test_blocks_that_are_computed_again_have_the_same_gradients() -> None:
     config = FocalNetConfig(block="depthwise", widths=(4, 6, 8, 10), depths=(1, 2, 1, 1), focal_levels=1)
     plain = FocalNet(config)
     again = copy.deepcopy(plain)
-    recompute_blocks(again)
+    checkpoint_activations(again)
     images = torch.randn(2, 3, 32, 64)
     for net in (plain, again):
         torch.stack([m.square().mean() for m in net(images)]).sum().backward()

@@ -17,7 +17,7 @@ from torch import nn
 from tiny_training import Tiny
 from xdecoder.config import BackboneConfig, DaViTConfig, FocalNetConfig, PixelDecoderConfig
 from xdecoder.jobs.distributed import World
-from xdecoder.training.activation_checkpointing import recompute_blocks
+from xdecoder.training.activation_checkpointing import checkpoint_activations
 from xdecoder.training.compile import compile_encoders
 from xdecoder.training.loop import RunConfig, train
 
@@ -59,7 +59,7 @@ def test_recomputed_activations_have_the_same_gradients(
         torch.manual_seed(1)
         objective = tiny.build()
         if again:
-            recompute_blocks(objective)
+            checkpoint_activations(objective)
         saved = 0
 
         def count(tensor: torch.Tensor) -> torch.Tensor:

@@ -27,27 +27,27 @@ from xdecoder.config import (
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import FileImage
 from xdecoder.data.records import (
+    Annotation,
     Question,
     QuestionSample,
     Referent,
     ReferringSample,
-    Region,
     RunLengths,
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
-from xdecoder.evaluation.run import Changes, Subject, evaluate
+from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
 from xdecoder.jobs.distributed import World
 from xdecoder.losses.objective import LossConfig
 from xdecoder.model import XDecoder
 from xdecoder.picturebook import draw_scene
 from xdecoder.picturebook.export import export
 from xdecoder.training.batches import Batch
-from xdecoder.training.datasets.batches import Part, Photographs, shuffled
+from xdecoder.training.datasets.batches import DatasetBatches, TaskConfig, shuffled
 from xdecoder.training.datasets.nouns import NounFinder, text_number
-from xdecoder.training.datasets.objective import PhotographLosses
-from xdecoder.training.datasets.recipe import PhotographRecipe
+from xdecoder.training.datasets.objective import PublishedLosses
+from xdecoder.training.datasets.recipe import DatasetRecipe
 from xdecoder.training.datasets.samples import draw_predictions
-from xdecoder.training.datasets.validation import score_photographs, validation_benchmarks
+from xdecoder.training.datasets.validation import score_validation, validation_benchmarks
 from xdecoder.training.loop import RunConfig, train
 from xdecoder.training.picturebook.batches import build_tokenizer
 from xdecoder.training.recipes import RECIPES
@@ -63,7 +63,7 @@ CONFIG = ModelConfig(
     decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
     embed_width=16,
 )
-LOSSES = PhotographLosses(config=LossConfig(points=50))
+LOSSES = PublishedLosses(config=LossConfig(points=50))
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +93,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def segments(**changes: object) -> Part:
-    part = Part(
+def segments(**changes: object) -> TaskConfig:
+    part = TaskConfig(
         dataset="custom-panoptic", task="panoptic", split="train", images=2, size=64, scale=(0.6, 1.4)
     )
     return dataclasses.replace(part, **changes)  # pyright: ignore[reportArgumentType]
 
 
-def source(data: Path, *parts: Part, answers: tuple[str, ...] = ()) -> Photographs:
-    return Photographs(
+def source(data: Path, *parts: TaskConfig, answers: tuple[str, ...] = ()) -> DatasetBatches:
+    return DatasetBatches(
         parts=parts,
         root=data,
         config=CONFIG,
@@ -167,11 +167,11 @@ def test_a_view_larger_than_the_square_is_cut(data: Path) -> None:
 def test_a_recipe_learns_resumes_and_writes_a_model(
     kind: str, data: Path, model: Path, tmp_path: Path
 ) -> None:
-    pairs = Part(
+    pairs = TaskConfig(
         dataset="custom-pairs", task="caption", images=3, size=32, scale=(1.0, 1.0), flip=0.0, split="all"
     )
     instances = segments(dataset="custom-instances", task="instance")
-    recipe = PhotographRecipe(
+    recipe = DatasetRecipe(
         start=model,
         data=data,
         steps=3,
@@ -219,25 +219,29 @@ def test_the_command_trains_on_anybodys_folder(data: Path, model: Path, tmp_path
 
 def test_a_run_is_scored_by_the_evaluation_of_its_validation_split(data: Path) -> None:
     assert [row.name for row in validation_benchmarks([segments()])] == ["custom-panoptic"]
-    captions = Part(dataset="coco-karpathy", task="caption", split="train", images=1, size=32)
-    rows = validation_benchmarks([captions, Part(dataset="refcoco", task="referring", images=1, size=32)])
+    captions = TaskConfig(dataset="coco-karpathy", task="caption", split="train", images=1, size=32)
+    rows = validation_benchmarks(
+        [captions, TaskConfig(dataset="refcoco", task="referring", images=1, size=32)]
+    )
     assert [(row.data, row.kind, row.split) for row in rows] == [
         ("coco-karpathy", "retrieval", "val"),
         ("coco-karpathy", "caption", "val"),
         ("refcoco", "referring", "val"),
     ]
     predictor = xdecoder.load("picturebook")
-    scores = score_photographs(predictor, [segments()], data=data, images=2)
+    scores = score_validation(predictor, [segments()], data=data, images=2)
     assert scores["custom-panoptic/panoptic/PQ"] > 0.3
     row = BENCHMARKS["custom-panoptic"]
-    changes = Changes(short_side=predictor.config.inference.short_side, limit=2)
-    report = evaluate(row, Subject.of("same", predictor), data=data, out=data.parent / "out", changes=changes)
+    changes = Overrides(short_side=predictor.config.inference.short_side, limit=2)
+    report = evaluate(
+        row, EvaluatedModel.of("same", predictor), data=data, out=data.parent / "out", changes=changes
+    )
     assert report is not None
     assert scores == {"custom-panoptic/panoptic/PQ": pytest.approx(report.scores.figures["PQ"] / 100)}
     with pytest.warns(UserWarning, match="no validation by referring on refcoco"):
-        elsewhere = score_photographs(
+        elsewhere = score_validation(
             predictor,
-            [Part(dataset="refcoco", task="referring", images=1, size=32)],
+            [TaskConfig(dataset="refcoco", task="referring", images=1, size=32)],
             data=data,
             images=1,
         )
@@ -248,7 +252,7 @@ def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None
     image = FileImage(path=str(data / "images" / "train" / f"{2:012d}.png"))
     mask = np.zeros((96, 96), bool)
     mask[10:50, 20:60] = True
-    region = Region(
+    region = Annotation(
         id=1, category=0, crowd=False, box=(20, 10, 40, 40), area=1600.0, segmentation=RunLengths.encode(mask)
     )
     referring = ReferringSample(
@@ -262,8 +266,8 @@ def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None
         questions=(Question(id=1, text="is it day?", answers=("yes",) * 2 + ("no",)),),
     )
     parts = (
-        Part(dataset="refcoco", task="referring", images=1, size=96, scale=(1.0, 1.0), flip=0.0),
-        Part(dataset="vqav2", task="question", images=1, size=64, scale=(1.0, 1.0), flip=0.0),
+        TaskConfig(dataset="refcoco", task="referring", images=1, size=96, scale=(1.0, 1.0), flip=0.0),
+        TaskConfig(dataset="vqav2", task="question", images=1, size=64, scale=(1.0, 1.0), flip=0.0),
     )
     made = source(data, *parts, answers=("no", "yes", "maybe"))
     made.__dict__["datasets"] = {
@@ -278,7 +282,7 @@ def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None
     torch.testing.assert_close(batch.questions.answers, torch.tensor([[1 / 3, 2 / 3, 0.0]]))
 
     (data / "answers.json").write_text('["no", "yes", "maybe"]')
-    recipe = PhotographRecipe(
+    recipe = DatasetRecipe(
         start=model, phrases=parts[0], questions=parts[1], losses=LOSSES, answers=data / "answers.json"
     )
     objective = recipe.build()
@@ -296,7 +300,7 @@ def test_phrases_and_answers_are_drawn_and_what_cannot_be_read_is_left_out(
     image = FileImage(path=str(data / "images" / "train" / f"{2:012d}.png"))
     mask = np.zeros((96, 96), bool)
     mask[10:50, 20:60] = True
-    region = Region(
+    region = Annotation(
         id=1, category=0, crowd=False, box=(20, 10, 40, 40), area=1600.0, segmentation=RunLengths.encode(mask)
     )
     samples = {
@@ -318,8 +322,8 @@ def test_phrases_and_answers_are_drawn_and_what_cannot_be_read_is_left_out(
 
     monkeypatch.setattr("xdecoder.training.datasets.samples.open_dataset", opened)
     parts = (
-        Part(dataset="refcoco", task="referring", images=1, size=96),
-        Part(dataset="vqav2", task="question", images=1, size=64),
+        TaskConfig(dataset="refcoco", task="referring", images=1, size=96),
+        TaskConfig(dataset="vqav2", task="question", images=1, size=64),
     )
     predictor = xdecoder.load("picturebook")
     draw_predictions(predictor, parts, data=data, path=tmp_path / "sheet.png")
@@ -353,7 +357,7 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
     assert names is not None
     assert nouns.groups[0] == nouns.name_groups[names.classes.index("car")]
     assert nouns.groups[1] == text_number("zebra")
-    recipe = PhotographRecipe(start=model, data=data, segments=part, losses=LOSSES)
+    recipe = DatasetRecipe(start=model, data=data, segments=part, losses=LOSSES)
     objective = recipe.build()
     terms = objective(batch)
     assert terms["segmentation/nouns"] > 0
@@ -366,14 +370,14 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
 
 def test_a_recipe_may_turn_interactions_off_in_what_it_starts_from(data: Path, model: Path) -> None:
     off = InteractionConfig(texts_see_global=False)
-    recipe = PhotographRecipe(start=model, data=data, segments=segments(), interactions=off)
+    recipe = DatasetRecipe(start=model, data=data, segments=segments(), interactions=off)
     assert recipe.config.decoder.interactions == off
     built, start = recipe.build().model, load_model(model)[0]
     assert built.config == recipe.config
     for (name, expected), actual in zip(start.named_parameters(), built.parameters(), strict=True):
         assert torch.equal(actual, expected), name
         assert actual.requires_grad
-    kept = PhotographRecipe(start=model, data=data, segments=segments())
+    kept = DatasetRecipe(start=model, data=data, segments=segments())
     assert kept.config == CONFIG
 
 
@@ -394,6 +398,6 @@ def test_impossible_parts_are_refused() -> None:
     with pytest.raises(ValueError, match="a multiple of 32"):
         segments(size=50)
     with pytest.raises(ValueError, match="a run needs segments, phrases, pairs or questions"):
-        PhotographRecipe()
+        DatasetRecipe()
     with pytest.raises(ValueError, match="no preset 'focal-x'; there are focal-t"):
-        PhotographRecipe(preset="focal-x", segments=segments())
+        DatasetRecipe(preset="focal-x", segments=segments())

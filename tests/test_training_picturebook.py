@@ -27,10 +27,10 @@ from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
 from xdecoder.losses.matching import assign
 from xdecoder.losses.phrases import concatenate
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import (
     ANSWERS,
-    COLOURS,
+    COLORS,
     HELD_OUT_PAIRS,
     SYNONYMS,
     THING_CATEGORIES,
@@ -123,8 +123,8 @@ def test_texts_overlap_as_far_as_they_say_the_same() -> None:
     said = [text(ids) for ids in batch.token_ids]
     for i in range(len(said)):
         for j in range(i):
-            for colour in COLOURS:
-                if said[i] == f"{colour}." and said[j].endswith(f" {colour}."):
+            for color in COLORS:
+                if said[i] == f"{color}." and said[j].endswith(f" {color}."):
                     assert batch.overlaps[i, j] == 1.0  # a template adds nothing
 
 
@@ -155,7 +155,7 @@ def test_pairs_that_are_held_out_are_never_named() -> None:
         batch = scenes(step, pair_share=1.0, template_share=0.0, synonym_share=0.0)
         names = [text(ids).rstrip(".") for ids in batch.names]
         assert len(set(names)) == len(names) == 49
-        assert not {f"{colour} {category}" for colour, category in HELD_OUT_PAIRS} & set(names)
+        assert not {f"{color} {category}" for color, category in HELD_OUT_PAIRS} & set(names)
         for classes in batch.classes:
             assert int(classes.max()) < len(names) - 1
 
@@ -177,15 +177,15 @@ def test_captions_of_regions_look_at_one_thing_alone() -> None:
         assert all(level.any() for level in levels)
 
 
-def test_the_names_of_a_caption_are_its_categories_and_colours() -> None:
+def test_the_names_of_a_caption_are_its_categories_and_colors() -> None:
     batch = scenes(5)
-    known = {word for name in (*THING_CATEGORIES, *COLOURS) for word in (name, *SYNONYMS.get(name, ()))}
+    known = {word for name in (*THING_CATEGORIES, *COLORS) for word in (name, *SYNONYMS.get(name, ()))}
     for ids, valid, named in zip(batch.captions, batch.caption_valid, batch.caption_names, strict=True):
         words = [TOKENIZER.decode([int(i)]) for i in ids[named]]
         assert {plural(word) for word in known} | known >= set(words)
         assert not (named & ~valid).any()
         others = {TOKENIZER.decode([int(i)]) for i in ids[valid & ~named]}
-        assert not others & (set(COLOURS) | set(THING_CATEGORIES))
+        assert not others & (set(COLORS) | set(THING_CATEGORIES))
 
 
 def test_regions_may_be_boxes() -> None:
@@ -306,7 +306,7 @@ def test_a_true_caption_is_worth_more_the_more_it_says() -> None:
 
 def description_of(scene: Scene) -> list[str]:
     """Its things, where no two are alike and none is a person (who is "in red")."""
-    things = [f"{thing.colour} {thing.category}" for thing in scene.things]
+    things = [f"{thing.color} {thing.category}" for thing in scene.things]
     plain = len(set(things)) == len(things) and all(t.category != "person" for t in scene.things)
     return [f"{'an' if t[0] in 'aeiou' else 'a'} {t}" for t in things] if plain else []
 
@@ -413,5 +413,5 @@ def test_the_command_lists_recipes_and_estimates_one() -> None:
 
 
 def test_every_thing_has_a_token_of_its_own() -> None:
-    for name in (*THING_CATEGORIES, *COLOURS):
+    for name in (*THING_CATEGORIES, *COLORS):
         assert len(TOKENIZER.encode(name)) == 3

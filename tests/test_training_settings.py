@@ -18,8 +18,8 @@ def test_settings_change_a_copy_of_a_record() -> None:
     changed = override(RUN, ["seed=3", "bfloat16=true", "folder=b/c"])
     assert (changed.seed, changed.bfloat16, changed.folder) == (3, True, Path("b/c"))
     assert RUN.seed == 0
-    settings = override(OptimizerConfig(), ["rate=1e-3", "betas=[0.5, 0.9]"])
-    assert settings.rate == 1e-3
+    settings = override(OptimizerConfig(), ["lr=1e-3", "betas=[0.5, 0.9]"])
+    assert settings.lr == 1e-3
     assert settings.betas == (0.5, 0.9)
     recipe = override(
         PICTUREBOOK, ["start=some/run", "steps=1", "enlarged_from=1", "mixture.region_captions=0"]
@@ -32,7 +32,7 @@ def test_settings_change_a_copy_of_a_record() -> None:
     ("record", "setting", "message"),
     [
         (RUN, "seed", "expected name=value, got 'seed'"),
-        (RUN, "speed=3", "RunConfig has no setting 'speed'; it has accumulate, bfloat16"),
+        (RUN, "speed=3", "RunConfig has no setting 'speed'; it has accumulate, activation_checkpointing"),
         (RUN, "seed=many", "'seed=many': expected int, got 'many'"),
         (RUN, "seed.x=1", "'seed' has no settings of its own"),
         (RUN, "save_every=0", "RunConfig.save_every must be at least 1, got 0"),
@@ -40,7 +40,7 @@ def test_settings_change_a_copy_of_a_record() -> None:
         (RUN, "accumulate=0", "RunConfig.accumulate must be at least 1, got 0"),
         (RUN, "keep=0", "RunConfig.keep must be at least 1, got 0"),
         (RUN, "workers=-1", "RunConfig.workers must be at least 0, got -1"),
-        (PICTUREBOOK, "rate=fast", "'rate=fast': expected float, got 'fast'"),
+        (PICTUREBOOK, "lr=fast", "'lr=fast': expected float, got 'fast'"),
         (PICTUREBOOK, "images=0", "PictureBookRecipe.images must be at least 1, got 0"),
         (PICTUREBOOK, "steps=-5", "PictureBookRecipe.steps must be at least 1, got -5"),
         (PICTUREBOOK, "judged_from=1.5", r"PictureBookRecipe.judged_from must lie in \[0, 1\], got 1.5"),
@@ -51,9 +51,9 @@ def test_settings_change_a_copy_of_a_record() -> None:
         (PICTUREBOOK, "weights.answers=-1", "Weights.answers must be at least 0, got -1.0"),
         (PHOTOGRAPHS, "steps=0", "PretrainFocalT.steps must be at least 1, got 0"),
         (PHOTOGRAPHS, "validation=-1", "PretrainFocalT.validation must be at least 0, got -1"),
-        (PHOTOGRAPHS, "segments.flip=2", r"Part.flip must lie in \[0, 1\], got 2"),
+        (PHOTOGRAPHS, "segments.flip=2", r"TaskConfig.flip must lie in \[0, 1\], got 2"),
         (PHOTOGRAPHS, "segments.size=100", "a size that is a multiple of 32"),
-        (PHOTOGRAPHS, "losses.names=-1", "PhotographLosses.names must be at least 0, got -1"),
+        (PHOTOGRAPHS, "losses.names=-1", "PublishedLosses.names must be at least 0, got -1"),
     ],
 )
 def test_wrong_settings_are_refused(record: Any, setting: str, message: str) -> None:

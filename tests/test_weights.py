@@ -16,6 +16,7 @@ from xdecoder.weights.conversion import convert
 from xdecoder.weights.folder import load_model, save_model
 from xdecoder.weights.inspection import inspect
 from xdecoder.weights.published import rename
+from xdecoder.weights.sources import resolve_model
 
 WORDS = "a red blue circle square left of right"
 
@@ -230,23 +231,23 @@ def test_inspect_counts_every_parameter(folder: Path, model: XDecoder) -> None:
 def test_a_checkpoint_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"a\.pt is a file, a model is a folder: .*xdecoder weights convert"):
-        load_model(tmp_path / "a.pt")
+        load_model(resolve_model(tmp_path / "a.pt"))
 
 
 @pytest.mark.parametrize("source", ["xdecoder_huge", "./nowhere/model", "/nowhere/at/all"])
 def test_an_unknown_model_lists_the_known_ones(source: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"no model .*picturebook, xdecoder_focalt_last"):
-        load_model(source)
+        load_model(resolve_model(source))
 
 
 def test_the_bundled_model_is_found_or_its_absence_explained(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "_ASSETS", tmp_path / "assets")
+    monkeypatch.setattr("xdecoder.weights.sources._ASSETS", tmp_path / "assets")
     with pytest.raises(FileNotFoundError, match="this installation does not contain the model picturebook"):
-        load_model("picturebook")
+        load_model(resolve_model("picturebook"))
     shutil.copytree(folder, tmp_path / "assets" / "picturebook")
-    assert load_model("picturebook")[0].config.decoder.queries == 7
+    assert load_model(resolve_model("picturebook"))[0].config.decoder.queries == 7
 
 
 # --- conversion ---

@@ -14,7 +14,7 @@ from xdecoder.config import (
     TextConfig,
 )
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.training.picturebook.batches import build_tokenizer
 from xdecoder.weights.folder import save_model
 

@@ -18,10 +18,10 @@ from xdecoder.config import (
     TextConfig,
 )
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS
-from xdecoder.training.batches import Batch, SceneBatch, Source
-from xdecoder.training.loop import Phase, Training
+from xdecoder.training.batches import Batch, BatchSource, SceneBatch
+from xdecoder.training.loop import Phase, Recipe
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, build_tokenizer
 from xdecoder.training.picturebook.objective import Layers, Objective, Weights
@@ -30,7 +30,7 @@ CONTEXT = 40
 
 
 @dataclass(frozen=True)
-class Shared(Source[Batch]):
+class Shared(BatchSource[Batch]):
     """The one batch of all processes, cut into their shares."""
 
     whole: PictureBook
@@ -75,7 +75,7 @@ def cut(batch: SceneBatch, images: range) -> SceneBatch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tiny(Training):
+class Tiny(Recipe):
     """Every task on tiny scenes, without batch norm, whose statistics differ between processes."""
 
     steps: int = 20
@@ -108,7 +108,7 @@ class Tiny(Training):
 
     @property
     def optimizer(self) -> OptimizerConfig:
-        return OptimizerConfig(rate=1e-3, factors=(("backbone.", 0.5),), average=0.9)
+        return OptimizerConfig(lr=1e-3, lr_factors=(("backbone.", 0.5),), ema_decay=0.9)
 
     def build_source(self) -> Shared:
         return Shared(

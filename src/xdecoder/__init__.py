@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from xdecoder.config import ModelConfig
     from xdecoder.model import XDecoder
     from xdecoder.predictor.encoding import EncodedImage
-    from xdecoder.predictor.predictor import Predictor, load
+    from xdecoder.predictor.loading import load
+    from xdecoder.predictor.predictor import Predictor
     from xdecoder.structures import (
         Answer,
         Caption,
@@ -44,17 +45,17 @@ __all__ = [
 _HOMES = {
     "Answer": "structures",
     "Caption": "structures",
-    "EncodedImage": "encoding",
+    "EncodedImage": "predictor.encoding",
     "Grounding": "structures",
     "ImageEmbeddings": "tasks.retrieval",
     "InstanceSegmentation": "structures",
     "ModelConfig": "config",
     "PanopticSegmentation": "structures",
-    "Predictor": "predictor",
+    "Predictor": "predictor.predictor",
     "SemanticSegmentation": "structures",
     "Vocabulary": "vocabularies",
     "XDecoder": "model",
-    "load": "predictor",
+    "load": "predictor.loading",
     "parse_vocabulary": "vocabularies",
 }
 

@@ -78,7 +78,7 @@ class DaViTConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class HybridConfig:
-    """Batch-normalised residual convolutions first, focal modulation after: the bundled small model.
+    """Batch-normalized residual convolutions first, focal modulation after: the bundled small model.
 
     Attributes:
         widths: channels of the four stages.

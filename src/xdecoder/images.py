@@ -32,12 +32,12 @@ _WHITE = (255, 255, 255, 255)
 def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
     """One image as 8-bit RGB, upright.
 
-    Files, bytes and PIL images: the EXIF rotation is applied; 16 bits are scaled to 8; grey, palette and CMYK
+    Files, bytes and PIL images: the EXIF rotation is applied; 16 bits are scaled to 8; gray, palette and CMYK
     become RGB; transparent parts show white; of an animation, the first frame is taken (of an open PIL image,
     the current one). The header is enough to refuse a picture over `max_pixels`: it is never decoded.
 
-    Arrays are H W 3 (RGB), H W 4 (composited on white), H W or H W 1 (grey); tensors are 3 H W (RGB) or
-    1 H W (grey), on any device. Both hold uint8, or floats in 0 to 1, which are scaled by 255 and rounded.
+    Arrays are H W 3 (RGB), H W 4 (composited on white), H W or H W 1 (gray); tensors are 3 H W (RGB) or
+    1 H W (gray), on any device. Both hold uint8, or floats in 0 to 1, which are scaled by 255 and rounded.
     The result shares no memory with them.
 
     Args:
@@ -165,7 +165,7 @@ def _from_pil(image: Image.Image, name: str, max_pixels: int) -> UInt8[np.ndarra
             f"{name} is cut short or damaged ({error}); fetch or write the file again"
         ) from error
     if upright.mode.startswith("I") or upright.mode == "F":
-        return _from_deep_grey(np.asarray(upright), name)
+        return _from_deep_gray(np.asarray(upright), name)
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer)
@@ -175,14 +175,14 @@ def _from_pil(image: Image.Image, name: str, max_pixels: int) -> UInt8[np.ndarra
         raise ValueError(f"{name} has the mode {image.mode}, which PIL cannot turn into RGB") from error
 
 
-def _from_deep_grey(pixels: np.ndarray, name: str) -> UInt8[np.ndarray, "H W 3"]:
-    """Grey of more than 8 bits: integers are taken to be 16-bit, floats to be in 0 to 1."""
+def _from_deep_gray(pixels: np.ndarray, name: str) -> UInt8[np.ndarray, "H W 3"]:
+    """Gray of more than 8 bits: integers are taken to be 16-bit, floats to be in 0 to 1."""
     if np.issubdtype(pixels.dtype, np.floating):
-        return _grey_to_rgb(_from_unit_floats(pixels, name))
+        return _gray_to_rgb(_from_unit_floats(pixels, name))
     low, high = int(pixels.min()), int(pixels.max())
     if low < 0 or high > 65535:
         raise ValueError(f"{name} has values from {low} to {high}; expected 8 or 16 bits (0 to 65535)")
-    return _grey_to_rgb(((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    return _gray_to_rgb(((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
 def _from_tensor(tensor: torch.Tensor, max_pixels: int) -> UInt8[np.ndarray, "H W 3"]:
@@ -217,9 +217,9 @@ def _from_array(array: np.ndarray, max_pixels: int, name: str = "array") -> UInt
             "Convert it first, 16 bits with (array // 257).astype('uint8')"
         )
     if array.ndim == 2:
-        return _grey_to_rgb(array)
+        return _gray_to_rgb(array)
     if array.shape[2] == 1:
-        return _grey_to_rgb(array[:, :, 0])
+        return _gray_to_rgb(array[:, :, 0])
     if array.shape[2] == 4:
         return _from_pil(Image.fromarray(np.ascontiguousarray(array)), name, max_pixels)
     return np.array(array, order="C")
@@ -230,13 +230,13 @@ def _from_unit_floats(values: np.ndarray, name: str) -> np.ndarray[Any, np.dtype
     if not (low >= 0 and high <= 1):  # NaN fails both
         raise ValueError(
             f"{name} has floats from {low:.4g} to {high:.4g}; expected 0 to 1. For 0 to 255 convert to "
-            "uint8; undo a normalisation by mean and deviation"
+            "uint8; undo a normalization by mean and deviation"
         )
     return (values * 255 + 0.5).astype(np.uint8)
 
 
-def _grey_to_rgb(grey: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
-    return np.repeat(grey[:, :, None], 3, axis=2)
+def _gray_to_rgb(gray: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
+    return np.repeat(gray[:, :, None], 3, axis=2)
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:

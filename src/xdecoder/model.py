@@ -29,7 +29,7 @@ class ImageFeatures:
     Attributes:
         memory: what the decoder's queries attend to.
         mask_features: what mask embeddings are multiplied with, at PixelDecoderConfig.mask_stride.
-        backbone_embeddings: average-pooled res5, projected, (B, P), not normalised: retrieval's second score.
+        backbone_embeddings: average-pooled res5, projected, (B, P), not normalized: retrieval's second score.
     """
 
     memory: Memory
@@ -75,7 +75,7 @@ class XDecoder(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> ImageFeatures:
-        """Encode normalised images, zero-padded at the right and bottom to multiples of 32."""
+        """Encode normalized images, zero-padded at the right and bottom to multiples of 32."""
         height, width = images.shape[-2:]
         if height % STRIDE or width % STRIDE:
             raise ValueError(f"images must be padded to multiples of {STRIDE}, got {height}x{width}")

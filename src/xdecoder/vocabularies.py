@@ -128,7 +128,7 @@ def built_in(name: str) -> Vocabulary:
 
 @functools.cache
 def known_classes() -> tuple[str, ...]:
-    """Every class of the built-in vocabularies once, normalised: COCO's first."""
+    """Every class of the built-in vocabularies once, normalized: COCO's first."""
     names = (normal_name(name) for key in BUILT_IN.values() for name in _lists()[key]["classes"])
     return tuple(dict.fromkeys(names))
 

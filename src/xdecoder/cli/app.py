@@ -20,7 +20,7 @@ from xdecoder.cli.commands import (
     train,
     weights,
 )
-from xdecoder.cli.options import unfolded
+from xdecoder.cli.options import expand_options
 
 app = typer.Typer(
     name="xdecoder",
@@ -36,9 +36,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 inference.add_commands(app)
-app.command(epilog=answer.EPILOG)(unfolded(answer.answer))
-app.command(epilog=edit.EPILOG)(unfolded(edit.edit))
-app.command(epilog=search.INDEX_EPILOG)(unfolded(search.index))
+app.command(epilog=answer.EPILOG)(expand_options(answer.answer))
+app.command(epilog=edit.EPILOG)(expand_options(edit.edit))
+app.command(epilog=search.INDEX_EPILOG)(expand_options(search.index))
 app.command(epilog=search.SEARCH_EPILOG)(search.search)
 app.add_typer(weights.app, name="weights")
 app.add_typer(datasets.app, name="datasets")

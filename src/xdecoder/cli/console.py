@@ -22,13 +22,13 @@ def console() -> Console:
     return Console(stderr=True)
 
 
-def tell_error(message: str) -> None:
+def print_error(message: str) -> None:
     """One error."""
     console().print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 @contextmanager
-def told_errors(*, debug: bool) -> Generator[None]:
+def report_errors(*, debug: bool) -> Generator[None]:
     """Errors become a line on stderr and an exit code, warnings a line.
 
     Exit codes: 2 for what the user can mend (`ValueError`, a missing file or package, a file in the way), 130
@@ -50,7 +50,7 @@ def told_errors(*, debug: bool) -> Generator[None]:
         if debug:
             traceback.print_exc()
         mendable = isinstance(error, (ValueError, FileNotFoundError, FileExistsError, ImportError))
-        tell_error(describe(error))
+        print_error(describe(error))
         raise typer.Exit(USAGE if mendable else FAILED) from None
 
 

@@ -30,8 +30,8 @@ class Edits:
     recolor: Annotated[
         str | None,
         typer.Option(
-            help="Give the region another colour and keep its shading: a CSS name, or '#rrggbb'.",
-            metavar="COLOUR",
+            help="Give the region another color and keep its shading: a CSS name, or '#rrggbb'.",
+            metavar="COLOR",
             show_default=False,
             rich_help_panel=_EDIT,
         ),

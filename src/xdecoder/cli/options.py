@@ -134,7 +134,7 @@ Debug = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class PictureOutput:
     """Where a command's pictures and data go."""
 
     out: Out = None
@@ -148,7 +148,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class DataOutput:
     """Where the data of a command that draws nothing go."""
 
     out: DataOut = None
@@ -157,7 +157,7 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
+class ModelOptions:
     """The model that a command runs, and how."""
 
     weights: Weights = "picturebook"
@@ -168,13 +168,13 @@ class Running:
     debug: Debug = False
 
     def load(self) -> Predictor:
-        """The model; errors as `load_model`."""
-        from xdecoder.cli.over_images import load_model
+        """The model; errors as `load_predictor`."""
+        from xdecoder.cli.over_images import load_predictor
 
-        return load_model(self.weights, device=self.device, dtype=self.dtype, batch_size=self.batch_size)
+        return load_predictor(self.weights, device=self.device, dtype=self.dtype, batch_size=self.batch_size)
 
 
-def unfolded(command: Callable[..., None]) -> Callable[..., None]:
+def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     """A command as typer sees it: each parameter that is a record of options becomes these options."""
     hints = get_type_hints(command, include_extras=True)
     records: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}

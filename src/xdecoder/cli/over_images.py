@@ -14,7 +14,7 @@ import torch
 import typer
 
 import xdecoder
-from xdecoder.cli.console import FAILED, INTERRUPTED, console, describe_file, tell_error
+from xdecoder.cli.console import FAILED, INTERRUPTED, console, describe_file, print_error
 from xdecoder.cli.progress import Progress, speed
 from xdecoder.cli.targets import Target
 from xdecoder.jobs.isolation import Pixels, attempt
@@ -25,7 +25,9 @@ from xdecoder.vocabularies import Vocabulary
 _R = TypeVar("_R")
 
 
-def load_model(source: str, *, device: str | None, dtype: str | None, batch_size: int | None) -> Predictor:
+def load_predictor(
+    source: str, *, device: str | None, dtype: str | None, batch_size: int | None
+) -> Predictor:
     """The model that the options name.
 
     Raises:
@@ -182,7 +184,7 @@ def run(
     if done or len(todo) < len(targets):
         _tell_end(done, len(targets) - len(todo), time.monotonic() - start, output)
     for _, message in failures:
-        tell_error(message)
+        print_error(message)
     if failures and len(todo) > 1:
         console().print(f"{len(failures)} of {len(todo)} images failed", highlight=False)
     return FAILED if failures else 0

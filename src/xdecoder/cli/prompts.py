@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from xdecoder.predictor.prompts import Region
+    from xdecoder.predictor.prompts import Prompt
 
-_REGION = "Region"
+_REGION = "Prompt"
 
 RegionPhrase = Annotated[
     str | None,
@@ -45,7 +45,7 @@ RegionMask = Annotated[
 ]
 
 
-def find_region(phrase: str | None, box: str | None, mask: Path | None) -> Region | None:
+def parse_prompt(phrase: str | None, box: str | None, mask: Path | None) -> Prompt | None:
     """The region that one of three options gives; None without any.
 
     Raises:

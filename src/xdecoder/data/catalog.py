@@ -28,7 +28,7 @@ _PANOPTIC_TASKS: tuple[Task, ...] = ("panoptic", "semantic", "instance")
 """What a panoptic annotation serves."""
 
 _COCO = "https://cocodataset.org/#download"
-_COCO_TERMS = "annotations CC BY 4.0; images: their Flickr licences"
+_COCO_TERMS = "annotations CC BY 4.0; images: their Flickr licenses"
 _COCO_PANOPTIC = (
     "coco/annotations/panoptic_{word}.json",
     "coco/panoptic_{word}|coco/annotations/panoptic_{word}",
@@ -39,14 +39,14 @@ _VOC_TERMS = "Flickr terms of use"
 _SCANNET = Origin(
     size="5 GB",
     source="http://www.scan-net.org (terms to sign)",
-    licence="non-commercial research, ScanNet's terms",
+    license="non-commercial research, ScanNet's terms",
 )
 _CONTEXT = Origin(
     size="1.6 GB",
     source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
-    licence=_VOC_TERMS,
+    license=_VOC_TERMS,
 )
-_YOURS = Origin(size="yours", source="yours", licence="yours")
+_YOURS = Origin(size="yours", source="yours", license="yours")
 _SCANNET_SPLITS = {"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)}
 _BDD_SPLITS = {"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)}
 _CONTEXT_SPLITS = {
@@ -73,7 +73,7 @@ def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> D
         origin=Origin(
             size="0.2 GB and COCO's train images (13 GB)",
             source="https://github.com/lichengunc/refer",
-            licence="expressions: Apache 2.0; images: COCO's",
+            license="expressions: Apache 2.0; images: COCO's",
         ),
         vocabulary="none (phrases)",
         reader=Refer(folder=folder, partition=partition),
@@ -89,7 +89,7 @@ def _seginw(name: str) -> DatasetInfo:
         origin=Origin(
             size="1 GB all 25 together",
             source="https://github.com/microsoft/X-Decoder (SegInW)",
-            licence="each set's own, see roboflow.com",
+            license="each set's own, see roboflow.com",
         ),
         vocabulary="the annotation file",
         reader=open_seginw,
@@ -138,7 +138,7 @@ DATASETS: dict[str, DatasetInfo] = {
             "train": Split(word="train2017", images=118287),
             "train-leakfree": Split(word="train2017"),
         },
-        origin=Origin(size="27 GB", source=_COCO, licence=_COCO_TERMS),
+        origin=Origin(size="27 GB", source=_COCO, license=_COCO_TERMS),
         vocabulary="coco",
         reader=open_coco,
     ),
@@ -156,7 +156,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="20 MB",
             source="the first hundred of COCO train2017 by id, in COCO's layout",
-            licence=_COCO_TERMS,
+            license=_COCO_TERMS,
         ),
         vocabulary="coco",
         reader=open_coco100,
@@ -178,7 +178,7 @@ DATASETS: dict[str, DatasetInfo] = {
             "train-leakfree": Split(word="train"),
         },
         origin=Origin(
-            size="19 GB", source="https://cs.stanford.edu/people/karpathy/deepimagesent/", licence=_COCO_TERMS
+            size="19 GB", source="https://cs.stanford.edu/people/karpathy/deepimagesent/", license=_COCO_TERMS
         ),
         vocabulary="none (captions)",
         reader=open_coco_karpathy,
@@ -225,7 +225,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="1.2 GB",
             source="http://sceneparsing.csail.mit.edu",
-            licence="BSD-3 annotations; images for research and education",
+            license="BSD-3 annotations; images for research and education",
         ),
         vocabulary="ade20k",
         reader=open_ade20k,
@@ -246,7 +246,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="5 GB",
             source="https://groups.csail.mit.edu/vision/datasets/ADE20K/, converted by Mask2Former's script",
-            licence="BSD-3 annotations; images for research and education",
+            license="BSD-3 annotations; images for research and education",
         ),
         vocabulary="ade20k-847",
     ),
@@ -265,7 +265,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="12 GB",
             source="https://www.cityscapes-dataset.com (registration)",
-            licence="non-commercial research, Cityscapes' own terms",
+            license="non-commercial research, Cityscapes' own terms",
         ),
         vocabulary="cityscapes",
         reader=open_cityscapes,
@@ -282,7 +282,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="1.6 GB",
             source="https://doc.bdd100k.com/download.html",
-            licence="BSD-3 labels; images for non-commercial use",
+            license="BSD-3 labels; images for non-commercial use",
         ),
         vocabulary="bdd",
     ),
@@ -299,7 +299,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="1.8 GB",
             source="https://doc.bdd100k.com/download.html",
-            licence="BSD-3 labels; images for non-commercial use",
+            license="BSD-3 labels; images for non-commercial use",
         ),
         vocabulary="bdd-panoptic",
         reader=open_bdd100k_panoptic,
@@ -317,7 +317,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="6 GB",
             source="https://rgbd.cs.princeton.edu and https://github.com/ankurhanda/sunrgbd-meta-data",
-            licence="research, the authors' terms",
+            license="research, the authors' terms",
         ),
         vocabulary="sun",
     ),
@@ -360,7 +360,7 @@ DATASETS: dict[str, DatasetInfo] = {
         title="Pascal VOC 2012 segmentation, 20 classes; background is void",
         splits={"val": Split(word="val", images=1449), "train": Split(word="train", images=1464)},
         origin=Origin(
-            size="2 GB", source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/", licence=_VOC_TERMS
+            size="2 GB", source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/", license=_VOC_TERMS
         ),
         vocabulary="voc",
     ),
@@ -406,7 +406,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="4.4 GB",
             source="https://shannon.cs.illinois.edu/DenotationGraph/ and Karpathy's dataset_flickr30k.json",
-            licence="captions CC BY-SA 3.0; images: Flickr terms, non-commercial research",
+            license="captions CC BY-SA 3.0; images: Flickr terms, non-commercial research",
         ),
         vocabulary="none (captions)",
         reader=open_flickr30k,
@@ -423,7 +423,7 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=Origin(
             size="0.3 GB and COCO's images",
             source="https://visualqa.org/download.html",
-            licence="CC BY 4.0 questions and answers; images: COCO's",
+            license="CC BY 4.0 questions and answers; images: COCO's",
         ),
         vocabulary="none (answers)",
         reader=open_vqav2,

@@ -56,7 +56,7 @@ class TaskCheck:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class DatasetReport:
     """What `check_dataset` found."""
 
     name: str
@@ -81,7 +81,7 @@ def check_dataset(
     opened: int = 16,
     picture: Path | None = None,
     on_progress: Callable[[str], None] = lambda _text: None,
-) -> Report:
+) -> DatasetReport:
     """Look for a data set's files, open it, decode samples spread over it and draw four.
 
     Args:
@@ -128,10 +128,10 @@ def check_dataset(
                 problems=tuple(problems),
             )
         )
-    return Report(name=name, root=str(asked.root), entries=entries, tasks=tuple(checks))
+    return DatasetReport(name=name, root=str(asked.root), entries=entries, tasks=tuple(checks))
 
 
-def expected_tree(report: Report) -> str:
+def expected_tree(report: DatasetReport) -> str:
     """The layout as an indented tree, each entry marked as there ("+") or missing ("-")."""
     lines = [report.root]
     shown: set[tuple[str, ...]] = set()

@@ -13,13 +13,13 @@ from xdecoder.data.dataset import Dataset, Presence, Skip, group_by, refuse_dupl
 from xdecoder.data.decoding import CocoPanoptic, FileImage, read_json
 from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
 from xdecoder.data.records import (
+    Annotation,
     CaptionSample,
     InstanceSample,
-    ListedRegions,
+    ListedAnnotations,
     Polygons,
-    Region,
     RunLengths,
-    Segment,
+    SegmentInfo,
 )
 from xdecoder.data.request import Request, built_in_for, read_image_list
 from xdecoder.vocabularies import Vocabulary
@@ -30,7 +30,7 @@ MatchCategories = Callable[[Path, list[dict[str, Any]]], "Categories"]
 @final
 @dataclass(frozen=True, kw_only=True)
 class Categories:
-    """How a file's category ids become vocabulary indexes; ids in `void` are read as unlabelled."""
+    """How a file's category ids become vocabulary indexes; ids in `void` are read as unlabeled."""
 
     vocabulary: Vocabulary
     index_of: Mapping[int, int]
@@ -133,7 +133,7 @@ def read_panoptic(
             continue
         where = f"{annotations}, image {image_id}"
         refuse_duplicates((s["id"] for s in row["segments_info"]), what="segment", where=Path(where))
-        labelled = [s for s in row["segments_info"] if s["category_id"] not in match.void]
+        labeled = [s for s in row["segments_info"] if s["category_id"] not in match.void]
         entries.append(
             PanopticEntry(
                 image_id=image_id,
@@ -141,17 +141,17 @@ def read_panoptic(
                 size=_size(images[image_id]),
                 panoptic=CocoPanoptic(
                     path=png,
-                    segments=tuple(_segment(s, match, where) for s in labelled),
-                    unlabelled=tuple(s["id"] for s in row["segments_info"] if s["category_id"] in match.void),
+                    segments=tuple(_segment(s, match, where) for s in labeled),
+                    unlabeled=tuple(s["id"] for s in row["segments_info"] if s["category_id"] in match.void),
                 ),
             )
         )
     return from_panoptic(entries, request, match.vocabulary, presence.finish())
 
 
-def _segment(row: dict[str, Any], match: Categories, where: str) -> Segment:
+def _segment(row: dict[str, Any], match: Categories, where: str) -> SegmentInfo:
     category = match.index(row["category_id"], where)
-    return Segment(
+    return SegmentInfo(
         id=row["id"],
         category=category,
         is_thing=category in match.vocabulary.things,
@@ -183,11 +183,11 @@ def read_instances(
     for row in data["images"]:
         if not request.wants(row["id"]) or not presence.has(str(image_path(row))):
             continue
-        regions: list[Region] = []
+        regions: list[Annotation] = []
         for item in of_image.get(row["id"], []):
             category = match.index(item["category_id"], f"{annotations}, annotation {item['id']}")
-            region = region_of(item, category)
-            if isinstance(region, Region):
+            region = annotation_of(item, category)
+            if isinstance(region, Annotation):
                 regions.append(region)
             else:
                 left_out.append(region)
@@ -196,7 +196,7 @@ def read_instances(
                 image_id=row["id"],
                 source=FileImage(path=str(image_path(row))),
                 size=_size(row),
-                region_source=ListedRegions(regions=tuple(regions)),
+                region_source=ListedAnnotations(regions=tuple(regions)),
             )
         )
     return Dataset(
@@ -209,7 +209,7 @@ def read_instances(
     )
 
 
-def region_of(row: dict[str, Any], category: int) -> Region | Skip:
+def annotation_of(row: dict[str, Any], category: int) -> Annotation | Skip:
     """A region from a COCO annotation, or why it has no mask."""
     segmentation = row.get("segmentation")
     mask: Polygons | RunLengths
@@ -224,7 +224,7 @@ def region_of(row: dict[str, Any], category: int) -> Region | Skip:
                 reason="no mask: an annotation needs a polygon of three points or more, or run lengths",
             )
     x, y, width, height = row.get("bbox", (0, 0, 0, 0))
-    return Region(
+    return Annotation(
         id=row["id"],
         category=category,
         crowd=bool(row.get("iscrowd", 0)),

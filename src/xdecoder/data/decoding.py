@@ -13,7 +13,7 @@ from jaxtyping import Int16, Int64, UInt8
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from xdecoder.data.records import VOID, ImageSource, LabelSource, PanopticMap, PanopticSource, Segment
+from xdecoder.data.records import VOID, ImageSource, LabelSource, PanopticMap, PanopticSource, SegmentInfo
 
 _UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -160,11 +160,11 @@ class LabelFile(LabelSource):
 @final
 @dataclass(frozen=True, kw_only=True)
 class CocoPanoptic(PanopticSource):
-    """COCO's panoptic PNG: id = R + 256 G + 65536 B. `unlabelled` ids are read as void."""
+    """COCO's panoptic PNG: id = R + 256 G + 65536 B. `unlabeled` ids are read as void."""
 
     path: str
-    segments: tuple[Segment, ...]
-    unlabelled: tuple[int, ...] = ()
+    segments: tuple[SegmentInfo, ...]
+    unlabeled: tuple[int, ...] = ()
 
     def load(self) -> PanopticMap:
         """Decode ids and segments, with areas counted afresh."""
@@ -172,8 +172,8 @@ class CocoPanoptic(PanopticSource):
         if rgb.ndim != 3:
             raise ValueError(f"{self.path}: a panoptic PNG has three channels, this has shape {rgb.shape}")
         ids = rgb[..., :3].astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32)
-        if self.unlabelled:
-            ids[np.isin(ids, self.unlabelled)] = 0
+        if self.unlabeled:
+            ids[np.isin(ids, self.unlabeled)] = 0
         found, counts = np.unique(ids, return_counts=True)
         area_of = {int(i): int(n) for i, n in zip(found, counts, strict=True) if i != 0}
         stray = sorted(set(area_of) - {s.id for s in self.segments})
@@ -187,8 +187,8 @@ class CocoPanoptic(PanopticSource):
         return PanopticMap(ids=ids, segments=kept, covered=covered)
 
 
-def _with_area(segment: Segment, area: int) -> Segment:
-    return Segment(
+def _with_area(segment: SegmentInfo, area: int) -> SegmentInfo:
+    return SegmentInfo(
         id=segment.id, category=segment.category, is_thing=segment.is_thing, crowd=segment.crowd, area=area
     )
 
@@ -205,14 +205,14 @@ def panoptic_from_keys(
     """
     found, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     new_ids: list[int] = []
-    segments: list[Segment] = []
+    segments: list[SegmentInfo] = []
     for key, area in zip(found.tolist(), counts.tolist(), strict=True):
         if key not in meaning:
             new_ids.append(0)
             continue
         category, is_thing, crowd = meaning[key]
         segments.append(
-            Segment(id=len(segments) + 1, category=category, is_thing=is_thing, crowd=crowd, area=area)
+            SegmentInfo(id=len(segments) + 1, category=category, is_thing=is_thing, crowd=crowd, area=area)
         )
         new_ids.append(len(segments))
     ids = np.array(new_ids, dtype=np.int32)[inverse].reshape(keys.shape)

@@ -26,7 +26,7 @@ class Origin:
 
     size: str
     source: str
-    licence: str
+    license: str
 
 
 @final

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int16, Int32, UInt8
 from pycocotools import mask as coco_mask
 
 VOID = -1
-"""The index of an unlabelled pixel in every label map of this package."""
+"""The index of an unlabeled pixel in every label map of this package."""
 
 Task = Literal["panoptic", "instance", "semantic", "referring", "caption", "question"]
 ImageId = int | str
@@ -57,7 +57,7 @@ Polygons = tuple[tuple[float, ...], ...]
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Region:
+class Annotation:
     """One annotated object.
 
     Attributes:
@@ -100,7 +100,7 @@ class Region:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Segment:
+class SegmentInfo:
     """One segment of a panoptic map; `category` indexes the vocabulary."""
 
     id: int
@@ -122,7 +122,7 @@ class PanopticMap:
     """
 
     ids: Int32[np.ndarray, "H W"]
-    segments: tuple[Segment, ...]
+    segments: tuple[SegmentInfo, ...]
     covered: tuple[int, ...] = ()
 
     def labels(self) -> Int16[np.ndarray, "H W"]:
@@ -174,22 +174,22 @@ class PanopticSource(ABC):
         """Decode ids and segments."""
 
 
-class RegionSource(ABC):
+class AnnotationSource(ABC):
     """Where an image's objects lie."""
 
     @abstractmethod
-    def load(self) -> tuple[Region, ...]:
+    def load(self) -> tuple[Annotation, ...]:
         """Decode the objects."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ListedRegions(RegionSource):
+class ListedAnnotations(AnnotationSource):
     """Objects that the annotation file spelled out."""
 
-    regions: tuple[Region, ...]
+    regions: tuple[Annotation, ...]
 
-    def load(self) -> tuple[Region, ...]:
+    def load(self) -> tuple[Annotation, ...]:
         """The listed objects."""
         return self.regions
 
@@ -208,23 +208,23 @@ class PanopticLabels(LabelSource):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PanopticThings(RegionSource):
+class PanopticThings(AnnotationSource):
     """The things of a panoptic map; `categories` are the vocabulary indexes that become 0, 1, 2, ..."""
 
     panoptic: PanopticSource
     categories: tuple[int, ...]
 
-    def load(self) -> tuple[Region, ...]:
+    def load(self) -> tuple[Annotation, ...]:
         """One region per thing segment, crowds included."""
         decoded = self.panoptic.load()
         index_of = {category: i for i, category in enumerate(self.categories)}
-        regions: list[Region] = []
+        regions: list[Annotation] = []
         for segment in decoded.segments:
             if not segment.is_thing or segment.category not in index_of:
                 continue
             mask = decoded.ids == segment.id
             regions.append(
-                Region(
+                Annotation(
                     id=segment.id,
                     category=index_of[segment.category],
                     crowd=segment.crowd,
@@ -327,9 +327,9 @@ class PanopticSample(Sample):
 class InstanceSample(Sample):
     """An image with its objects."""
 
-    region_source: RegionSource
+    region_source: AnnotationSource
 
-    def regions(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[Annotation, ...]:
         """The objects, crowds included."""
         return self.region_source.load()
 
@@ -341,7 +341,7 @@ class Referent:
 
     id: int
     phrases: tuple[str, ...]
-    region: Region
+    region: Annotation
 
 
 @final

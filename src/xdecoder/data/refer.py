@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn, final
 
 from xdecoder.data.captions import coco_image
-from xdecoder.data.coco import region_of
+from xdecoder.data.coco import annotation_of
 from xdecoder.data.dataset import Dataset, Presence, Skip, group_by, refuse_duplicates
 from xdecoder.data.decoding import FileImage, read_json
-from xdecoder.data.records import ImageId, Referent, ReferringSample, Region
+from xdecoder.data.records import Annotation, ImageId, Referent, ReferringSample
 from xdecoder.data.request import Request
 
 
@@ -134,9 +134,9 @@ def _samples(
             continue
         referents: list[Referent] = []
         for _image, ref_id, sentences, annotation in rows:
-            region = region_of(annotation, annotation.get("category_id", 0))
+            region = annotation_of(annotation, annotation.get("category_id", 0))
             phrases = tuple(str(s.get("raw") or s.get("sent", "")).strip() for s in sentences)
-            if not isinstance(region, Region):
+            if not isinstance(region, Annotation):
                 left_out.append(region)
             elif not any(phrases):
                 left_out.append(Skip(item=f"ref {ref_id}", reason="no phrase"))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment, count_matches
+from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment, count_matches
 from xdecoder.picturebook import (
     HELD_OUT_PAIRS,
     VOCABULARY,
@@ -103,7 +103,7 @@ class SceneReading:
         grounded: phrases.
         told: the caption.
         asked: questions; none for a model that cannot answer.
-        unseen: its (colour, category) pairs that no training scene shows.
+        unseen: its (color, category) pairs that no training scene shows.
     """
 
     scene: Scene
@@ -208,7 +208,7 @@ def true_panoptic(scene: Scene) -> PanopticSegmentation:
 def _read(predictor: Predictor, scene: Scene, image: EncodedImage) -> SceneReading:
     panoptic = predictor.segment(image, VOCABULARY)
     counts = count_matches(scene.ids, _true_segments(scene), panoptic.ids, _found_segments(panoptic))
-    pairs = ((thing.colour, thing.category) for thing in scene.things)
+    pairs = ((thing.color, thing.category) for thing in scene.things)
     return SceneReading(
         scene=scene,
         panoptic=panoptic,
@@ -293,9 +293,9 @@ def _quality(readings: Sequence[SceneReading]) -> float:
     return quality.result().all.pq
 
 
-def _true_segments(scene: Scene) -> list[Segment]:
-    return [Segment(id=s.id, category_id=VOCABULARY.classes.index(s.category)) for s in scene.segments]
+def _true_segments(scene: Scene) -> list[ScoredSegment]:
+    return [ScoredSegment(id=s.id, category_id=VOCABULARY.classes.index(s.category)) for s in scene.segments]
 
 
-def _found_segments(panoptic: PanopticSegmentation) -> list[Segment]:
-    return [Segment(id=s.id, category_id=s.category) for s in panoptic.segments]
+def _found_segments(panoptic: PanopticSegmentation) -> list[ScoredSegment]:
+    return [ScoredSegment(id=s.id, category_id=s.category) for s in panoptic.segments]

@@ -208,7 +208,7 @@ def _refer(held_out: HeldOut) -> str:
         return ""
     return (
         "<h2>The thing you mean</h2><p>Referring segmentation: a phrase that fits one thing alone, by its "
-        "colour, size, place or neighbours, and the mask of that thing.</p>"
+        "color, size, place or neighbors, and the mask of that thing.</p>"
         f'<div class="cards small">{"".join(cards)}</div>'
     )
 
@@ -318,7 +318,7 @@ def _own_images(demo: Demo) -> str:
 def _footer(demo: Demo) -> str:
     world = (
         "<p>The scenes are drawn by the program itself (<code>xdecoder.picturebook</code>); training drew "
-        "others, and never showed about a tenth of all pairs of a colour and a kind of thing: where one of "
+        "others, and never showed about a tenth of all pairs of a color and a kind of thing: where one of "
         "those is in a scene here, it is marked.</p>"
     )
     return (

@@ -1,4 +1,4 @@
-"""OKLab (Ottosson 2020): colours as lightness and two opponents, even to the eye; and sRGB."""
+"""OKLab (Ottosson 2020): colors as lightness and two opponents, even to the eye; and sRGB."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LMS_TO_RGB = np.array(
 
 
 def lab_to_linear(lab: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 3"]:
-    """Linear sRGB, below 0 or over 1 where the colour lies outside it."""
+    """Linear sRGB, below 0 or over 1 where the color lies outside it."""
     return (lab @ _LAB_TO_LMS.T) ** 3 @ _LMS_TO_RGB.T
 
 
 def lab_to_srgb(lab: Float[np.ndarray, "*N 3"]) -> UInt8[np.ndarray, "*N 3"]:
-    """8-bit sRGB, the nearest of each channel where the colour lies outside it."""
+    """8-bit sRGB, the nearest of each channel where the color lies outside it."""
     linear = lab_to_linear(lab).clip(0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.rint(encoded * 255).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Results out, as pictures: coloured regions with outlines, each named where it is widest.
+"""Results out, as pictures: colored regions with outlines, each named where it is widest.
 
-A label has one colour in every picture. Sizes follow the picture's: line and font grow with its side.
+A label has one color in every picture. Sizes follow the picture's: line and font grow with its side.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Region:
 
     Attributes:
         mask: where it is, (H, W).
-        label: what it is; decides its colour.
+        label: what it is; decides its color.
         text: what is written on it; "" for nothing.
     """
 
@@ -88,9 +88,9 @@ class _Patch:
 
 
 def label_color(label: str) -> Color:
-    """The colour of a label, the same in every picture.
+    """The color of a label, the same in every picture.
 
-    The classes of the built-in vocabularies have colours of their own, as far from one another as can be for
+    The classes of the built-in vocabularies have colors of their own, as far from one another as can be for
     the first of them, COCO's; other labels draw one of the same 256 by their letters.
     """
     return _to_rgb(_label_lab(label))
@@ -101,7 +101,7 @@ def draw_regions(
 ) -> Image.Image:
     """A picture with regions painted over it, smaller ones over larger ones, and named.
 
-    A second region of a label has a lighter or darker shade of its colour. No two names overlap: one that has
+    A second region of a label has a lighter or darker shade of its color. No two names overlap: one that has
     no room in or around its region, or would cover twelve times its area, is left out.
 
     Args:
@@ -257,7 +257,7 @@ def _places(patch: _Patch, size: tuple[int, int], picture: tuple[int, int]) -> I
     width, height = size
     inside: list[_Rect] = []
     across: list[_Rect] = []
-    for x, y, fits in _centres(patch, size):
+    for x, y, fits in _centers(patch, size):
         rect = _clamp(x - width // 2, y - height // 2, size, picture)
         (inside if fits else across).append(rect)
     yield from inside
@@ -275,10 +275,10 @@ def _places(patch: _Patch, size: tuple[int, int], picture: tuple[int, int]) -> I
     yield from across
 
 
-def _centres(patch: _Patch, size: tuple[int, int]) -> Iterator[tuple[int, int, bool]]:
+def _centers(patch: _Patch, size: tuple[int, int]) -> Iterator[tuple[int, int, bool]]:
     """Points in the region, farthest from its border first, and whether a tag fits there.
 
-    Distances are measured in tags: as the tag is wide and low, so is the neighbourhood that must be free.
+    Distances are measured in tags: as the tag is wide and low, so is the neighborhood that must be free.
     """
     scale = max(patch.mask.width, patch.mask.height) / _GRID
     columns = max(1, round(patch.mask.width / max(scale, 1)))
@@ -291,8 +291,8 @@ def _centres(patch: _Patch, size: tuple[int, int]) -> Iterator[tuple[int, int, b
     distance = distance_to_border(cells, step_x=step_x, step_y=step_y)
     ys, xs = np.indices(cells.shape)
     weight = cells / np.count_nonzero(cells)
-    off_centre = np.hypot((xs - (xs * weight).sum()) * step_x, (ys - (ys * weight).sum()) * step_y)
-    score = np.where(cells, np.minimum(distance, 3.0) - 0.05 * off_centre, -np.inf)
+    off_center = np.hypot((xs - (xs * weight).sum()) * step_x, (ys - (ys * weight).sum()) * step_y)
+    score = np.where(cells, np.minimum(distance, 3.0) - 0.05 * off_center, -np.inf)
     for _ in range(6):
         y, x = np.unravel_index(int(score.argmax()), score.shape)
         if not np.isfinite(score[y, x]):
@@ -354,7 +354,7 @@ def _known_places() -> dict[str, int]:
 
 @functools.cache
 def _palette() -> Float[np.ndarray, "N 3"]:
-    """Colours in OKLab: `_COMMON`'s, then each the farthest from all before it (Gonzalez 1985)."""
+    """Colors in OKLab: `_COMMON`'s, then each the farthest from all before it (Gonzalez 1985)."""
     given = _from_polar(*np.array(list(_COMMON.values())).T)
     grid = np.meshgrid(np.linspace(0.55, 0.86, 8), np.linspace(0.13, 0.28, 7), np.arange(0, 360, 7.5))
     lab = _from_polar(*(axis.reshape(-1) for axis in grid))

@@ -1,4 +1,4 @@
-"""A region of a picture edited: removed, recoloured, blurred, painted anew, or set before another picture.
+"""A region of a picture edited: removed, recolored, blurred, painted anew, or set before another picture.
 
 >>> from xdecoder.editing import Recolor, edit
 >>> mask = model.locate("photo.jpg", "the red car")

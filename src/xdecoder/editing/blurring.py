@@ -15,7 +15,7 @@ from xdecoder.editing.change import Change
 @final
 @dataclass(frozen=True, kw_only=True)
 class Blur(Change):
-    """Blur the region, so that it cannot be recognised.
+    """Blur the region, so that it cannot be recognized.
 
     Attributes:
         radius: standard deviation of the blur in pixels; by default an eighth of the side of a square of the

@@ -46,7 +46,7 @@ def edit(
 ) -> UInt8[np.ndarray, "_ _ 3"]:
     """Change a region of a picture, and not a pixel besides.
 
-    The change fades out towards the region's edge from the inside, so that whatever lies outside the (grown)
+    The change fades out toward the region's edge from the inside, so that whatever lies outside the (grown)
     region stays as it was, to the bit; unless `size` scales the whole.
 
     Args:

@@ -1,7 +1,7 @@
 """A hole in a picture filled with patches from around it, from coarse to fine.
 
 Each patch that touches the hole looks for the one most like it outside, and the hole's pixels become the mean
-of what the found ones show (Wexler et al. 2007). The search takes its neighbours' finds and tries others at
+of what the found ones show (Wexler et al. 2007). The search takes its neighbors' finds and tries others at
 random (PatchMatch, Barnes et al. 2009).
 """
 
@@ -122,8 +122,8 @@ class _Patches:
         padded = np.pad(places, 1, constant_values=-1)
         for step in _NEIGHBOURS:
             rows, columns = (self.targets + step + 1).T
-            neighbours = padded[rows, columns]
-            candidates = np.where(neighbours[:, None] >= 0, found[neighbours] - step, -1)
+            neighbors = padded[rows, columns]
+            candidates = np.where(neighbors[:, None] >= 0, found[neighbors] - step, -1)
             self._keep_better(picture, candidates, found, costs)
         reach = max(self.hole.shape) // 2
         while reach >= 1:

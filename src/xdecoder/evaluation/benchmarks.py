@@ -16,9 +16,9 @@ from xdecoder.data.catalog import DATASETS
 from xdecoder.data.records import Task
 from xdecoder.weights.hub import PUBLISHED
 
-Kind = Literal["panoptic", "instance", "semantic", "referring", "caption", "retrieval", "question"]
+BenchmarkTask = Literal["panoptic", "instance", "semantic", "referring", "caption", "retrieval", "question"]
 
-METRICS: dict[Kind, tuple[str, ...]] = {
+METRICS: dict[BenchmarkTask, tuple[str, ...]] = {
     "panoptic": ("PQ",),
     "instance": ("AP",),
     "semantic": ("mIoU",),
@@ -49,7 +49,7 @@ class Benchmark:
 
     name: str
     data: str
-    kind: Kind
+    kind: BenchmarkTask
     split: str
     short_side: int
     long_side: int | None = None
@@ -84,7 +84,7 @@ def _three(
     remark: str = "",
 ) -> tuple[Benchmark, ...]:
     """Panoptic, instance and semantic segmentation of one data set."""
-    kinds: tuple[Kind, ...] = ("panoptic", "instance", "semantic")
+    kinds: tuple[BenchmarkTask, ...] = ("panoptic", "instance", "semantic")
     return tuple(
         Benchmark(
             name=f"{data}-{kind}",
@@ -143,13 +143,13 @@ def _referring(data: str, split: str, published: str | None = None) -> Benchmark
     )
 
 
-def _words(data: str, kind: Kind, published: str | None) -> Benchmark:
+def _words(data: str, kind: BenchmarkTask, published: str | None) -> Benchmark:
     return Benchmark(
         name=f"{data}-{kind}", data=data, kind=kind, split="test", short_side=224, published=published
     )
 
 
-def _own(name: str, data: str, kind: Kind) -> Benchmark:
+def _own(name: str, data: str, kind: BenchmarkTask) -> Benchmark:
     return Benchmark(name=name, data=data, kind=kind, split="val", short_side=800, long_side=1333)
 
 

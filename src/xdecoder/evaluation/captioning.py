@@ -8,13 +8,13 @@ from typing import ClassVar, final
 
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.evaluation.protocol import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
 from xdecoder.metrics.captions import CaptionScores
 from xdecoder.predictor.predictor import Predictor
 
 
 @final
-class Captioning(Pipeline[CaptionSample]):
+class Captioning(Protocol[CaptionSample]):
     """Caption benchmarks."""
 
     file: ClassVar[str] = "captions.json"

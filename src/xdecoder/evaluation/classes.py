@@ -16,7 +16,7 @@ from xdecoder.vocabularies import Vocabulary, built_in
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Names:
+class BenchmarkClasses:
     """The classes of a benchmark.
 
     Attributes:
@@ -57,7 +57,7 @@ class Names:
         return dict(zip(self.ids, self.truth.classes, strict=True))
 
 
-def names_of(benchmark: Benchmark, root: Path, truth: Vocabulary) -> Names:
+def classes_of(benchmark: Benchmark, root: Path, truth: Vocabulary) -> BenchmarkClasses:
     """The classes of a benchmark whose data set has the vocabulary `truth`.
 
     Raises:
@@ -74,7 +74,7 @@ def names_of(benchmark: Benchmark, root: Path, truth: Vocabulary) -> Names:
             f"{benchmark.name}: the data set's {len(truth)} classes are neither those of {asked.name!r} nor "
             "its things; check which release of the data set this is"
         )
-    return Names(asked=asked, truth=truth, category=category, ids=_ids(benchmark, root, truth))
+    return BenchmarkClasses(asked=asked, truth=truth, category=category, ids=_ids(benchmark, root, truth))
 
 
 def _ids(benchmark: Benchmark, root: Path, truth: Vocabulary) -> tuple[int, ...]:

@@ -11,11 +11,11 @@ from pycocotools import mask as rle
 
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
-from xdecoder.data.records import ImageId, InstanceSample, Region, RunLengths
+from xdecoder.data.records import Annotation, ImageId, InstanceSample, RunLengths
 from xdecoder.evaluation.protocol import (
     Entry,
     Picture,
-    Pipeline,
+    Protocol,
     Scores,
     read_list,
     refuse_unknown,
@@ -26,7 +26,7 @@ from xdecoder.predictor.predictor import Predictor
 
 
 @final
-class Instance(Pipeline[InstanceSample]):
+class Instance(Protocol[InstanceSample]):
     """Instance benchmarks. `truth.json` beside the result file holds the truth in COCO's format."""
 
     file: ClassVar[str] = "instances.json"
@@ -194,7 +194,7 @@ def _as_mask(row: Entry, height: int, width: int) -> Entry:
     return {**row, "segmentation": {"size": code["size"], "counts": code["counts"].decode("ascii")}}
 
 
-def _segmentation(region: Region, height: int, width: int) -> Any:
+def _segmentation(region: Annotation, height: int, width: int) -> Any:
     if isinstance(region.segmentation, RunLengths):
         mask = region.run_lengths(height, width)
         return {"size": [mask.height, mask.width], "counts": mask.counts.decode("ascii")}

@@ -13,16 +13,16 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_raster
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
 from xdecoder.evaluation.pictures import write_png
-from xdecoder.evaluation.protocol import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
-from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment
+from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
+from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 from xdecoder.predictor.predictor import Predictor
 
-Map = tuple[Integer[np.ndarray, "H W"], list[Segment]]
-"""Segment ids, and what they mean."""
+Map = tuple[Integer[np.ndarray, "H W"], list[ScoredSegment]]
+"""ScoredSegment ids, and what they mean."""
 
 
 @final
-class Panoptic(Pipeline[PanopticSample]):
+class Panoptic(Protocol[PanopticSample]):
     """Panoptic benchmarks."""
 
     file: ClassVar[str] = "panoptic.json"
@@ -53,7 +53,7 @@ class Panoptic(Pipeline[PanopticSample]):
         def truth_of(sample: PanopticSample) -> Map:
             panoptic: PanopticMap = sample.panoptic()
             return panoptic.ids, [
-                Segment(id=s.id, category_id=names.ids[s.category], is_crowd=s.crowd)
+                ScoredSegment(id=s.id, category_id=names.ids[s.category], is_crowd=s.crowd)
                 for s in panoptic.segments
             ]
 
@@ -162,7 +162,7 @@ def _read_map(row: Entry, folder: Path, *, drop_empty: bool = False) -> Map:
     red, green, blue = (stored[..., channel].astype(np.int32) for channel in range(3))
     ids = red | green << 8 | blue << 16
     segments = [
-        Segment(id=int(s["id"]), category_id=int(s["category_id"]), is_crowd=bool(s.get("iscrowd", 0)))
+        ScoredSegment(id=int(s["id"]), category_id=int(s["category_id"]), is_crowd=bool(s.get("iscrowd", 0)))
         for s in row["segments_info"]
     ]
     if drop_empty:

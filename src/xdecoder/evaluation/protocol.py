@@ -21,7 +21,7 @@ from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, Sample
 from xdecoder.evaluation.benchmarks import Benchmark
-from xdecoder.evaluation.classes import Names
+from xdecoder.evaluation.classes import BenchmarkClasses
 from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
@@ -64,7 +64,7 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Run:
     """One benchmark on one model, with what was changed for this run.
 
     Attributes:
@@ -80,7 +80,7 @@ class Job:
     short_side: int
     long_side: int | None
     classes: Classes
-    names: Names | None
+    names: BenchmarkClasses | None
     folder: Path
 
 
@@ -99,7 +99,7 @@ class Picture:
     places: tuple[int, ...] = ()
 
 
-class Pipeline(ABC, Generic[S]):
+class Protocol(ABC, Generic[S]):
     """One kind of benchmark, from samples to scores.
 
     Args:
@@ -110,12 +110,12 @@ class Pipeline(ABC, Generic[S]):
     file: ClassVar[str]
     """The name of the result file."""
 
-    def __init__(self, job: Job, dataset: Dataset[S]) -> None:
+    def __init__(self, job: Run, dataset: Dataset[S]) -> None:
         self.job = job
         self.dataset = dataset
 
     @property
-    def names(self) -> Names:
+    def names(self) -> BenchmarkClasses:
         """The classes, which every segmentation benchmark has."""
         if self.job.names is None:
             raise ValueError(f"{self.job.benchmark.name} needs classes")

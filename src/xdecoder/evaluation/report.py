@@ -19,7 +19,7 @@ _LISTED = 20
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class BenchmarkReport:
     """One benchmark's outcome.
 
     Attributes:
@@ -99,7 +99,7 @@ class Report:
         }
 
 
-def write_report(reports: Sequence[Report], folder: Path) -> tuple[Path, Path]:
+def write_report(reports: Sequence[BenchmarkReport], folder: Path) -> tuple[Path, Path]:
     """Write `report.md` and `report.json` and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     markdown, data = folder / "report.md", folder / "report.json"
@@ -108,7 +108,7 @@ def write_report(reports: Sequence[Report], folder: Path) -> tuple[Path, Path]:
     return markdown, data
 
 
-def markdown_of(reports: Sequence[Report], folder: Path) -> str:
+def markdown_of(reports: Sequence[BenchmarkReport], folder: Path) -> str:
     """A table of the best known figures, then each benchmark on its own; pictures as seen from `folder`."""
     lines = [
         f"# Evaluation of {reports[0].weights}",
@@ -135,7 +135,7 @@ def markdown_of(reports: Sequence[Report], folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(report: Report, folder: Path) -> list[str]:
+def _section(report: BenchmarkReport, folder: Path) -> list[str]:
     benchmark, scores = report.benchmark, report.scores
     lines = [
         f"## {benchmark.name}",

@@ -14,13 +14,13 @@ from typing import ClassVar, final
 import numpy as np
 
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.evaluation.protocol import Entry, Picture, Pipeline, Scores, by_id
+from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id
 from xdecoder.metrics.retrieval import Retrieval
 from xdecoder.predictor.predictor import Predictor
 
 
 @final
-class ImageTextRetrieval(Pipeline[CaptionSample]):
+class ImageTextRetrieval(Protocol[CaptionSample]):
     """Retrieval benchmarks. The result file has a line of JSON for each image, with its embeddings."""
 
     file: ClassVar[str] = "embeddings.jsonl"

@@ -17,23 +17,23 @@ from xdecoder.config import InferenceConfig
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import Sample
-from xdecoder.evaluation.answering import Answering
-from xdecoder.evaluation.benchmarks import Benchmark, Kind, published_scores
+from xdecoder.evaluation.benchmarks import Benchmark, BenchmarkTask, published_scores
 from xdecoder.evaluation.captioning import Captioning
-from xdecoder.evaluation.classes import names_of
+from xdecoder.evaluation.classes import classes_of
 from xdecoder.evaluation.instance import Instance
 from xdecoder.evaluation.panoptic import Panoptic
 from xdecoder.evaluation.plots import plot_scores
-from xdecoder.evaluation.protocol import Classes, Job, Picture, Pipeline, Scores
+from xdecoder.evaluation.protocol import Classes, Picture, Protocol, Run, Scores
 from xdecoder.evaluation.referring import Referring
-from xdecoder.evaluation.report import Report, write_report
+from xdecoder.evaluation.report import BenchmarkReport, write_report
 from xdecoder.evaluation.retrieval import ImageTextRetrieval
 from xdecoder.evaluation.semantic import Semantic
+from xdecoder.evaluation.vqa import Answering
 from xdecoder.jobs.distributed import World, wait_for_all
 from xdecoder.jobs.journal import Finished, Journal
 from xdecoder.predictor.predictor import Predictor
 
-PIPELINES: dict[Kind, type[Pipeline[Any]]] = {
+PIPELINES: dict[BenchmarkTask, type[Protocol[Any]]] = {
     "panoptic": Panoptic,
     "instance": Instance,
     "semantic": Semantic,
@@ -51,7 +51,7 @@ Advance = Callable[[int, int], None]
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class EvaluatedModel:
     """What is evaluated.
 
     Attributes:
@@ -67,7 +67,7 @@ class Subject:
     checkpoint: str | None = None
 
     @classmethod
-    def of(cls, name: str, predictor: Predictor, checkpoint: str | None = None) -> Subject:
+    def of(cls, name: str, predictor: Predictor, checkpoint: str | None = None) -> EvaluatedModel:
         """A model, its weights digested."""
         digest = hashlib.blake2b(predictor.tokenizer.to_bytes(), digest_size=16)
         digest.update(json.dumps(predictor.config.to_dict(), sort_keys=True).encode())
@@ -84,7 +84,7 @@ class Subject:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Changes:
+class Overrides:
     """What a run does otherwise than its benchmark says; the report states it.
 
     Attributes:
@@ -108,14 +108,14 @@ class Changes:
 
 def evaluate(
     benchmark: Benchmark,
-    subject: Subject,
+    subject: EvaluatedModel,
     *,
     data: Path,
     out: Path,
-    changes: Changes | None = None,
+    changes: Overrides | None = None,
     world: World | None = None,
     advance: Advance | None = None,
-) -> Report | None:
+) -> BenchmarkReport | None:
     """Run a benchmark.
 
     Images are worked on one by one, and each process takes every `world.size`-th: the figures do not depend
@@ -137,10 +137,10 @@ def evaluate(
         FileNotFoundError: the data set is missing or incomplete.
         ValueError: it is malformed; `out` holds results of another model or protocol; no image is usable.
     """
-    changes, world = changes or Changes(), world or World()
+    changes, world = changes or Overrides(), world or World()
     started = time.monotonic()
     dataset = open_benchmark(benchmark, data, changes)
-    job = make_job(benchmark, dataset, data=data, folder=out / benchmark.name, changes=changes)
+    job = make_run(benchmark, dataset, data=data, folder=out / benchmark.name, changes=changes)
     pipeline = PIPELINES[benchmark.kind](job, dataset)
     fingerprint = _fingerprint(job, subject)
     _predict(pipeline, subject.predictor, fingerprint, world, advance)
@@ -163,7 +163,7 @@ def evaluate(
     return _report(job, subject, scores, changes, len(order), path, time.monotonic() - started)
 
 
-def open_benchmark(benchmark: Benchmark, data: Path, changes: Changes) -> Dataset[Any]:
+def open_benchmark(benchmark: Benchmark, data: Path, changes: Overrides) -> Dataset[Any]:
     """A benchmark's data set, cut to the run's limit; errors as `open_dataset`."""
     dataset = open_dataset(
         benchmark.data,
@@ -184,7 +184,7 @@ def open_benchmark(benchmark: Benchmark, data: Path, changes: Changes) -> Datase
     )
 
 
-def check_data(benchmarks: Sequence[Benchmark], data: Path, changes: Changes) -> None:
+def check_data(benchmarks: Sequence[Benchmark], data: Path, changes: Overrides) -> None:
     """Open the data sets of several benchmarks before the first one runs, and tell all that is wrong at once.
 
     Raises:
@@ -204,9 +204,9 @@ def check_data(benchmarks: Sequence[Benchmark], data: Path, changes: Changes) ->
         )
 
 
-def make_job(
-    benchmark: Benchmark, dataset: Dataset[Any], *, data: Path, folder: Path, changes: Changes
-) -> Job:
+def make_run(
+    benchmark: Benchmark, dataset: Dataset[Any], *, data: Path, folder: Path, changes: Overrides
+) -> Run:
     """A benchmark with a run's changes.
 
     Raises:
@@ -220,8 +220,8 @@ def make_job(
         long = None if long is None else round(long * changes.short_side / short)
         short = changes.short_side
     truth = dataset.vocabulary
-    names = names_of(benchmark, data, truth) if segments and truth is not None else None
-    return Job(
+    names = classes_of(benchmark, data, truth) if segments and truth is not None else None
+    return Run(
         benchmark=benchmark,
         short_side=short,
         long_side=long,
@@ -232,7 +232,7 @@ def make_job(
 
 
 def _predict(
-    pipeline: Pipeline[Any],
+    pipeline: Protocol[Any],
     predictor: Predictor,
     fingerprint: Mapping[str, Any],
     world: World,
@@ -256,7 +256,7 @@ def _predict(
 
 
 def _read_ahead(
-    pipeline: Pipeline[Any], indices: Sequence[int]
+    pipeline: Protocol[Any], indices: Sequence[int]
 ) -> Iterator[tuple[Sample, Picture | Exception]]:
     """Samples and their pictures, or why they cannot be used; the next one is read while one is worked on."""
 
@@ -278,7 +278,7 @@ def _read_ahead(
             yield found
 
 
-def _fingerprint(job: Job, subject: Subject) -> dict[str, Any]:
+def _fingerprint(job: Run, subject: EvaluatedModel) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "weights": subject.digest,
@@ -289,10 +289,10 @@ def _fingerprint(job: Job, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _settings_changed(settings: InferenceConfig, kind: Kind) -> list[str]:
+def _settings_changed(settings: InferenceConfig, kind: BenchmarkTask) -> list[str]:
     """Settings of the model that are not the published ones and bear on a kind of benchmark."""
     published = InferenceConfig()
-    relevant: dict[Kind, tuple[str, ...]] = {
+    relevant: dict[BenchmarkTask, tuple[str, ...]] = {
         "panoptic": ("object_threshold", "overlap_threshold", "prompt_ensemble"),
         "instance": ("detections", "prompt_ensemble"),
         "semantic": ("resize_probabilities", "prompt_ensemble"),
@@ -310,8 +310,14 @@ def _settings_changed(settings: InferenceConfig, kind: Kind) -> list[str]:
 
 
 def _report(
-    job: Job, subject: Subject, scores: Scores, changes: Changes, images: int, path: Path, seconds: float
-) -> Report:
+    job: Run,
+    subject: EvaluatedModel,
+    scores: Scores,
+    changes: Overrides,
+    images: int,
+    path: Path,
+    seconds: float,
+) -> BenchmarkReport:
     benchmark, settings = job.benchmark, subject.predictor.config.inference
     told: list[str] = []
     if changes.short_side is not None:
@@ -323,7 +329,7 @@ def _report(
     told += _settings_changed(settings, benchmark.kind)
     if scores.skipped:
         told.append(f"{len(scores.skipped)} left out")
-    report = Report(
+    report = BenchmarkReport(
         benchmark=benchmark,
         weights=subject.name,
         digest=subject.digest,

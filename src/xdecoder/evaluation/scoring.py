@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final, get_args
 
-from xdecoder.evaluation.answering import score_answer_files
 from xdecoder.evaluation.benchmarks import BENCHMARKS, find_benchmarks
 from xdecoder.evaluation.captioning import score_caption_files
 from xdecoder.evaluation.instance import score_instance_files
 from xdecoder.evaluation.panoptic import score_panoptic_files
 from xdecoder.evaluation.protocol import Scores
 from xdecoder.evaluation.retrieval import score_embeddings
-from xdecoder.evaluation.run import PIPELINES, Changes, make_job, open_benchmark
+from xdecoder.evaluation.run import PIPELINES, Overrides, make_run, open_benchmark
 from xdecoder.evaluation.semantic import score_semantic_files
+from xdecoder.evaluation.vqa import score_answer_files
 from xdecoder.vocabularies import parse_vocabulary
 
 FileKind = Literal["panoptic", "instance", "semantic", "caption", "vqa", "retrieval"]
@@ -86,8 +86,8 @@ def _score_benchmark(name: str, predictions: Path, truth: Truth) -> Scores:
     if truth.data is None:
         raise ValueError(f"{name} results are scored against its data set: add --data ROOT")
     (benchmark,) = find_benchmarks([name])
-    changes = Changes(skip_missing=truth.skip_missing, limit=truth.limit)
+    changes = Overrides(skip_missing=truth.skip_missing, limit=truth.limit)
     dataset = open_benchmark(benchmark, truth.data, changes)
-    job = make_job(benchmark, dataset, data=truth.data, folder=predictions.parent, changes=changes)
+    job = make_run(benchmark, dataset, data=truth.data, folder=predictions.parent, changes=changes)
     scores = PIPELINES[benchmark.kind](job, dataset).score(predictions)
     return replace(scores, skipped=(*dataset.skipped, *scores.skipped))

@@ -14,7 +14,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import LabelCoding, read_raster
 from xdecoder.data.records import VOID, ImageId, SemanticSample
 from xdecoder.evaluation.pictures import write_png
-from xdecoder.evaluation.protocol import Entry, Picture, Pipeline, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
 from xdecoder.metrics.semantic import SemanticSegmentation
 from xdecoder.predictor.predictor import Predictor
 
@@ -27,7 +27,7 @@ def void_value(classes: int) -> int:
 
 
 @final
-class Semantic(Pipeline[SemanticSample]):
+class Semantic(Protocol[SemanticSample]):
     """Semantic benchmarks."""
 
     file: ClassVar[str] = "semantic.json"

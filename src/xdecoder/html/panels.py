@@ -15,7 +15,7 @@ from xdecoder.vocabularies import clean_name
 
 SPOT = "what is meant"
 _DIMMED = 0.38
-_GREY = 0.65
+_GRAY = 0.65
 
 
 def regions_of(panoptic: PanopticSegmentation) -> list[Region]:
@@ -36,10 +36,10 @@ def painted(panoptic: PanopticSegmentation) -> Image.Image:
 
 
 def lit(image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], label: str = SPOT) -> Image.Image:
-    """The picture dark and grey but for the mask, which is outlined."""
+    """The picture dark and gray but for the mask, which is outlined."""
     pixels = image.astype(np.float32)
-    grey = pixels.mean(axis=2, keepdims=True)
-    dark = (pixels * (1 - _GREY) + grey * _GREY) * _DIMMED
+    gray = pixels.mean(axis=2, keepdims=True)
+    dark = (pixels * (1 - _GRAY) + gray * _GRAY) * _DIMMED
     soft = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(0.8))
     share = np.asarray(soft, np.float32)[..., None] / 255
     blended = (pixels * share + dark * (1 - share)).round().astype(np.uint8)

@@ -27,7 +27,7 @@ class Tag:
 
     Attributes:
         text: the name.
-        label: what it names, which decides its colour.
+        label: what it names, which decides its color.
         x: from the left, as a share of the picture's width.
         y: from the top, as a share of the picture's height.
     """

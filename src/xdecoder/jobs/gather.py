@@ -2,7 +2,7 @@
 
 A loss is the same function of the global batch however many processes share it: contrastive terms gather
 their rows, the others divide a local sum by the processes' mean count; the mean of the processes' gradients,
-which is what DDP and FSDP take, is then the gradient of the global loss. Without an initialised process group
+which is what DDP and FSDP take, is then the gradient of the global loss. Without an initialized process group
 all of this is the identity.
 """
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
-from xdecoder.data.records import ImageId
+Key = int | str
+"""What a result is of: the id of an image."""
 
 _SECONDS_BETWEEN_SYNCS = 5.0
 
@@ -75,8 +76,8 @@ class Finished:
         failed: image id -> why it has none.
     """
 
-    places: Mapping[ImageId, tuple[Path, int]]
-    failed: Mapping[ImageId, str]
+    places: Mapping[Key, tuple[Path, int]]
+    failed: Mapping[Key, str]
 
     @classmethod
     def read(cls, folder: Path, fingerprint: Fingerprint) -> Finished:
@@ -85,8 +86,8 @@ class Finished:
         Raises:
             ValueError: results were made with something else, or a line is damaged.
         """
-        places: dict[ImageId, tuple[Path, int]] = {}
-        failed: dict[ImageId, str] = {}
+        places: dict[Key, tuple[Path, int]] = {}
+        failed: dict[Key, str] = {}
         for path in sorted(folder.glob("journal-*.jsonl")):
             if not _whole_length(path):
                 continue
@@ -107,7 +108,7 @@ class Finished:
                     places.setdefault(entry["image_id"], (path, offset))
         return cls(places=places, failed={i: why for i, why in failed.items() if i not in places})
 
-    def entries(self, order: Iterator[ImageId]) -> Iterator[dict[str, Any]]:
+    def entries(self, order: Iterator[Key]) -> Iterator[dict[str, Any]]:
         """The results of some images, in their order; images without one are passed over."""
         open_files: dict[Path, BinaryIO] = {}
         try:

@@ -17,7 +17,7 @@ _LOCK = "run.lock"
 
 
 @contextmanager
-def claim(folder: Path) -> Generator[None]:
+def lock_run(folder: Path) -> Generator[None]:
     """Hold a run's folder, made if need be, until the block ends or the process does, however it ends.
 
     Raises:

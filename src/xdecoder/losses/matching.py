@@ -65,7 +65,7 @@ def assign(
 ) -> Matches:
     """The cheapest assignment of each image's targets to its queries.
 
-    The costs of all images go to the host together: one synchronisation. What is not finite becomes a large
+    The costs of all images go to the host together: one synchronization. What is not finite becomes a large
     finite cost, so that a batch with such logits still gets an assignment.
 
     Args:

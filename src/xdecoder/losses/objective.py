@@ -29,7 +29,7 @@ from xdecoder.losses.terms import (
     token_contrastive,
     unit,
 )
-from xdecoder.networks.decoder import Heads
+from xdecoder.networks.decoder import QueryOutputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class LossConfig:
         captioning_layers: likewise.
         retrieval_layers: likewise.
         noun_gradient: whether queries that answer for no segment learn from the nouns. The published program
-            means them to, but its matcher normalises them in place, without a gradient.
+            means them to, but its matcher normalizes them in place, without a gradient.
     """
 
     class_ce: float = 2.0
@@ -104,9 +104,9 @@ class LayerPredictions:
         copies: the copies that answer phrases; None where no image has any.
     """
 
-    objects: Heads
+    objects: QueryOutputs
     logits: Float[Tensor, "B Q K"]
-    copies: Heads | None = None
+    copies: QueryOutputs | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +261,7 @@ class Objective:
     def _referring(
         self,
         tally: "_Tally",
-        copies: Heads,
+        copies: QueryOutputs,
         mask_features: Tensor,
         referring: Sequence[ReferringTargets],
         scale: Tensor,

@@ -66,9 +66,9 @@ class SeededPoints:
 
 
 def sample_maps(maps: Shaped[Tensor, "N H W"], points: Float[Tensor, "N P 2"]) -> Float[Tensor, "N P"]:
-    """Each map at its own points: bilinear between pixel centres, zero outside.
+    """Each map at its own points: bilinear between pixel centers, zero outside.
 
-    Maps that are not floating point (masks) are read at the points' neighbours alone, so that they need not
+    Maps that are not floating point (masks) are read at the points' neighbors alone, so that they need not
     be turned into floating point as a whole.
     """
     if maps.is_floating_point():
@@ -94,7 +94,7 @@ def sample_maps(maps: Shaped[Tensor, "N H W"], points: Float[Tensor, "N P 2"]) -
 def sample_features(
     features: Float[Tensor, "B C H W"], points: Float[Tensor, "B P 2"]
 ) -> Float[Tensor, "B C P"]:
-    """All channels at the image's points: bilinear between pixel centres, zero outside; float32 at least."""
+    """All channels at the image's points: bilinear between pixel centers, zero outside; float32 at least."""
     features = features if features.dtype == torch.float64 else features.float()
     grid = (2 * points - 1).to(features.dtype)[:, :, None]
     return F.grid_sample(features, grid, mode="bilinear", align_corners=False)[..., 0]

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from pycocotools import mask as rle
 
-Kind = Literal["segm", "bbox"]
+IouType = Literal["segm", "bbox"]
 Detection = dict[str, Any]
 """An entry of a COCO result file: image_id, category_id, score, segmentation (RLE), bbox (x, y, w, h)."""
 
@@ -54,7 +54,7 @@ class AveragePrecisionResult:
     ap_large: float
     per_category: Mapping[int, float]
     precision_at_50: tuple[float, ...]
-    kind: Kind
+    kind: IouType
     images: int
     without_detection: tuple[int, ...]
 
@@ -137,7 +137,7 @@ def read_detections(path: Path) -> list[Detection]:
 
 
 def average_precision(
-    truth: Mapping[str, Any], detections: Sequence[Detection], *, kind: Kind = "segm"
+    truth: Mapping[str, Any], detections: Sequence[Detection], *, kind: IouType = "segm"
 ) -> AveragePrecisionResult:
     """Scores detections against every image of the truth.
 
@@ -204,15 +204,15 @@ def check_truth(truth: Mapping[str, Any]) -> None:
     _check_names(truth, truth["annotations"], "annotation")
 
 
-def check_detections(truth: Mapping[str, Any], detections: Sequence[Detection], *, kind: Kind) -> None:
+def check_detections(truth: Mapping[str, Any], detections: Sequence[Detection], *, kind: IouType) -> None:
     """Checks detections against the truth they are to be scored on.
 
     Raises:
         ValueError: a field is missing, an image or a category is unknown, or a mask's size is not its
             image's.
     """
-    if kind not in get_args(Kind):
-        raise ValueError(f"kind must be one of {get_args(Kind)}, got {kind!r}")
+    if kind not in get_args(IouType):
+        raise ValueError(f"kind must be one of {get_args(IouType)}, got {kind!r}")
     shape = "segmentation" if kind == "segm" else "bbox"
     for index, detection in enumerate(detections):
         if lacking := [f for f in ("image_id", "category_id", "score", shape) if f not in detection]:
@@ -240,10 +240,10 @@ class AveragePrecision:
         kind: "segm" scores masks, "bbox" boxes.
     """
 
-    def __init__(self, truth: Mapping[str, Any], *, kind: Kind = "segm") -> None:
+    def __init__(self, truth: Mapping[str, Any], *, kind: IouType = "segm") -> None:
         check_truth(truth)
         self._truth = truth
-        self._kind: Kind = kind
+        self._kind: IouType = kind
         self._image_ids = frozenset(image["id"] for image in truth["images"])
         self._detections: dict[int, list[Detection]] = {}
 

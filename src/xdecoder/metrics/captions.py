@@ -1,4 +1,4 @@
-"""Caption scores of the COCO caption evaluation: BLEU-1..4, ROUGE-L and CIDEr-D over tokenised captions.
+"""Caption scores of the COCO caption evaluation: BLEU-1..4, ROUGE-L and CIDEr-D over tokenized captions.
 
 - BLEU (Papineni et al., ACL 2002), over the corpus: the geometric mean of the clipped n-gram precisions,
   times exp(1 - r / c) where the candidates' length c is below r, the sum of the closest reference lengths.
@@ -115,7 +115,7 @@ def cider_d(corpus: Sequence[TokenizedCaptions]) -> float:
 
 
 class CaptionScores:
-    """Gathers candidates and references; tokenises and scores them together in `result`.
+    """Gathers candidates and references; tokenizes and scores them together in `result`.
 
     CIDEr-D weighs n-grams by the whole corpus, so nothing can be scored before all is gathered.
     """

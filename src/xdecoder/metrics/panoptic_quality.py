@@ -31,7 +31,7 @@ _IOU_UNIT = 2**53  # a double in (0.5, 1] is a multiple of 2**-53: sums in that 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
+class ScoredSegment:
     """One segment of a panoptic map.
 
     Attributes:
@@ -107,16 +107,16 @@ class PanopticResult:
 
 def count_matches(
     truth: Integer[np.ndarray, "H W"],
-    truth_segments: Sequence[Segment],
+    truth_segments: Sequence[ScoredSegment],
     prediction: Integer[np.ndarray, "Hp Wp"],
-    predicted_segments: Sequence[Segment],
+    predicted_segments: Sequence[ScoredSegment],
 ) -> dict[int, CategoryCounts]:
     """Matches one image's segments.
 
     Args:
         truth: segment ids; 0 is void.
         truth_segments: the segments of `truth`.
-        prediction: segment ids; 0 is unlabelled.
+        prediction: segment ids; 0 is unlabeled.
         predicted_segments: the segments of `prediction`.
 
     Returns:
@@ -196,9 +196,9 @@ class PanopticQuality:
         self,
         image_id: int | str,
         truth: Integer[np.ndarray, "H W"],
-        truth_segments: Sequence[Segment],
+        truth_segments: Sequence[ScoredSegment],
         prediction: Integer[np.ndarray, "Hp Wp"] | None,
-        predicted_segments: Sequence[Segment] = (),
+        predicted_segments: Sequence[ScoredSegment] = (),
     ) -> None:
         """Adds one image.
 
@@ -206,7 +206,7 @@ class PanopticQuality:
             image_id: refused when it was added before.
             truth: segment ids, 0 is void.
             truth_segments: the segments of `truth`.
-            prediction: segment ids, 0 is unlabelled; None where the model gave nothing: every true segment
+            prediction: segment ids, 0 is unlabeled; None where the model gave nothing: every true segment
                 then counts as missed, and the image is listed in the result.
             predicted_segments: the segments of `prediction`.
 
@@ -301,7 +301,7 @@ class PanopticQuality:
 
 
 def _index_map(
-    ids: Integer[np.ndarray, "H W"], segments: Sequence[Segment], name: str
+    ids: Integer[np.ndarray, "H W"], segments: Sequence[ScoredSegment], name: str
 ) -> Integer[np.ndarray, "H W"]:
     """Replaces segment ids by 1..N in the order of `segments`, void by 0."""
     listed = [segment.id for segment in segments]

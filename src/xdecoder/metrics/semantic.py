@@ -36,7 +36,7 @@ class SemanticResult:
     Attributes:
         miou: mean IoU over the classes that the rule takes.
         fwiou: IoU weighted by the class's share of the true pixels.
-        pixel_accuracy: correct pixels over labelled pixels.
+        pixel_accuracy: correct pixels over labeled pixels.
         mean_accuracy: mean recall over the classes that the rule takes.
         per_class: the IoU of every class; NaN where the class is neither in truth nor prediction.
         absent: the rule that chose the classes.
@@ -63,7 +63,7 @@ def confusion(
         truth: classes 0..K-1; pixels that are `ignore` are left out.
         prediction: classes 0..K-1; `ignore` where nothing is predicted.
         class_count: K.
-        ignore: the value of unlabelled pixels.
+        ignore: the value of unlabeled pixels.
 
     Raises:
         ValueError: the maps differ in size or have other values.
@@ -73,14 +73,14 @@ def confusion(
             f"the prediction is {prediction.shape[0]} x {prediction.shape[1]}, the truth {truth.shape[0]} x "
             f"{truth.shape[1]} (height x width): resize the prediction to the truth's size"
         )
-    labelled = truth != ignore
-    rows, columns = truth[labelled].astype(np.int64), prediction[labelled].astype(np.int64)
+    labeled = truth != ignore
+    rows, columns = truth[labeled].astype(np.int64), prediction[labeled].astype(np.int64)
     for name, values in (("truth", rows), ("prediction", columns[columns != ignore])):
         strangers = np.unique(values[(values < 0) | (values >= class_count)]).tolist()
         if strangers:
             raise ValueError(
                 f"the {name} has the values {strangers[:8]}: expected classes 0..{class_count - 1}, or "
-                f"{ignore} for unlabelled pixels; map the data set's ids to classes first"
+                f"{ignore} for unlabeled pixels; map the data set's ids to classes first"
             )
     columns[columns == ignore] = class_count
     counts = np.bincount(rows * (class_count + 1) + columns, minlength=class_count * (class_count + 1))
@@ -92,7 +92,7 @@ class SemanticSegmentation:
 
     Args:
         class_count: K.
-        ignore: the value of unlabelled pixels.
+        ignore: the value of unlabeled pixels.
         absent: which classes the means take.
     """
 
@@ -155,13 +155,13 @@ class SemanticSegmentation:
         """The scores so far.
 
         Raises:
-            ValueError: no image was added, or none has a labelled pixel.
+            ValueError: no image was added, or none has a labeled pixel.
         """
         if not self._images:
             raise ValueError("no image was added: semantic scores need at least one")
         total = int(self._confusion.sum())
         if total == 0:
-            raise ValueError(f"no pixel of {len(self._images)} images is labelled: check the truth's values")
+            raise ValueError(f"no pixel of {len(self._images)} images is labeled: check the truth's values")
         correct = np.diagonal(self._confusion).astype(np.float64)
         true_pixels = self._confusion.sum(1).astype(np.float64)
         union = true_pixels + self._confusion.sum(0)[:-1] - correct

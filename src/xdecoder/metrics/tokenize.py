@@ -1,8 +1,8 @@
-"""Captions into Penn Treebank tokens, as the COCO caption evaluation tokenises them, without Java.
+"""Captions into Penn Treebank tokens, as the COCO caption evaluation tokenizes them, without Java.
 
 The reference is `PTBTokenizer -preserveLines -lowerCase` of Stanford CoreNLP 3.4.1 followed by the removal of
 the seventeen punctuation tokens that coco-caption lists. This is an independent rewrite from the reference
-tool's observed behaviour; `tests/goldens/metrics/ptb_tokens.json` stores what the tool itself answers.
+tool's observed behavior; `tests/goldens/metrics/ptb_tokens.json` stores what the tool itself answers.
 
 The oddities that scores depend on are kept: brackets stay, as `-lrb-` and `-rrb-` (the tool lower-cases
 before punctuation is removed, so that the list's `-LRB-` never matches); runs such as `?!` stay; an amount
@@ -125,7 +125,7 @@ _ENTITIES = {"&amp;": ["&"], "&lt;": ["<"], "&gt;": [">"], "&quot;": [], "&nbsp;
 
 
 def _write_symbol(text: str) -> list[str]:
-    # The reference drops what it cannot tokenise: control, private-use and astral characters.
+    # The reference drops what it cannot tokenize: control, private-use and astral characters.
     if ord(text) > 0xFFFF or not (text.isprintable()):
         return []
     return [_SYMBOLS.get(text, text)]

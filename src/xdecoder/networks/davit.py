@@ -45,7 +45,7 @@ class DaViT(nn.Module):
             )
             for stage in stages
         )
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def forward(
         self, images: Float[Tensor, "B 3 H W"]
@@ -58,7 +58,7 @@ class DaViT(nn.Module):
         """The maps res2 to res5, at strides 4, 8, 16 and 32, as the stages leave them (no norm of their own).
 
         Args:
-            images: normalised and zero-padded images.
+            images: normalized and zero-padded images.
 
         Raises:
             ValueError: the images' sides are not multiples of 32.
@@ -66,7 +66,7 @@ class DaViT(nn.Module):
         if images.shape[-2] % 32 or images.shape[-1] % 32:
             raise ValueError(
                 f"DaViT needs images with sides that are multiples of 32, got {tuple(images.shape)}: "
-                "zero-pad them on the right and at the bottom, after normalising"
+                "zero-pad them on the right and at the bottom, after normalizing"
             )
         maps: list[Tensor] = []
         x = images.permute(0, 2, 3, 1)
@@ -221,7 +221,7 @@ class _ChannelAttention(nn.Module):
         return self.proj(attended.transpose(1, 2).reshape(B, H, W, C))
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
     elif isinstance(module, nn.Conv2d):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from xdecoder.config import DecoderConfig
 from xdecoder.networks.attention import Attention, KeyValueCache
 from xdecoder.networks.positions import sine_positions
-from xdecoder.networks.queries import Kind, visibility
+from xdecoder.networks.queries import QueryKind, visibility
 
 LEVELS = 3
 
@@ -51,7 +51,7 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heads:
+class QueryOutputs:
     """One set of predictions.
 
     Attributes:
@@ -88,7 +88,7 @@ class LatentStates:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class TextContext:
     """What a text needs of an image to be read along with it, computed once for all its tokens.
 
     Attributes:
@@ -104,24 +104,24 @@ class Reading:
     visible: tuple[Bool[Tensor, "B 1 1 _"] | None, ...]
     cache: KeyValueCache
 
-    def pick(self, rows: Int[Tensor, " B2"]) -> Reading:
-        """A reading whose row b goes on from this one's row `rows[b]`; this one is used up."""
+    def pick(self, rows: Int[Tensor, " B2"]) -> TextContext:
+        """A context whose row b goes on from this one's row `rows[b]`; this one is used up."""
         self.cache.reorder(rows)
-        return Reading(
+        return TextContext(
             cross_keys=tuple(keys[rows] for keys in self.cross_keys),
             cross_values=tuple(values[rows] for values in self.cross_values),
             visible=tuple(None if v is None else v[rows] for v in self.visible),
             cache=self.cache,
         )
 
-    def fork(self, times: int) -> Reading:
-        """A reading of `times` texts of each image, which share its keys; once, and this one is used up."""
+    def fork(self, times: int) -> TextContext:
+        """A context of `times` texts of each image, which share its keys; once, and this one is used up."""
         images = torch.arange(self.cross_keys[0].shape[0], device=self.cross_keys[0].device)
         self.cache.reorder(images.repeat_interleave(times))
         return self
 
-    def look_at(self, regions: tuple[Bool[Tensor, "B _ _"], ...]) -> Reading:
-        """The same reading, of texts that may look at some cells of each level only."""
+    def restrict(self, regions: tuple[Bool[Tensor, "B _ _"], ...]) -> TextContext:
+        """The same context, of texts that may look at some cells of each level only."""
         visible = [region.flatten(1)[:, None, None] for region in regions]
         return dataclasses.replace(
             self, visible=tuple(visible[i % LEVELS] for i in range(len(self.cross_keys)))
@@ -152,7 +152,7 @@ class DecoderLayer(nn.Module):
         self.feedforward = FeedForward(config.width, config.feedforward)
         self.feedforward_norm = nn.LayerNorm(config.width)
 
-    def look(
+    def cross_attend(
         self, x: Tensor, positions: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
     ) -> Float[Tensor, "B L D"]:
         """Cross-attention to projected keys and values of images.
@@ -169,7 +169,7 @@ class DecoderLayer(nn.Module):
         x = self.cross_norm(x + attention.attend(attention.queries(x + positions), keys, values, visible))
         return x.unflatten(1, (sharing, length)).flatten(0, 1)
 
-    def mix(
+    def self_attend(
         self, x: Tensor, positions: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
     ) -> Float[Tensor, "B L D"]:
         """Self-attention to projected keys and values, then the feed-forward."""
@@ -254,7 +254,7 @@ class Decoder(nn.Module):
         B, Q = memory.sources[0].shape[0], self.config.queries
         positions = self.query_positions
         x = self.query_features.expand(B, -1, -1)
-        kinds = {Kind.OBJECT: Q - 1, Kind.GLOBAL: 1}
+        kinds = {QueryKind.OBJECT: Q - 1, QueryKind.GLOBAL: 1}
         visible = visibility(kinds, kinds, x.device, self.config.interactions)
         states: list[Tensor] = []
         all_keys: list[Tensor] = []
@@ -262,13 +262,15 @@ class Decoder(nn.Module):
         for index, layer in enumerate(self._layers()):
             states.append(self._with_global_token(self.norm(x)))
             inside = self._inside(states[-1], memory, index % LEVELS)
-            x = layer.look(x, positions, *self._project(layer, memory, index), _open_empty(inside)[:, None])
+            x = layer.cross_attend(
+                x, positions, *self._project(layer, memory, index), _open_empty(inside)[:, None]
+            )
             keys = layer.self_attention.keys(x + positions)
             values = layer.self_attention.values(x)
             if keep:
                 all_keys.append(keys)
                 all_values.append(values)
-            x = layer.mix(x, positions, keys, values, visible)
+            x = layer.self_attend(x, positions, keys, values, visible)
         states.append(self._with_global_token(self.norm(x)))
         return LatentStates(states=tuple(states), keys=tuple(all_keys), values=tuple(all_values))
 
@@ -299,22 +301,22 @@ class Decoder(nn.Module):
             inside = self._inside(states[-1], memory, index % LEVELS)
             inside[:, 0] = True  # the published program frees this row where the global query was meant
             keys, values = self._project(layer, memory, index)
-            x = layer.look(x, query_positions, keys, values, _open_empty(inside)[:, None])
+            x = layer.cross_attend(x, query_positions, keys, values, _open_empty(inside)[:, None])
             both = torch.cat((x, tokens), dim=1)
             keys = layer.self_attention.keys(both + positions)
-            both = layer.mix(both, positions, keys, layer.self_attention.values(both), seen)
+            both = layer.self_attend(both, positions, keys, layer.self_attention.values(both), seen)
             x, tokens = both[:, :copies], both[:, copies:]
         states.append(self.norm(x))
         return tuple(states)
 
-    def open_reading(
+    def open_context(
         self,
         memory: Memory,
         latents: LatentStates,
         *,
         capacity: int,
         regions: tuple[Bool[Tensor, "B _ _"], ...] | None = None,
-    ) -> Reading:
+    ) -> TextContext:
         """Prepare to read texts along with images.
 
         Args:
@@ -330,50 +332,50 @@ class Decoder(nn.Module):
         for index, (keys, values) in enumerate(zip(latents.keys, latents.values, strict=True)):
             cache.append(index, keys, values)
         cache.advance(self.config.queries)
-        reading = Reading(
+        context = TextContext(
             cross_keys=tuple(keys for keys, _ in projected),
             cross_values=tuple(values for _, values in projected),
             visible=(None,) * self.config.layers,
             cache=cache,
         )
-        return reading if regions is None else reading.look_at(regions)
+        return context if regions is None else context.restrict(regions)
 
-    def read(
-        self, reading: Reading, tokens: Float[Tensor, "B L D"], *, kind: Kind
+    def decode_tokens(
+        self, context: TextContext, tokens: Float[Tensor, "B L D"], *, kind: QueryKind
     ) -> tuple[Float[Tensor, "B L D"], ...]:
         """Read the next tokens of texts along with images.
 
         Args:
-            reading: from `open_reading`; it takes the tokens in.
+            context: from `open_context`; it takes the tokens in.
             tokens: the text encoder's token features.
             kind: captions (each token sees earlier ones) or questions (all given at once).
 
         Returns:
             Normed states of these tokens, (B, L, D), after each layer.
         """
-        cache, L = reading.cache, tokens.shape[1]
+        cache, L = context.cache, tokens.shape[1]
         earlier = cache.length - self.config.queries
         positions = tokens + self.caption_positions[earlier : earlier + L]
-        columns = {Kind.OBJECT: self.config.queries - 1, Kind.GLOBAL: 1, kind: earlier + L}
+        columns = {QueryKind.OBJECT: self.config.queries - 1, QueryKind.GLOBAL: 1, kind: earlier + L}
         visible = visibility({kind: L}, columns, tokens.device, self.config.interactions)
         x = tokens.detach()  # as published: the text encoder learns through the positions
         states: list[Tensor] = []
         for index, layer in enumerate(self._layers()):
-            keys, values = reading.cross_keys[index], reading.cross_values[index]
-            x = layer.look(x, positions, keys, values, reading.visible[index])
+            keys, values = context.cross_keys[index], context.cross_values[index]
+            x = layer.cross_attend(x, positions, keys, values, context.visible[index])
             keys, values = cache.append(
                 index, layer.self_attention.keys(x + positions), layer.self_attention.values(x)
             )
-            x = layer.mix(x, positions, keys, values, visible)
+            x = layer.self_attend(x, positions, keys, values, visible)
             states.append(self.norm(x))
         cache.advance(L)
         return tuple(states)
 
     # The heads
 
-    def heads(self, states: Float[Tensor, "*batch Q D"]) -> Heads:
+    def query_outputs(self, states: Float[Tensor, "*batch Q D"]) -> QueryOutputs:
         """Semantic and mask embeddings of normed queries."""
-        return Heads(embeddings=states @ self.class_projection, masks=self._mask_embeddings(states))
+        return QueryOutputs(embeddings=states @ self.class_projection, masks=self._mask_embeddings(states))
 
     def caption_logits(
         self, states: Float[Tensor, "B L D"], token_table: Float[Tensor, "V P"]

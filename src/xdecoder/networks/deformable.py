@@ -47,7 +47,7 @@ class DeformablePixelDecoder(nn.Module):
         self.adapter_1 = GroupNormConv2d(width2, config.width, 1)
         self.layer_1 = GroupNormConv2d(config.width, config.width, 3)
         self.mask_features = nn.Conv2d(config.width, config.mask_width, 1)
-        self._initialise()
+        self._initialize()
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> PixelFeatures:
         """Features for the queries and for the masks.
@@ -68,7 +68,7 @@ class DeformablePixelDecoder(nn.Module):
             masks = self.mask_features(F.relu(self.layer_1(lateral + top_down)))
         return PixelFeatures(levels=(stride32, stride16, stride8), masks=masks)
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for project in self.input_proj:
             conv = cast("nn.Conv2d", cast("nn.Sequential", project)[0])
             nn.init.xavier_uniform_(conv.weight)
@@ -96,8 +96,8 @@ class _Transformer(nn.Module):
                 for size, embedding in zip(sizes, self.level_embed, strict=True)
             ]
         )
-        centres = torch.cat([_cell_centres(*size, device) for size in sizes])
-        tokens = self.encoder(tokens, positions, centres, sizes)
+        centers = torch.cat([_cell_centers(*size, device) for size in sizes])
+        tokens = self.encoder(tokens, positions, centers, sizes)
         lengths = [height * width for height, width in sizes]
         return [
             level.transpose(1, 2).unflatten(2, size)
@@ -114,11 +114,11 @@ class _Encoder(nn.Module):
         self,
         tokens: Float[Tensor, "B L C"],
         positions: Float[Tensor, "L C"],
-        centres: Float[Tensor, "L 2"],
+        centers: Float[Tensor, "L 2"],
         sizes: list[tuple[int, int]],
     ) -> Float[Tensor, "B L C"]:
         for layer in self.layers:
-            tokens = layer(tokens, positions, centres, sizes)
+            tokens = layer(tokens, positions, centers, sizes)
         return tokens
 
 
@@ -139,10 +139,10 @@ class DeformableEncoderLayer(nn.Module):
         self,
         tokens: Float[Tensor, "B L C"],
         positions: Float[Tensor, "L C"],
-        centres: Float[Tensor, "L 2"],
+        centers: Float[Tensor, "L 2"],
         sizes: list[tuple[int, int]],
     ) -> Float[Tensor, "B L C"]:
-        tokens = self.norm1(tokens + self.self_attn(tokens + positions, tokens, centres, sizes))
+        tokens = self.norm1(tokens + self.self_attn(tokens + positions, tokens, centers, sizes))
         return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens))))
 
 
@@ -156,13 +156,13 @@ class _DeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(width, heads * _LEVELS * _POINTS)
         self.value_proj = nn.Linear(width, width)
         self.output_proj = nn.Linear(width, width)
-        self._initialise()
+        self._initialize()
 
     def forward(
         self,
         queries: Float[Tensor, "B L C"],
         values: Float[Tensor, "B L C"],
-        centres: Float[Tensor, "L 2"],
+        centers: Float[Tensor, "L 2"],
         sizes: list[tuple[int, int]],
     ) -> Float[Tensor, "B L C"]:
         B, L, C = queries.shape
@@ -176,7 +176,7 @@ class _DeformableAttention(nn.Module):
         for level, (value, (height, width)) in enumerate(zip(value_levels, sizes, strict=True)):
             # An offset of 1 is one cell of the level; grid_sample counts the whole map as 2, from -1 to 1.
             cells = torch.tensor((width, height), device=queries.device, dtype=torch.float32)
-            places = 2 * (centres[:, None, None] + offsets[:, :, :, level] / cells) - 1
+            places = 2 * (centers[:, None, None] + offsets[:, :, :, level] / cells) - 1
             sampled = F.grid_sample(
                 value.float().transpose(1, 2).reshape(B * M, C // M, height, width),
                 places.transpose(1, 2).flatten(0, 1),
@@ -189,7 +189,7 @@ class _DeformableAttention(nn.Module):
         attended = attended.view(B, C, L).transpose(1, 2).to(queries.dtype)
         return self.output_proj(attended)
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Heads start out looking in directions around the cell, point i at a distance of i cells."""
         angles = torch.arange(self.heads, dtype=torch.float32) * (2 * math.pi / self.heads)
         directions = torch.stack((angles.cos(), angles.sin()), dim=-1)
@@ -206,8 +206,8 @@ class _DeformableAttention(nn.Module):
             nn.init.zeros_(linear.bias)
 
 
-def _cell_centres(height: int, width: int, device: torch.device) -> Float[Tensor, "L 2"]:
-    """Centres (x, y) of a map's cells, as shares of its sides, row by row."""
+def _cell_centers(height: int, width: int, device: torch.device) -> Float[Tensor, "L 2"]:
+    """Centers (x, y) of a map's cells, as shares of its sides, row by row."""
     ys = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) / height
     xs = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) / width
     return torch.stack((xs.expand(height, -1), ys[:, None].expand(-1, width)), dim=-1).flatten(0, 1)

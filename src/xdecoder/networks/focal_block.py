@@ -57,7 +57,7 @@ class FeedForward(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Modulation and feed-forward, each normalised after and scaled per channel."""
+    """Modulation and feed-forward, each normalized after and scaled per channel."""
 
     def __init__(self, config: FocalNetConfig, width: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class PlainBlock(nn.Module):
 
 
 class DepthwiseBlock(PlainBlock):
-    """A block with a depth-wise 3x3 convolution before each half, normalised after the residual sum."""
+    """A block with a depth-wise 3x3 convolution before each half, normalized after the residual sum."""
 
     def __init__(self, config: FocalNetConfig, width: int) -> None:
         super().__init__(config, width)

@@ -1,6 +1,6 @@
 """A small backbone that learns from little: residual convolutions first, focal modulation after.
 
-Batch-normalised convolutions learn shapes in a fraction of the steps that a layer-normalised FocalNet takes;
+Batch-normalized convolutions learn shapes in a fraction of the steps that a layer-normalized FocalNet takes;
 focal modulation sees far where the maps are small. The bundled picture-book model stands on it.
 """
 
@@ -54,7 +54,7 @@ class ConvolutionalStage(nn.Sequential):
 
 
 class FocalStage(nn.Module):
-    """A strided, batch-normalised convolution, then focal blocks and a norm."""
+    """A strided, batch-normalized convolution, then focal blocks and a norm."""
 
     def __init__(self, config: HybridConfig, channels: int, width: int, depth: int) -> None:
         super().__init__()

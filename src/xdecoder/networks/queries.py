@@ -22,7 +22,7 @@ PUBLISHED = InteractionConfig()
 """Everything that the table lets interact does."""
 
 
-class Kind(Enum):
+class QueryKind(Enum):
     """The kinds of queries."""
 
     OBJECT = "object queries"
@@ -43,28 +43,28 @@ class Sight(Enum):
 
 _SIGHTS = {"+": Sight.ALL, "<": Sight.EARLIER, ".": Sight.NOTHING}
 
-VISIBILITY: dict[Kind, dict[Kind, Sight]] = {
-    row: dict(zip(Kind, (_SIGHTS[mark] for mark in marks.split()), strict=True))
+VISIBILITY: dict[QueryKind, dict[QueryKind, Sight]] = {
+    row: dict(zip(QueryKind, (_SIGHTS[mark] for mark in marks.split()), strict=True))
     for row, marks in {
         # rows       columns: object global caption question copy phrase
-        Kind.OBJECT: "           +      .      .       .      .     .   ",
-        Kind.GLOBAL: "           .      +      .       .      .     .   ",
-        Kind.CAPTION: "          +      +      <       .      .     .   ",
-        Kind.QUESTION: "         +      +      .       +      .     .   ",
-        Kind.COPY: "             .      .      .       .      +     +   ",
-        Kind.PHRASE: "           .      .      .       .      +     +   ",
+        QueryKind.OBJECT: "           +      .      .       .      .     .   ",
+        QueryKind.GLOBAL: "           .      +      .       .      .     .   ",
+        QueryKind.CAPTION: "          +      +      <       .      .     .   ",
+        QueryKind.QUESTION: "         +      +      .       +      .     .   ",
+        QueryKind.COPY: "             .      .      .       .      +     +   ",
+        QueryKind.PHRASE: "           .      .      .       .      +     +   ",
     }.items()
 }
 
 
-def sight(row: Kind, column: Kind, interactions: InteractionConfig) -> Sight:
+def sight(row: QueryKind, column: QueryKind, interactions: InteractionConfig) -> Sight:
     """What a kind sees of another: the table's entry, or nothing where the interaction is turned off."""
     match row, column:
-        case ((Kind.CAPTION | Kind.QUESTION), Kind.OBJECT):
+        case ((QueryKind.CAPTION | QueryKind.QUESTION), QueryKind.OBJECT):
             interacts = interactions.texts_see_objects
-        case ((Kind.CAPTION | Kind.QUESTION), Kind.GLOBAL):
+        case ((QueryKind.CAPTION | QueryKind.QUESTION), QueryKind.GLOBAL):
             interacts = interactions.texts_see_global
-        case Kind.COPY, Kind.PHRASE:
+        case QueryKind.COPY, QueryKind.PHRASE:
             interacts = interactions.copies_see_phrases
         case _:
             interacts = True
@@ -72,8 +72,8 @@ def sight(row: Kind, column: Kind, interactions: InteractionConfig) -> Sight:
 
 
 def visibility(
-    rows: dict[Kind, int],
-    columns: dict[Kind, int],
+    rows: dict[QueryKind, int],
+    columns: dict[QueryKind, int],
     device: torch.device | str,
     interactions: InteractionConfig = PUBLISHED,
 ) -> Tensor:

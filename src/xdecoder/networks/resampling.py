@@ -1,4 +1,4 @@
-"""Bicubic, antialiased resizing (a = -0.5, normalised taps), whole or in tiles.
+"""Bicubic, antialiased resizing (a = -0.5, normalized taps), whole or in tiles.
 
 Resizing is linear and separable: rows and columns are each multiplied by a matrix with a narrow band. A tile
 of the result needs only the part of the input under its band, so large results are made in bounded memory.

@@ -18,8 +18,8 @@ class TextFeatures:
     """What the text encoder says of a batch of texts.
 
     Attributes:
-        tokens: projected states, (B, L, P), not normalised.
-        embeddings: the state at each text's end token, (B, P), not normalised.
+        tokens: projected states, (B, L, P), not normalized.
+        embeddings: the state at each text's end token, (B, P), not normalized.
     """
 
     tokens: Float[Tensor, "B L P"]

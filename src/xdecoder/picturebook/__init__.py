@@ -28,7 +28,7 @@ from xdecoder.picturebook.statements import (
 )
 from xdecoder.picturebook.vocabulary import (
     ANSWERS,
-    COLOURS,
+    COLORS,
     HELD_OUT_PAIRS,
     SETTINGS,
     STUFF_CATEGORIES,
@@ -45,7 +45,7 @@ from xdecoder.picturebook.vocabulary import (
 
 __all__ = [
     "ANSWERS",
-    "COLOURS",
+    "COLORS",
     "HELD_OUT_PAIRS",
     "QUESTION_KINDS",
     "QUESTION_SHARES",

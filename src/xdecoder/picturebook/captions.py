@@ -39,20 +39,20 @@ def caption(scene: Scene, rng: np.random.Generator, *, style: Style) -> str:
 
 def region_caption(scene: Scene, thing: Segment, rng: np.random.Generator) -> str:
     """A caption of one thing: "a red car", "a small red car on the grass"."""
-    noun = _sized(Noun(category=thing.category, colour=thing.colour), [thing], rng)
+    noun = _sized(Noun(category=thing.category, color=thing.color), [thing], rng)
     place = f" {write_place(thing.on, rng)}" if thing.on is not None and float(rng.random()) < 0.5 else ""
     return article(write_noun(noun, rng=rng)) + place
 
 
 def description(scene: Scene, rng: np.random.Generator | None = None) -> str:
-    """Every thing by colour and category, the setting and the time of day.
+    """Every thing by color and category, the setting and the time of day.
 
     Without `rng`, scenes that agree in all this have the same words; with it, synonyms come in.
     """
-    counts = Counter((thing.category, thing.colour) for thing in scene.things)
+    counts = Counter((thing.category, thing.color) for thing in scene.things)
     things = [
-        write_count(Noun(category=category, colour=colour), count, rng)
-        for (category, colour), count in sorted(counts.items())
+        write_count(Noun(category=category, color=color), count, rng)
+        for (category, color), count in sorted(counts.items())
     ]
     time = "" if scene.time is None else f" {TIME_WORDS[scene.time]}"
     return f"{_join(things)} {SETTING_WORDS[scene.setting]}{time}"
@@ -66,14 +66,14 @@ def _group(
     scene: Scene, rng: np.random.Generator, *, by_place: bool, most: int
 ) -> list[tuple[Noun, list[Segment]]]:
     """Nouns that share the things out among them, largest area first; at most `most` of them."""
-    by_colour = {
+    by_color = {
         category: float(rng.random()) < 0.75 for category in sorted({t.category for t in scene.things})
     }
     groups: dict[Noun, list[Segment]] = {}
     for thing in scene.things:
         noun = Noun(
             category=thing.category,
-            colour=thing.colour if by_colour[thing.category] else None,
+            color=thing.color if by_color[thing.category] else None,
             on=thing.on if by_place else None,
         )
         groups.setdefault(noun, []).append(thing)
@@ -87,7 +87,7 @@ def _sized(noun: Noun, members: list[Segment], rng: np.random.Generator) -> Noun
     if float(rng.random()) < 0.3:
         for size in ("small", "large"):
             if sizes == {size}:
-                return Noun(category=noun.category, colour=noun.colour, size=size, on=noun.on)
+                return Noun(category=noun.category, color=noun.color, size=size, on=noun.on)
     return noun
 
 
@@ -154,8 +154,8 @@ def _relation_style(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _named(scene: Scene, thing: Segment, rng: np.random.Generator) -> str:
-    colour = thing.colour if float(rng.random()) < 0.8 else None
-    noun = _sized(Noun(category=thing.category, colour=colour), [thing], rng)
+    color = thing.color if float(rng.random()) < 0.8 else None
+    noun = _sized(Noun(category=thing.category, color=color), [thing], rng)
     return article(write_noun(noun, rng=rng))
 
 

@@ -15,7 +15,7 @@ from xdecoder.picturebook.shades import LIGHT
 from xdecoder.picturebook.stuff import Backdrop, draw_backdrop
 from xdecoder.picturebook.things import KINDS, Sprite, draw_thing
 from xdecoder.picturebook.vocabulary import (
-    COLOURS,
+    COLORS,
     HELD_OUT_PAIRS,
     SETTINGS,
     STUFF_CATEGORIES,
@@ -69,14 +69,14 @@ def draw_scene(seed: int, *, split: Split, size: int = 160, held_out: bool = Fal
         scene = _compose(rng, seed=seed, split=split, size=size, held_out=held_out)
         if scene is None:
             continue
-        shown = {(thing.colour, thing.category) for thing in scene.things}
+        shown = {(thing.color, thing.category) for thing in scene.things}
         if shown and (not held_out or shown & HELD_OUT_PAIRS):
             return scene
     raise RuntimeError(f"no scene for seed {seed}: 64 attempts placed no wanted thing")  # never seen
 
 
 def draw_patch(seed: int, size: int = 64, *, split: Split = "train") -> tuple[NDArray[np.uint8], str, str]:
-    """A single thing on a piece of background, for learning categories and colours first.
+    """A single thing on a piece of background, for learning categories and colors first.
 
     Args:
         seed: 0 or more; the patch follows from it, `split` and `size`.
@@ -84,7 +84,7 @@ def draw_patch(seed: int, size: int = 64, *, split: Split = "train") -> tuple[ND
         split: "train" never shows a pair of HELD_OUT_PAIRS.
 
     Returns:
-        The uint8 `size size 3` image, the category and the colour.
+        The uint8 `size size 3` image, the category and the color.
     """
     if split not in get_args(Split):
         raise ValueError(f'split must be "train" or "val", got {split!r}')
@@ -92,11 +92,11 @@ def draw_patch(seed: int, size: int = 64, *, split: Split = "train") -> tuple[ND
         raise ValueError(f"seed must be 0 or more and size at least 32, got {seed} and {size}")
     rng = _generator(2 + get_args(Split).index(split), 0, seed, 0)
     backdrop = _random_backdrop(rng, round(size * 1.6))
-    category, colour = _pair(rng, split=split, held_out=False)
+    category, color = _pair(rng, split=split, held_out=False)
     # About as large as in a scene, then up to filling the patch.
     picture = size * (0.5 + 0.45 * float(rng.random())) / KINDS[category].norm
     sprite = draw_thing(
-        category, colour, rng, size="medium", picture=round(picture), light=LIGHT[backdrop.time or "day"]
+        category, color, rng, size="medium", picture=round(picture), light=LIGHT[backdrop.time or "day"]
     )
     x, y, slack_x, slack_y = (float(v) for v in rng.random(4))
     left, top = (round(v * (backdrop.image.shape[0] - size)) for v in (x, y))
@@ -108,7 +108,7 @@ def draw_patch(seed: int, size: int = 64, *, split: Split = "train") -> tuple[ND
         left=round((size - width) * slack_x),
         top=round((size - height) * slack_y),
     )
-    return photograph(image, rng), category, colour
+    return photograph(image, rng), category, color
 
 
 def _generator(*key: int) -> np.random.Generator:
@@ -134,22 +134,22 @@ def _random_backdrop(rng: np.random.Generator, size: int) -> Backdrop:
 def _pair(
     rng: np.random.Generator, *, split: Split, held_out: bool, category: str | None = None
 ) -> tuple[str, str]:
-    """A category (or the given one) and a colour that may go together in this split."""
+    """A category (or the given one) and a color that may go together in this split."""
     if held_out:
         pairs = sorted(HELD_OUT_PAIRS)
-        colour, chosen = pairs[int(rng.integers(len(pairs)))]
-        return chosen, colour
+        color, chosen = pairs[int(rng.integers(len(pairs)))]
+        return chosen, color
     chosen = category or THING_CATEGORIES[int(rng.integers(len(THING_CATEGORIES)))]
     while True:
-        colour = COLOURS[int(rng.integers(len(COLOURS)))]
-        if split == "val" or (colour, chosen) not in HELD_OUT_PAIRS:
-            return chosen, colour
+        color = COLORS[int(rng.integers(len(COLORS)))]
+        if split == "val" or (color, chosen) not in HELD_OUT_PAIRS:
+            return chosen, color
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Placed:
     category: str
-    colour: str
+    color: str
     size: Size
     on: str
     sprite: Sprite
@@ -172,8 +172,8 @@ def _compose(rng: np.random.Generator, *, seed: int, split: Split, size: int, he
         return None
     present = [label for label, area in enumerate(areas) if area]
     placed: list[_Placed] = []
-    for category, colour in _cast(rng, present, split=split, held_out=held_out):
-        thing = _place(rng, backdrop, placed, category=category, colour=colour)
+    for category, color in _cast(rng, present, split=split, held_out=held_out):
+        thing = _place(rng, backdrop, placed, category=category, color=color)
         if thing is not None:
             placed.append(thing)
     # Far to near: what floats first, then by where it touches the ground.
@@ -190,7 +190,7 @@ def _cast(
     fitting = [name for name in THING_CATEGORIES if stuff & set(KINDS[name].homes)]
     cast: list[tuple[str, str]] = []
     repeat = float(rng.random()) < 0.6
-    same_colour = float(rng.random()) < 0.3
+    same_color = float(rng.random()) < 0.3
     for index in range(count):
         if held_out and (index == 0 or float(rng.random()) < 0.3):
             cast.append(_pair(rng, split=split, held_out=True))
@@ -198,7 +198,7 @@ def _cast(
         category = fitting[int(rng.integers(len(fitting)))] if float(rng.random()) < 0.4 else None
         if cast and repeat and float(rng.random()) < 0.55:
             first = cast[int(rng.integers(min(2, len(cast))))]
-            if same_colour and float(rng.random()) < 0.7:
+            if same_color and float(rng.random()) < 0.7:
                 cast.append(first)
                 continue
             category = first[0]
@@ -207,15 +207,13 @@ def _cast(
 
 
 def _place(
-    rng: np.random.Generator, backdrop: Backdrop, placed: list[_Placed], *, category: str, colour: str
+    rng: np.random.Generator, backdrop: Backdrop, placed: list[_Placed], *, category: str, color: str
 ) -> _Placed | None:
     """Find room for a thing: its base on one stuff, or all of it in the sky or on the wall."""
     labels = backdrop.labels
     picture = labels.shape[0]
     size = _SIZES[_choose(rng, _SIZE_ODDS)]
-    sprite = draw_thing(
-        category, colour, rng, size=size, picture=picture, light=LIGHT[backdrop.time or "day"]
-    )
+    sprite = draw_thing(category, color, rng, size=size, picture=picture, light=LIGHT[backdrop.time or "day"])
     height, width = sprite.alpha.shape
     if height > picture or width > picture:
         return None
@@ -237,9 +235,7 @@ def _place(
             corners = (labels[top, left], labels[top, left + width - 1], labels[top, left + width // 2])
             if any(other != label for other in corners):
                 continue
-        thing = _Placed(
-            category=category, colour=colour, size=size, on=name, sprite=sprite, left=left, top=top
-        )
+        thing = _Placed(category=category, color=color, size=size, on=name, sprite=sprite, left=left, top=top)
         if all(_overlap(thing, other) <= crowding for other in placed):
             return thing
     return None
@@ -297,7 +293,7 @@ def _paint(
         window[inside] = number
     segments: list[Segment] = []
     for k, label in enumerate(present):
-        box, centre = _extent(ids == k + 1, 0, 0, size)
+        box, center = _extent(ids == k + 1, 0, 0, size)
         segments.append(
             Segment(
                 id=k + 1,
@@ -305,23 +301,23 @@ def _paint(
                 is_thing=False,
                 box=box,
                 area=visible[k + 1],
-                centre=centre,
+                center=center,
             )
         )
     for number, thing in enumerate(kept, start=stuff + 1):
         window = ids[thing.top : thing.bottom, thing.left : thing.right]
-        box, centre = _extent(window == number, thing.left, thing.top, size)
+        box, center = _extent(window == number, thing.left, thing.top, size)
         segments.append(
             Segment(
                 id=number,
                 category=thing.category,
                 is_thing=True,
-                colour=thing.colour,
+                color=thing.color,
                 size=thing.size,
                 on=thing.on,
                 box=box,
                 area=visible[number],
-                centre=centre,
+                center=center,
             )
         )
     return Scene(

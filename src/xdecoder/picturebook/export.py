@@ -138,7 +138,7 @@ def _write(
         scene = draw_scene(seed + done, split=split, size=size)
         name = f"{scene.seed:012d}.png"
         Image.fromarray(scene.image).save(images / name)
-        Image.fromarray(_id_colours(scene.ids)).save(panoptic / name)
+        Image.fromarray(_id_colors(scene.ids)).save(panoptic / name)
         _add(files, scene, name)
         shown += [scene] if done < _SHOWN else []
         if progress is not None:
@@ -180,7 +180,7 @@ def _write(
 def _categories() -> list[_Record]:
     records: list[_Record] = []
     for name, number in CATEGORY_IDS.items():
-        colour = [(number * factor) % 256 for factor in (67, 131, 211)]
+        color = [(number * factor) % 256 for factor in (67, 131, 211)]
         thing = name in THING_CATEGORIES
         supercategory = "thing" if thing else "stuff"
         records.append(
@@ -188,14 +188,14 @@ def _categories() -> list[_Record]:
                 "id": number,
                 "name": name,
                 "isthing": int(thing),
-                "color": colour,
+                "color": color,
                 "supercategory": supercategory,
             }
         )
     return records
 
 
-def _id_colours(ids: NDArray[np.int32]) -> NDArray[np.uint8]:
+def _id_colors(ids: NDArray[np.int32]) -> NDArray[np.uint8]:
     return np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
 
 

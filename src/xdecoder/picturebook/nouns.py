@@ -9,7 +9,7 @@ import numpy as np
 
 from xdecoder.picturebook.scene import Scene, Segment
 from xdecoder.picturebook.vocabulary import (
-    COLOURS,
+    COLORS,
     NUMBER_WORDS,
     STUFF_CATEGORIES,
     THING_CATEGORIES,
@@ -27,13 +27,13 @@ class Noun:
 
     Attributes:
         category: one of THING_CATEGORIES, or None for "thing".
-        colour: one of COLOURS.
+        color: one of COLORS.
         size: "small" or "large".
         on: the stuff it is on or in.
     """
 
     category: str | None = None
-    colour: str | None = None
+    color: str | None = None
     size: Literal["small", "large"] | None = None
     on: str | None = None
 
@@ -42,7 +42,7 @@ class Noun:
         return (
             thing.is_thing
             and self.category in (None, thing.category)
-            and self.colour in (None, thing.colour)
+            and self.color in (None, thing.color)
             and self.size in (None, thing.size)
             and self.on in (None, thing.on)
         )
@@ -69,12 +69,12 @@ def write_noun(noun: Noun, *, many: bool = False, rng: np.random.Generator | Non
     """The noun phrase without article and place: "small red cars", "person in blue"."""
     base = word(noun.category or THING, rng)
     words = [plural(base) if many else base]
-    if noun.colour is not None:
-        colour = word(noun.colour, rng)
+    if noun.color is not None:
+        color = word(noun.color, rng)
         if noun.category == "person":
-            words += ["in", colour]
+            words += ["in", color]
         else:
-            words.insert(0, colour)
+            words.insert(0, color)
     if noun.size is not None:
         words.insert(0, word(noun.size, rng))
     return " ".join(words)
@@ -106,7 +106,7 @@ _THING_FORMS: Final[dict[str, tuple[str | None, bool, bool]]] = {
 """Every form of a thing's name: its category, whether it can be singular, whether plural."""
 
 _NAMES: Final[dict[str, str]] = {
-    form: name for name in (*COLOURS, *STUFF_CATEGORIES, "small", "large") for form in names(name)
+    form: name for name in (*COLORS, *STUFF_CATEGORIES, "small", "large") for form in names(name)
 }
 
 
@@ -139,7 +139,7 @@ class Reader:
         return next((phrase for phrase in phrases if self.take(phrase)), None)
 
     def take_name(self, allowed: tuple[str, ...]) -> str | None:
-        """Read a colour, size or stuff, under any of its names."""
+        """Read a color, size or stuff, under any of its names."""
         name = _NAMES.get(self.peek())
         if name not in allowed:
             return None
@@ -150,7 +150,7 @@ class Reader:
         """Read "small red car" (or its plural): the categories' names and synonyms, without article."""
         start = self.at
         size = self.take_name(("small", "large"))
-        colour = self.take_name(COLOURS)
+        color = self.take_name(COLORS)
         category, singular, plurals = _THING_FORMS.get(self.peek(), (None, False, False))
         if not (plurals if many else singular):
             self.at = start
@@ -158,13 +158,13 @@ class Reader:
         self.at += 1
         if (
             category == "person"
-            and colour is None
+            and color is None
             and self.peek() == "in"
-            and _NAMES.get(self.peek(1)) in COLOURS
+            and _NAMES.get(self.peek(1)) in COLORS
         ):
             self.at += 1
-            colour = self.take_name(COLOURS)
-        return Noun(category=category, colour=colour, size=_size(size))
+            color = self.take_name(COLORS)
+        return Noun(category=category, color=color, size=_size(size))
 
     def take_place(self) -> str | None:
         """Read "on the grass" and return the stuff."""

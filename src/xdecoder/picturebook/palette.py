@@ -1,4 +1,4 @@
-"""The eleven colours: where each lies in hue, saturation and value, too far apart for jitter to cross."""
+"""The eleven colors: where each lies in hue, saturation and value, too far apart for jitter to cross."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WOOD: Final[Rgb] = (128, 92, 62)
 LEAF: Final[Rgb] = (84, 146, 72)
 SKIN: Final[Rgb] = (238, 194, 158)
 LIGHT: Final[Rgb] = (255, 226, 140)
-"""Fixed shades of small details; the body carries the named colour."""
+"""Fixed shades of small details; the body carries the named color."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tone:
-    """One colour's place: hue in degrees (it may start below 0), saturation and value in 0..1."""
+    """One color's place: hue in degrees (it may start below 0), saturation and value in 0..1."""
 
     hue: tuple[float, float]
     saturation: tuple[float, float]
@@ -47,7 +47,7 @@ TONES: Final[dict[str, Tone]] = {
 
 
 def tone_rgb(tone: Tone, hue: float, saturation: float, value: float) -> Rgb:
-    """The colour at three positions (each 0..1) inside a tone's ranges."""
+    """The color at three positions (each 0..1) inside a tone's ranges."""
     degrees = tone.hue[0] + hue * (tone.hue[1] - tone.hue[0])
     red, green, blue = colorsys.hsv_to_rgb(
         (degrees % 360) / 360,
@@ -57,14 +57,14 @@ def tone_rgb(tone: Tone, hue: float, saturation: float, value: float) -> Rgb:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def sample_rgb(colour: str, rng: np.random.Generator) -> Rgb:
-    """A shade of `colour` (one of COLOURS), jittered within its own ranges."""
+def sample_rgb(color: str, rng: np.random.Generator) -> Rgb:
+    """A shade of `color` (one of COLORS), jittered within its own ranges."""
     hue, saturation, value = rng.random(3).tolist()
-    return tone_rgb(TONES[colour], hue, saturation, value)
+    return tone_rgb(TONES[color], hue, saturation, value)
 
 
-def colour_name(rgb: Rgb) -> str:
-    """The nearest colour's name, lightness weighing little: it recognises a body under the scene's light."""
+def color_name(rgb: Rgb) -> str:
+    """The nearest color's name, lightness weighing little: it recognizes a body under the scene's light."""
     red, green, blue = (channel / 255 for channel in rgb)
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
     if value < 0.24 and saturation < 0.5:
@@ -97,5 +97,5 @@ def lighter(rgb: Rgb, share: float = 0.25) -> Rgb:
 
 
 def is_dark(rgb: Rgb) -> bool:
-    """Whether INK details would vanish on this colour."""
+    """Whether INK details would vanish on this color."""
     return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] < 70

@@ -25,7 +25,7 @@ class Pen:
 
     Args:
         radius: half the unit square's side, in pixels of the finished picture.
-        colour: the thing's named colour.
+        color: the thing's named color.
         angle: turn in degrees, clockwise.
         mirror: whether left and right change places.
         stretch: factors of the horizontal and vertical axis.
@@ -35,18 +35,18 @@ class Pen:
         self,
         *,
         radius: float,
-        colour: Rgb,
+        color: Rgb,
         angle: float = 0.0,
         mirror: bool = False,
         stretch: tuple[float, float] = (1.0, 1.0),
     ) -> None:
-        self.colour = colour
+        self.color = color
         # Shades for parts and patterns; black and white keep theirs closer, so as not to read as gray.
         self.dark = (
-            lighter(colour, 0.18) if is_dark(colour) else darker(colour, 0.14 if min(colour) > 230 else 0.22)
+            lighter(color, 0.18) if is_dark(color) else darker(color, 0.14 if min(color) > 230 else 0.22)
         )
-        self.light = lighter(colour, 0.12 if is_dark(colour) else 0.25)
-        self.ink = STEEL if is_dark(colour) else INK
+        self.light = lighter(color, 0.12 if is_dark(color) else 0.25)
+        self.ink = STEEL if is_dark(color) else INK
         side = math.ceil(2 * radius * _REACH) + 2
         self.supersample = 3 if radius < _LARGE else 2
         self.tile: NDArray[np.uint8] = np.zeros(
@@ -56,27 +56,27 @@ class Pen:
         turn = math.radians(angle)
         cos, sin = math.cos(turn) * self._scale, math.sin(turn) * self._scale
         flip = -stretch[0] if mirror else stretch[0]
-        # Row vectors: point @ axes + centre.
+        # Row vectors: point @ axes + center.
         self._axes = np.array([[cos * flip, sin * flip], [-sin * stretch[1], cos * stretch[1]]])
-        self._centre = side * self.supersample / 2 - 0.5
+        self._center = side * self.supersample / 2 - 0.5
 
     def _place(self, points: Points | NDArray[np.float64]) -> NDArray[np.int32]:
         placed = np.asarray(points, np.float64) @ self._axes
-        return np.rint((placed + self._centre) * (1 << _SHIFT)).astype(np.int32)
+        return np.rint((placed + self._center) * (1 << _SHIFT)).astype(np.int32)
 
-    def polygon(self, points: Points, colour: Rgb) -> None:
+    def polygon(self, points: Points, color: Rgb) -> None:
         """Fill a polygon."""
-        cv2.fillPoly(self.tile, [self._place(points)], (*colour, 255), cv2.LINE_8, _SHIFT)
+        cv2.fillPoly(self.tile, [self._place(points)], (*color, 255), cv2.LINE_8, _SHIFT)
 
-    def rectangle(self, left: float, top: float, right: float, bottom: float, colour: Rgb) -> None:
+    def rectangle(self, left: float, top: float, right: float, bottom: float, color: Rgb) -> None:
         """Fill a rectangle."""
-        self.polygon(((left, top), (right, top), (right, bottom), (left, bottom)), colour)
+        self.polygon(((left, top), (right, top), (right, bottom), (left, bottom)), color)
 
     def rounded(
-        self, left: float, top: float, right: float, bottom: float, corner: float, colour: Rgb
+        self, left: float, top: float, right: float, bottom: float, corner: float, color: Rgb
     ) -> None:
         """Fill a rectangle whose corners are rounded with radius `corner`."""
-        centres = (
+        centers = (
             (right - corner, bottom - corner),
             (left + corner, bottom - corner),
             (left + corner, top + corner),
@@ -87,10 +87,10 @@ class Pen:
                 x + corner * _CIRCLE[(10 * quarter + k) % 40][0],
                 y + corner * _CIRCLE[(10 * quarter + k) % 40][1],
             )
-            for quarter, (x, y) in enumerate(centres)
+            for quarter, (x, y) in enumerate(centers)
             for k in (0, 3, 7, 10)
         ]
-        self.polygon(points, colour)
+        self.polygon(points, color)
 
     def ellipse(
         self,
@@ -98,7 +98,7 @@ class Pen:
         y: float,
         width: float,
         height: float,
-        colour: Rgb,
+        color: Rgb,
         *,
         angle: float = 0.0,
         part: tuple[float, float] = (0.0, 1.0),
@@ -107,21 +107,21 @@ class Pen:
 
         `part` keeps a share of its outline, counted clockwise from the right: (0.5, 1) is the upper half.
         """
-        self.polygon(arc(x, y, width, height, angle=angle, part=part), colour)
+        self.polygon(arc(x, y, width, height, angle=angle, part=part), color)
 
-    def blob(self, points: Points, colour: Rgb) -> None:
+    def blob(self, points: Points, color: Rgb) -> None:
         """Fill the smooth closed curve (Catmull-Rom) through the points."""
-        self.polygon(smooth(points, closed=True), colour)
+        self.polygon(smooth(points, closed=True), color)
 
-    def line(self, points: Points, width: float, colour: Rgb, *, closed: bool = False) -> None:
+    def line(self, points: Points, width: float, color: Rgb, *, closed: bool = False) -> None:
         """Draw a line of the given width with round corners and ends."""
         thickness = max(1, round(width * self._scale))
         placed = [self._place(points)]
-        cv2.polylines(self.tile, placed, closed, (*colour, 255), thickness, cv2.LINE_8, _SHIFT)
+        cv2.polylines(self.tile, placed, closed, (*color, 255), thickness, cv2.LINE_8, _SHIFT)
 
-    def curve(self, points: Points, width: float, colour: Rgb) -> None:
+    def curve(self, points: Points, width: float, color: Rgb) -> None:
         """Draw the smooth open curve through the points."""
-        self.line(smooth(points, closed=False), width, colour)
+        self.line(smooth(points, closed=False), width, color)
 
 
 def arc(

@@ -12,7 +12,7 @@ from xdecoder.picturebook.nouns import Noun, article, write_noun, write_place
 from xdecoder.picturebook.referring import PhraseSpec, describe, write_phrase, write_relation
 from xdecoder.picturebook.relations import PREDICATES, Place, Predicate, holds, is_at
 from xdecoder.picturebook.scene import Scene, Segment
-from xdecoder.picturebook.vocabulary import COLOURS, STUFF_CATEGORIES, THING_CATEGORIES
+from xdecoder.picturebook.vocabulary import COLORS, STUFF_CATEGORIES, THING_CATEGORIES
 
 QuestionKind = Literal[
     "color", "count", "exists", "where", "relation", "holds", "ground", "size", "category", "time"
@@ -103,8 +103,8 @@ def _phrase(
 
 def _color(scene: Scene, rng: np.random.Generator) -> _Asked:
     thing = _pick(scene.things, rng)
-    phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.colour is None)
-    return None if phrase is None or thing.colour is None else (f"what color is {phrase}", thing.colour)
+    phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.color is None)
+    return None if phrase is None or thing.color is None else (f"what color is {phrase}", thing.color)
 
 
 def _count(scene: Scene, rng: np.random.Generator) -> _Asked:
@@ -112,8 +112,8 @@ def _count(scene: Scene, rng: np.random.Generator) -> _Asked:
     nouns = (
         Noun(category=thing.category),
         Noun(category=thing.category),
-        Noun(category=thing.category, colour=thing.colour),
-        Noun(colour=thing.colour),
+        Noun(category=thing.category, color=thing.color),
+        Noun(color=thing.color),
         Noun(on=thing.on),
         Noun(category=thing.category, on=thing.on),
         Noun(),
@@ -129,15 +129,15 @@ def _count(scene: Scene, rng: np.random.Generator) -> _Asked:
 
 
 def _absent(scene: Scene, rng: np.random.Generator) -> Noun:
-    """A noun nothing matches, close to what is there: a category of another colour, or another category."""
+    """A noun nothing matches, close to what is there: a category of another color, or another category."""
     thing = _pick(scene.things, rng)
     for _ in range(32):
-        colour = COLOURS[int(rng.integers(len(COLOURS)))]
+        color = COLORS[int(rng.integers(len(COLORS)))]
         category = THING_CATEGORIES[int(rng.integers(len(THING_CATEGORIES)))]
         choices = (
             Noun(category=category),
-            Noun(category=thing.category, colour=colour),
-            Noun(category=category, colour=thing.colour),
+            Noun(category=thing.category, color=color),
+            Noun(category=category, color=thing.color),
         )
         noun = choices[int(rng.integers(3))]
         if not noun.among(scene):
@@ -155,8 +155,8 @@ def _exists(scene: Scene, rng: np.random.Generator) -> _Asked:
     if yes:
         thing = _pick(scene.things, rng)
         # The same three forms as the absent ones take, in the same shares.
-        colour = thing.colour if int(rng.integers(3)) else None
-        noun = Noun(category=thing.category, colour=colour)
+        color = thing.color if int(rng.integers(3)) else None
+        noun = Noun(category=thing.category, color=color)
     else:
         noun = _absent(scene, rng)
     return f"is there {article(write_noun(noun, rng=rng))}", "yes" if yes else "no"
@@ -240,7 +240,7 @@ def _size(scene: Scene, rng: np.random.Generator) -> _Asked:
 
 
 def _category(scene: Scene, rng: np.random.Generator) -> _Asked:
-    """Ask "what is the red thing": where its colour, place or ground singles it out."""
+    """Ask "what is the red thing": where its color, place or ground singles it out."""
     thing = _pick(scene.things, rng)
     phrase = _phrase(scene, thing, rng, keep=lambda spec: spec.noun.category is None)
     return None if phrase is None else (f"what is {phrase}", thing.category)

@@ -168,21 +168,21 @@ def parse_phrase(text: str) -> PhraseSpec | None:
         relation = (predicate, anchor)
     if not reader.done:
         return None
-    noun = Noun(category=noun.category, colour=noun.colour, size=noun.size, on=on)
+    noun = Noun(category=noun.category, color=noun.color, size=noun.size, on=on)
     return PhraseSpec(noun=noun, extreme=first, place=place, relation=relation)
 
 
 def nouns_of(thing: Segment) -> tuple[Noun, ...]:
     """The ways to name a thing, from the barest to the fullest."""
-    category, colour = thing.category, thing.colour
+    category, color = thing.category, thing.color
     plain = [
         Noun(category=category),
-        Noun(category=category, colour=colour),
-        Noun(colour=colour),
+        Noun(category=category, color=color),
+        Noun(color=color),
     ]
     size = thing.size
     if size == "small" or size == "large":
-        plain += [Noun(category=category, size=size), Noun(category=category, colour=colour, size=size)]
+        plain += [Noun(category=category, size=size), Noun(category=category, color=color, size=size)]
     return tuple(plain)
 
 

@@ -18,7 +18,7 @@ PLACES: Final[tuple[Place, ...]] = get_args(Place)
 EXTREMES: Final[tuple[Extreme, ...]] = get_args(Extreme)
 
 CLEAR_GAP: Final = 0.10
-"""Two centres this far apart (share of the picture's side) are clearly beside, or above, one another."""
+"""Two centers this far apart (share of the picture's side) are clearly beside, or above, one another."""
 
 CLEAR_LEAD: Final = 0.05
 """The leftmost thing leads the next one by at least this much."""
@@ -46,7 +46,7 @@ def holds(scene: Scene, subject: Segment, predicate: Predicate, other: Segment) 
 
     Left, right, above and below compare the middles of the two boxes; in front of and behind, who hides whom.
     """
-    dx, dy = other.centre[0] - subject.centre[0], other.centre[1] - subject.centre[1]
+    dx, dy = other.center[0] - subject.center[0], other.center[1] - subject.center[1]
     match predicate:
         case "left of":
             return _beyond(dx)
@@ -79,7 +79,7 @@ def relations(scene: Scene) -> tuple[Relation, ...]:
 
 def is_at(segment: Segment, place: Place) -> bool | None:
     """Whether a thing is on the left, right, at the top, bottom or in the middle (from left to right)."""
-    x, y = segment.centre
+    x, y = segment.center
     if place == "middle":
         off = abs(x - 0.5)
         return True if off <= 0.10 else False if off >= 0.18 else None
@@ -92,6 +92,6 @@ def extreme(candidates: tuple[Segment, ...], which: Extreme) -> Segment | None:
     if len(candidates) < 2:
         return None
     axis, sign = {"leftmost": (0, 1), "rightmost": (0, -1), "highest": (1, 1), "lowest": (1, -1)}[which]
-    first, second, *_ = sorted(candidates, key=lambda segment: sign * segment.centre[axis])
-    lead = sign * (second.centre[axis] - first.centre[axis])
+    first, second, *_ = sorted(candidates, key=lambda segment: sign * segment.center[axis])
+    lead = sign * (second.center[axis] - first.center[axis])
     return first if lead >= CLEAR_LEAD else None

@@ -29,23 +29,23 @@ class Segment:
         id: its number in `Scene.ids`, from 1; a thing with a larger number was painted later (nearer).
         category: one of THING_CATEGORIES or STUFF_CATEGORIES.
         is_thing: which of the two.
-        colour: one of COLOURS; None for stuff.
+        color: one of COLORS; None for stuff.
         size: relative to its kind's norm; None for stuff.
         on: the stuff a thing stands on or hangs in; None for stuff.
         box: of its visible pixels.
         area: its visible pixels.
-        centre: the middle of `box` (x, y), as shares of the picture's side.
+        center: the middle of `box` (x, y), as shares of the picture's side.
     """
 
     id: int
     category: str
     is_thing: bool
-    colour: str | None = None
+    color: str | None = None
     size: Size | None = None
     on: str | None = None
     box: Box
     area: int
-    centre: tuple[float, float]
+    center: tuple[float, float]
 
 
 class Occlusion(NamedTuple):

@@ -1,4 +1,4 @@
-"""The colours of the stuff, by day, at sunset and at night."""
+"""The colors of the stuff, by day, at sunset and at night."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xdecoder.picturebook.palette import Rgb
 from xdecoder.picturebook.vocabulary import Time
 
 LIGHT: Final[dict[Time, float]] = {"day": 1.0, "sunset": 0.97, "night": 0.9}
-"""Brightness of the things' colours; the backgrounds have their own shades for each time."""
+"""Brightness of the things' colors; the backgrounds have their own shades for each time."""
 
 TINTS: Final[dict[Time, tuple[Rgb, float]]] = {
     "day": ((255, 255, 255), 0.0),

@@ -54,13 +54,13 @@ def contact_sheet(scenes: Sequence[Scene], *, columns: int = 4, cell: int = 200)
 
 
 def tinted(scene: Scene) -> NDArray[np.uint8]:
-    """The picture with every segment washed in a colour of its own and outlined, uint8 `H W 3`."""
-    colours = np.zeros((len(scene.segments) + 1, 3), np.float32)
+    """The picture with every segment washed in a color of its own and outlined, uint8 `H W 3`."""
+    colors = np.zeros((len(scene.segments) + 1, 3), np.float32)
     for segment in scene.segments:
         hue = segment.id * 0.618034 % 1
         strength = (0.75, 0.95) if segment.is_thing else (0.35, 0.75)
-        colours[segment.id] = np.array(colorsys.hsv_to_rgb(hue, *strength)) * 255
-    mixed = 0.3 * scene.image + 0.7 * colours[scene.ids]
+        colors[segment.id] = np.array(colorsys.hsv_to_rgb(hue, *strength)) * 255
+    mixed = 0.3 * scene.image + 0.7 * colors[scene.ids]
     edge = np.zeros(scene.ids.shape, bool)
     edge[:-1] |= scene.ids[:-1] != scene.ids[1:]
     edge[:, :-1] |= scene.ids[:, :-1] != scene.ids[:, 1:]

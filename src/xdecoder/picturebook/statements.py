@@ -144,7 +144,7 @@ def is_true_of(caption: str, scene: Scene, thing: Segment) -> bool:
 
 
 def detail(found: Sequence[Statement]) -> float:
-    """How many things statements name, each half by its category and half by its colour."""
+    """How many things statements name, each half by its category and half by its color."""
     told = 0.0
     for statement in found:
         match statement:
@@ -158,7 +158,7 @@ def detail(found: Sequence[Statement]) -> float:
 
 
 def _named(noun: Noun) -> float:
-    return ((noun.category is not None) + (noun.colour is not None)) / 2
+    return ((noun.category is not None) + (noun.color is not None)) / 2
 
 
 def statements(caption: str) -> tuple[Statement, ...] | None:

@@ -65,8 +65,8 @@ class _Painter:
     def tint(self, rgb: Rgb) -> Rgb:
         if self.time is None:
             return rgb
-        colour, share = TINTS[self.time]
-        return mix(rgb, colour, share)
+        color, share = TINTS[self.time]
+        return mix(rgb, color, share)
 
     def layer(self, stuff: str, outline: Outline, *, shades: tuple[Rgb, Rgb] | None = None) -> None:
         """Cover the inside of `outline` with `stuff`."""
@@ -211,16 +211,16 @@ def _sky(painter: _Painter, texture: Image, shades: tuple[Rgb, Rgb], top: int) -
         spots = painter.scatter(26, texture.shape[0])
         texture[spots[:, 1], spots[:, 0]] = (226, 228, 240)
     if painter.chance(0.55):
-        centre = (int(painter.between(0.1, 0.9) * size), int(painter.between(0.06, 0.2) * size))
+        center = (int(painter.between(0.1, 0.9) * size), int(painter.between(0.06, 0.2) * size))
         radius = round(size * painter.between(0.045, 0.065))
         if painter.time == "night":
-            cv2.circle(texture, centre, radius, (240, 238, 214), -1, cv2.LINE_AA)
-            bite = (centre[0] + radius // 2, centre[1] - radius // 4)
+            cv2.circle(texture, center, radius, (240, 238, 214), -1, cv2.LINE_AA)
+            bite = (center[0] + radius // 2, center[1] - radius // 4)
             cv2.circle(texture, bite, radius, mix(shades[0], shades[1], 0.15), -1, cv2.LINE_AA)
         else:
             glow = (255, 240, 190) if painter.time == "day" else (255, 196, 130)
-            cv2.circle(texture, centre, round(radius * 1.5), mix(shades[0], glow, 0.4), -1, cv2.LINE_AA)
-            cv2.circle(texture, centre, radius, glow, -1, cv2.LINE_AA)
+            cv2.circle(texture, center, round(radius * 1.5), mix(shades[0], glow, 0.4), -1, cv2.LINE_AA)
+            cv2.circle(texture, center, radius, glow, -1, cv2.LINE_AA)
     if painter.time != "night" or painter.chance(0.3):
         puff = lighter(shades[1], 0.55) if painter.time == "day" else mix(shades[0], shades[1], 0.6)
         for _ in range(painter.pick(4)):
@@ -326,11 +326,11 @@ def _street(painter: _Painter) -> None:
 
 def _road_marks(painter: _Painter, y: float, slope: float) -> None:
     size, start = painter.size, painter.between(0, 0.15)
-    colour = painter.tint((236, 232, 220))
+    color = painter.tint((236, 232, 220))
     for k in range(6):
         left = start + k * 0.18
         ends = [(round(x * size), round((y + slope * (2 * x - 1)) * size)) for x in (left, left + 0.09)]
-        cv2.line(painter.image, ends[0], ends[1], colour, max(1, round(size / 70)), cv2.LINE_AA)
+        cv2.line(painter.image, ends[0], ends[1], color, max(1, round(size / 70)), cv2.LINE_AA)
 
 
 def _winter(painter: _Painter) -> None:

@@ -156,7 +156,7 @@ KINDS: Final[dict[str, Kind]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Sprite:
-    """A drawn thing, cropped: premultiplied colour and coverage, both 0..255."""
+    """A drawn thing, cropped: premultiplied color and coverage, both 0..255."""
 
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8]
@@ -167,7 +167,7 @@ _SHADING: Final = np.array([[1.0, 0.97], [0.93, 0.84]], np.float32)
 
 def draw_thing(
     category: str,
-    colour: str,
+    color: str,
     rng: np.random.Generator,
     *,
     size: Size,
@@ -178,14 +178,14 @@ def draw_thing(
 
     Args:
         category: one of THING_CATEGORIES.
-        colour: one of COLOURS.
+        color: one of COLORS.
         rng: where the shade, variant, tilt and proportions come from.
         size: the size word.
         picture: side of the picture in pixels.
         light: brightness of the scene's light (1 by day, a little less at night).
     """
     kind = KINDS[category]
-    rgb = sample_rgb(colour, rng)
+    rgb = sample_rgb(color, rng)
     chance = rng.random(6).tolist()
     low, high = SIZE_FACTORS[size]
     factor = low + (high - low) * chance[0]
@@ -211,24 +211,24 @@ def _draw(
     stretch: tuple[float, float],
     light: float,
 ) -> Sprite:
-    pen = Pen(radius=radius, colour=rgb, angle=angle, mirror=mirror, stretch=stretch)
+    pen = Pen(radius=radius, color=rgb, angle=angle, mirror=mirror, stretch=stretch)
     drawing(pen)
     side = pen.tile.shape[0] // pen.supersample
     tile = cv2.resize(pen.tile, (side, side), interpolation=cv2.INTER_AREA)
     x, y, width, height = cv2.boundingRect(tile[:, :, 3])
     tile = tile[y : y + height, x : x + width]
     alpha = np.ascontiguousarray(tile[:, :, 3])
-    # A soft outline just inside the silhouette sets it off from a background of its own colour.
+    # A soft outline just inside the silhouette sets it off from a background of its own color.
     rim = cv2.subtract(alpha, cv2.erode(alpha, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,)))
     shading = cv2.resize(_SHADING, (width, height), interpolation=cv2.INTER_LINEAR)
     shading *= light
-    colours = tile[:, :, :3] * shading[:, :, None]
+    colors = tile[:, :, :3] * shading[:, :, None]
     if is_dark(rgb):  # black things: a gray outline, or they would be lost at night
-        colours = np.minimum(colours + (rim * np.float32(0.22))[:, :, None], 255)
+        colors = np.minimum(colors + (rim * np.float32(0.22))[:, :, None], 255)
     else:
-        colours *= (1 - rim * np.float32(0.0015))[:, :, None]
-    colours = colours.astype(np.uint8)
-    return Sprite(rgb=colours, alpha=np.asarray(alpha, np.uint8))
+        colors *= (1 - rim * np.float32(0.0015))[:, :, None]
+    colors = colors.astype(np.uint8)
+    return Sprite(rgb=colors, alpha=np.asarray(alpha, np.uint8))
 
 
 _CROSS: Final[NDArray[np.uint8]] = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)

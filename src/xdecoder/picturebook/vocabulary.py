@@ -1,6 +1,6 @@
 """What the picture-book world is made of and how its parts are called: one literal table each.
 
-Nothing here imports numpy or OpenCV. A colour, a category or a stuff is always stored under its first name;
+Nothing here imports numpy or OpenCV. A color, a category or a stuff is always stored under its first name;
 the synonyms are true synonyms, usable wherever the name is.
 """
 
@@ -13,7 +13,7 @@ Time = Literal["day", "sunset", "night"]
 Size = Literal["small", "medium", "large"]
 Setting = Literal["meadow", "lake", "sea", "desert", "street", "winter", "room"]
 
-COLOURS: Final[tuple[str, ...]] = (
+COLORS: Final[tuple[str, ...]] = (
     "red",
     "orange",
     "yellow",
@@ -121,8 +121,8 @@ NUMBER_WORDS: Final[tuple[str, ...]] = (
 """A count as the captions write it. (Answers to "how many" are digits, as in VQAv2.)"""
 
 HELD_OUT_PAIRS: Final[frozenset[tuple[str, str]]] = frozenset(
-    (colour, category)
-    for category, colours in {
+    (color, category)
+    for category, colors in {
         "car": ("pink",),
         "bus": ("purple", "black"),
         "truck": ("yellow",),
@@ -154,15 +154,15 @@ HELD_OUT_PAIRS: Final[frozenset[tuple[str, str]]] = frozenset(
         "heart": ("brown",),
         "ball": ("red",),
     }.items()
-    for colour in colours
+    for color in colors
 )
-"""The (colour, category) pairs no training scene or patch shows: 33 of 330, three of every colour."""
+"""The (color, category) pairs no training scene or patch shows: 33 of 330, three of every color."""
 
 ANSWERS: Final[tuple[str, ...]] = (
     "yes",
     "no",
     *(str(n) for n in range(9)),
-    *COLOURS,
+    *COLORS,
     *THING_CATEGORIES,
     *STUFF_CATEGORIES,
     "left",

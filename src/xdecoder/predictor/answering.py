@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor.encoding import EncodedImage, by_batch
 from xdecoder.structures import Answer, Candidate
 from xdecoder.tasks.answering import answer_logits

@@ -44,7 +44,9 @@ def embed_region(
     Raises:
         ValueError: no query's mask meets the region.
     """
-    heads = model.decoder.heads(item.batch.latents.states[-1][item.index, :-1])  # without the global query
+    heads = model.decoder.query_outputs(
+        item.batch.latents.states[-1][item.index, :-1]
+    )  # without the global query
     inside = torch.from_numpy(region).to(heads.masks.device)
     shared, own = (torch.zeros(len(heads.masks), device=inside.device) for _ in range(2))
     for tile in item.geometry.tiles(item.batch.features.mask_logits_of(item.index, heads.masks)):

@@ -1,4 +1,4 @@
-"""Images to features: read, resized, normalised and encoded in batches that change no image's result."""
+"""Images to features: read, resized, normalized and encoded in batches that change no image's result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EncodedBatch:
 
     Args:
         model: the model.
-        pixels: normalised, padded images, (B, 3, H, W).
+        pixels: normalized, padded images, (B, 3, H, W).
     """
 
     def __init__(self, model: XDecoder, pixels: Float[Tensor, "B 3 H W"]) -> None:

@@ -16,11 +16,11 @@ from torch import Tensor
 from xdecoder.config import ModelConfig
 from xdecoder.images import ImageSource
 from xdecoder.model import XDecoder, normalize
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor import answering, captioning
 from xdecoder.predictor.embedding import RegionEmbeddings, embed_region
 from xdecoder.predictor.encoding import AnyImage, EncodedImage, Encoder, by_batch
-from xdecoder.predictor.prompts import Region, region_mask
+from xdecoder.predictor.prompts import Prompt, prompt_mask
 from xdecoder.predictor.segmentation import Segmenter
 from xdecoder.predictor.texts import check_texts
 from xdecoder.structures import (
@@ -44,9 +44,7 @@ from xdecoder.vocabularies import (
     parse_vocabulary,
     prompts,
 )
-from xdecoder.weights.folder import load_answer_head, load_model, save_model
-from xdecoder.weights.hub import cache_folder
-from xdecoder.weights.sources import resolve_model
+from xdecoder.weights.folder import save_model
 
 Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentation
 SegmentationTask = Literal["panoptic", "instance", "semantic"]
@@ -298,13 +296,13 @@ class Predictor:
         return self._for_each(image, ground)
 
     @overload
-    def locate(self, image: AnyImage, region: Region) -> Bool[np.ndarray, "H W"]: ...
+    def locate(self, image: AnyImage, region: Prompt) -> Bool[np.ndarray, "H W"]: ...
     @overload
-    def locate(self, image: Sequence[AnyImage], region: Region) -> list[Bool[np.ndarray, "_ _"]]: ...
+    def locate(self, image: Sequence[AnyImage], region: Prompt) -> list[Bool[np.ndarray, "_ _"]]: ...
 
     @torch.inference_mode()
     def locate(
-        self, image: AnyImage | Sequence[AnyImage], region: Region
+        self, image: AnyImage | Sequence[AnyImage], region: Prompt
     ) -> Bool[np.ndarray, "H W"] | list[Bool[np.ndarray, "_ _"]]:
         """The mask of one region, to edit it for example (`xdecoder.editing`).
 
@@ -322,7 +320,7 @@ class Predictor:
         self,
         image: AnyImage,
         *,
-        region: Region | None = ...,
+        region: Prompt | None = ...,
         beams: int | None = ...,
         steps: int | None = ...,
     ) -> Caption: ...
@@ -331,7 +329,7 @@ class Predictor:
         self,
         image: Sequence[AnyImage],
         *,
-        region: Region | None = ...,
+        region: Prompt | None = ...,
         beams: int | None = ...,
         steps: int | None = ...,
     ) -> list[Caption]: ...
@@ -341,7 +339,7 @@ class Predictor:
         self,
         image: AnyImage | Sequence[AnyImage],
         *,
-        region: Region | None = None,
+        region: Prompt | None = None,
         beams: int | None = None,
         steps: int | None = None,
     ) -> Caption | list[Caption]:
@@ -480,7 +478,7 @@ class Predictor:
         return self._for_each(image, embed)
 
     @torch.inference_mode()
-    def embed_region(self, image: AnyImage, region: Region) -> Float[Tensor, "1 P"]:
+    def embed_region(self, image: AnyImage, region: Prompt) -> Float[Tensor, "1 P"]:
         """A region of an image in the space that regions share with texts, as a unit vector.
 
         Args:
@@ -517,44 +515,13 @@ class Predictor:
         texts = [prompts(name) if ensemble else (clean_name(name),) for name in names]
         return self._names.embed(texts, progress)
 
-    def _locate(self, item: EncodedImage, region: Region) -> Bool[np.ndarray, "H W"]:
+    def _locate(self, item: EncodedImage, region: Prompt) -> Bool[np.ndarray, "H W"]:
         if not isinstance(region, str):
-            return region_mask(region, item.geometry.output)
+            return prompt_mask(region, item.geometry.output)
         mask = self.refer(item, [region]).masks[0]
         if not mask.any():
             raise ValueError(f"nothing in the image was found for the region {region!r}; say it otherwise")
         return mask
-
-
-def load(
-    source: str | os.PathLike[str] = "picturebook",
-    *,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
-    batch_size: int = 8,
-) -> Predictor:
-    """Load a model.
-
-    Args:
-        source: "picturebook" (the small model that comes with the package), the name of a published model
-            (`xdecoder weights list`), a model folder, or a Hugging Face repository that holds one.
-        device: where it runs.
-        dtype: of the parameters; by default as stored, but float32 for what is stored in float16 on a CPU.
-        batch_size: images encoded together at the most.
-
-    Raises:
-        FileNotFoundError: there is no such model.
-        ValueError: a file of the model folder is damaged or does not fit the others.
-    """
-    name = source if isinstance(source, str) else Path(source)
-    folder = resolve_model(name)
-    model, tokenizer = load_model(folder, device=device, dtype=dtype)
-    answer_head = load_answer_head(folder, device=device)
-    if dtype is None and torch.device(device).type == "cpu" and model.logit_scale.dtype == torch.float16:
-        model = model.float()
-    return Predictor(
-        model, tokenizer, answer_head=answer_head, cache=cache_folder() / "names", batch_size=batch_size
-    )
 
 
 def _is_many(image: object) -> bool:

@@ -7,11 +7,11 @@ from jaxtyping import Bool
 
 from xdecoder.structures.masks import Box, check_mask
 
-Region = Bool[np.ndarray, "H W"] | Box | str
+Prompt = Bool[np.ndarray, "H W"] | Box | str
 """A part of an image: a mask of its size, a box (left, top, right, bottom) in pixels, or a phrase."""
 
 
-def region_mask(region: Bool[np.ndarray, "_ _"] | Box, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+def prompt_mask(region: Bool[np.ndarray, "_ _"] | Box, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     """The mask of a region that is no phrase.
 
     Args:

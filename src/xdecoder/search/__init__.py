@@ -5,7 +5,7 @@
 
 from xdecoder.search.found import Found, FoundRegion, Hit
 from xdecoder.search.index import Example, Index
-from xdecoder.search.indexing import Failure, Report
+from xdecoder.search.indexing import Failure, IndexingReport
 from xdecoder.search.page import write_page
 
-__all__ = ["Example", "Failure", "Found", "FoundRegion", "Hit", "Index", "Report", "write_page"]
+__all__ = ["Example", "Failure", "Found", "FoundRegion", "Hit", "Index", "IndexingReport", "write_page"]

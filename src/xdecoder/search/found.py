@@ -8,7 +8,7 @@ from typing import Any, Literal
 from xdecoder.structures import Box, Rle
 from xdecoder.structures.masks import box_to_xywh
 
-Kind = Literal["images", "regions", "grounded"]
+HitKind = Literal["images", "regions", "grounded"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Found:
     """
 
     query: str
-    kind: Kind
+    kind: HitKind
     where: str | None
     hits: tuple[Hit, ...]
     searched: int

@@ -14,10 +14,10 @@ from torch import Tensor
 from xdecoder.images import read_image
 from xdecoder.predictor.encoding import AnyImage, EncodedImage
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.predictor.prompts import Region
+from xdecoder.predictor.prompts import Prompt
 from xdecoder.search.about import About, fingerprint
 from xdecoder.search.found import Found, FoundRegion, Hit
-from xdecoder.search.indexing import Report, index_folder
+from xdecoder.search.indexing import IndexingReport, index_folder
 from xdecoder.search.tables import TableName, Tables
 from xdecoder.structures import encode_rle
 from xdecoder.tasks.retrieval import joint_texts
@@ -36,7 +36,7 @@ class Example:
     """
 
     image: AnyImage
-    region: Region | None = None
+    region: Prompt | None = None
     name: str = "the example"
 
 
@@ -118,7 +118,7 @@ class Index:
         *,
         progress: Callable[[int, int], None] | None = None,
         debug: bool = False,
-    ) -> Report:
+    ) -> IndexingReport:
         """Index a folder, or what has changed in it; see `xdecoder.search.indexing.index_folder`."""
         return index_folder(self.tables, self.predictor, folder, progress=progress, debug=debug)
 

@@ -38,7 +38,7 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class IndexingReport:
     """What became of a folder.
 
     Attributes:
@@ -61,7 +61,7 @@ def index_folder(
     *,
     progress: Callable[[int, int], None] | None = None,
     debug: bool = False,
-) -> Report:
+) -> IndexingReport:
     """Bring what an index holds of a folder up to date.
 
     Several processes may work on one folder: each takes the images in an order of its own, and passes over
@@ -101,7 +101,7 @@ def index_folder(
     shelf.write()
     tables.remove([str(failure.path) for failure in failures if str(failure.path) in known])
     tables.tidy()
-    return Report(
+    return IndexingReport(
         indexed=shelf.written,
         unchanged=changes.unchanged + len(changes.touched) + len(todo) - shelf.written - len(failures),
         removed=len(changes.gone),

@@ -56,7 +56,7 @@ class SegmentationResult(ABC):
     """A picture divided into named regions.
 
     Attributes:
-        image: the picture, RGB. None after loading without it: `draw` then paints on grey.
+        image: the picture, RGB. None after loading without it: `draw` then paints on gray.
     """
 
     kind: ClassVar[str]

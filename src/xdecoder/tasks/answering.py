@@ -6,9 +6,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.decoder import LatentStates, Memory
-from xdecoder.networks.queries import Kind
+from xdecoder.networks.queries import QueryKind
 
 
 def answer_logits(
@@ -29,6 +29,8 @@ def answer_logits(
         questions: token ids, padded to the head's `question_length`.
         images: the image that each question is about.
     """
-    reading = model.decoder.open_reading(memory, latents, capacity=questions.shape[1]).pick(images)
-    states = model.decoder.read(reading, model.text_encoder(questions).tokens, kind=Kind.QUESTION)
+    context = model.decoder.open_context(memory, latents, capacity=questions.shape[1]).pick(images)
+    states = model.decoder.decode_tokens(
+        context, model.text_encoder(questions).tokens, kind=QueryKind.QUESTION
+    )
     return head(states[-1])

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from xdecoder.model import XDecoder
 from xdecoder.networks.attention import KeyValueCache
-from xdecoder.networks.decoder import LatentStates, Memory, Reading
-from xdecoder.networks.queries import Kind
+from xdecoder.networks.decoder import LatentStates, Memory, TextContext
+from xdecoder.networks.queries import QueryKind
 from xdecoder.tasks.geometry import Geometry
 
 
@@ -30,7 +30,7 @@ class CaptionOutput:
     log_probability: float
 
 
-class Reader:
+class CaptionDecoder:
     """Generates texts along with images, one token at a time.
 
     Args:
@@ -51,27 +51,29 @@ class Reader:
         regions: tuple[Tensor, ...] | None,
     ) -> None:
         self._model = model
-        self._reading: Reading = model.decoder.open_reading(memory, latents, capacity=steps, regions=regions)
+        self._context: TextContext = model.decoder.open_context(
+            memory, latents, capacity=steps, regions=regions
+        )
         self._texts = KeyValueCache(model.config.text.layers, steps)
 
     def step(self, ids: Tensor) -> Float[Tensor, "B V"]:
         """Log-probabilities of the token that follows `ids` (B,), the last one of each text."""
         model = self._model
         tokens = model.text_encoder.continue_texts(ids[:, None], self._texts)
-        states = model.decoder.read(self._reading, tokens, kind=Kind.CAPTION)[-1]
+        states = model.decoder.decode_tokens(self._context, tokens, kind=QueryKind.CAPTION)[-1]
         logits = model.decoder.caption_logits(states, model.text_encoder.token_embedding.weight)
         return F.log_softmax(logits[:, 0].float(), dim=-1)
 
     def fork(self, times: int) -> None:
         """Every text `times` times over."""
-        images = self._reading.cross_keys[0].shape[0]
-        rows = torch.arange(images, device=self._reading.cross_keys[0].device).repeat_interleave(times)
-        self._reading.fork(times)
+        images = self._context.cross_keys[0].shape[0]
+        rows = torch.arange(images, device=self._context.cross_keys[0].device).repeat_interleave(times)
+        self._context.fork(times)
         self._texts.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
         """Text b goes on from the former text `rows[b]` of the same image."""
-        self._reading.cache.reorder(rows)
+        self._context.cache.reorder(rows)
         self._texts.reorder(rows)
 
 
@@ -84,7 +86,7 @@ def caption_greedily(
     regions: tuple[Bool[Tensor, "B _ _"], ...] | None = None,
 ) -> list[CaptionOutput]:
     """The most likely token at each step, as published, until every text has ended."""
-    reader = Reader(model, memory, latents, steps=steps, regions=regions)
+    decoder = CaptionDecoder(model, memory, latents, steps=steps, regions=regions)
     end = model.config.text.end_id
     B = latents.states[0].shape[0]
     ids = torch.full((B,), model.config.text.start_id, device=latents.states[0].device)
@@ -92,7 +94,7 @@ def caption_greedily(
     total = torch.zeros(B, device=ids.device)
     generated: list[Tensor] = []
     for _ in range(steps):
-        best, ids = reader.step(ids).max(-1)
+        best, ids = decoder.step(ids).max(-1)
         total += best.masked_fill(finished, 0)
         generated.append(ids)
         finished |= ids == end
@@ -124,21 +126,21 @@ def caption_by_beam(
         beams: texts kept at each step for each image.
         regions: per level, the cells that may be looked at.
     """
-    reader = Reader(model, memory, latents, steps=steps, regions=regions)
+    decoder = CaptionDecoder(model, memory, latents, steps=steps, regions=regions)
     end = model.config.text.end_id
     B = latents.states[0].shape[0]
     device = latents.states[0].device
-    scores, first = reader.step(torch.full((B,), model.config.text.start_id, device=device)).topk(beams)
+    scores, first = decoder.step(torch.full((B,), model.config.text.start_id, device=device)).topk(beams)
     V = model.config.text.vocabulary_size
     offsets = torch.arange(B, device=device)[:, None] * beams
-    reader.fork(beams)
+    decoder.fork(beams)
     texts = first.flatten()[:, None]
     length = torch.ones(B, beams, device=device)
     finished = first == end
     for _ in range(steps - 1):
         if finished.all():
             break
-        following = reader.step(texts[:, -1]).unflatten(0, (B, beams))
+        following = decoder.step(texts[:, -1]).unflatten(0, (B, beams))
         # a finished text goes on in one way only, with the end token at no cost
         following = following.masked_fill(finished[..., None], -torch.inf)
         following[..., end] = torch.where(finished, 0.0, following[..., end])
@@ -149,7 +151,7 @@ def caption_by_beam(
         scores = (scores[..., None] + following).flatten(1).gather(1, flat)
         length = grown.flatten()[rows].unflatten(0, (B, beams))
         finished = finished.flatten()[rows].unflatten(0, (B, beams)) | (flat % V == end)
-        reader.reorder(rows)
+        decoder.reorder(rows)
         texts = torch.cat((texts[rows], (flat % V).flatten()[:, None]), dim=1)
     best = (scores / length).argmax(-1)
     chosen = texts.unflatten(0, (B, beams))[torch.arange(B, device=device), best].tolist()
@@ -183,14 +185,14 @@ def sample_captions(
     Returns:
         Token ids from the start token on, and which of them were drawn before or with the end token.
     """
-    reader = Reader(model, memory, latents, steps=steps, regions=None)
-    reader.fork(samples)
+    decoder = CaptionDecoder(model, memory, latents, steps=steps, regions=None)
+    decoder.fork(samples)
     device = latents.states[0].device
     M, end = latents.states[0].shape[0] * samples, model.config.text.end_id
     columns = [torch.full((M,), model.config.text.start_id, device=device)]
     going = [torch.ones(M, dtype=torch.bool, device=device)]
     for _ in range(steps):
-        drawn = torch.multinomial(reader.step(columns[-1]).exp(), 1, generator=generator)[:, 0]
+        drawn = torch.multinomial(decoder.step(columns[-1]).exp(), 1, generator=generator)[:, 0]
         columns.append(drawn)
         going.append(going[-1] & (columns[-2] != end))
         if not (going[-1] & (drawn != end)).any():

@@ -55,7 +55,7 @@ def _pad(length: int) -> int:
 def normalize_image(
     image: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Float[Tensor, "3 H W"]:
-    """An RGB image on the 0-255 scale, normalised and THEN zero-padded to multiples of 32.
+    """An RGB image on the 0-255 scale, normalized and THEN zero-padded to multiples of 32.
 
     Args:
         image: (3, H, W), any dtype.

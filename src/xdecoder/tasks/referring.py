@@ -65,7 +65,7 @@ def refer(
         )
     else:
         states = model.decoder.decode_phrases(memory, phrases.tokens, valid)
-    heads = model.decoder.heads(states[-1])  # one row for all phrases, or one for each
+    heads = model.decoder.query_outputs(states[-1])  # one row for all phrases, or one for each
     texts = normalize(phrases.embeddings)[:, None]
     cosine = (texts * normalize(heads.embeddings)).sum(-1)
     chosen = cosine.argmax(-1)

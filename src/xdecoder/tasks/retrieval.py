@@ -46,7 +46,7 @@ def joint_texts(texts: Float[Tensor, "M P"]) -> Float[Tensor, "M joint"]:
 
 def embed_images(model: XDecoder, features: ImageFeatures, latents: LatentStates) -> ImageEmbeddings:
     """Embed a batch of images."""
-    whole = model.decoder.heads(latents.states[-1][:, -1:]).embeddings[:, 0]
+    whole = model.decoder.query_outputs(latents.states[-1][:, -1:]).embeddings[:, 0]
     return ImageEmbeddings(
         decoder=normalize(whole.float()), backbone=normalize(features.backbone_embeddings.float())
     )

@@ -65,7 +65,7 @@ class SegmentationLogits:
 
     Attributes:
         classes: class probabilities with the background last, (Q, K + 1).
-        embeddings: what the classes were read from, in the space shared with texts, (Q, P), not normalised.
+        embeddings: what the classes were read from, in the space shared with texts, (Q, P), not normalized.
         mask_embeddings: (Q, M).
         features: the image they belong to, a batch of one or more.
         index: its place in the batch.
@@ -99,7 +99,7 @@ def segmentation_logits(
         vocabulary: text embeddings of the classes, the background last.
         index: the image meant.
     """
-    heads = model.decoder.heads(latents.states[-1][index])
+    heads = model.decoder.query_outputs(latents.states[-1][index])
     classes = model.class_logits(heads.embeddings, vocabulary).softmax(-1)
     return SegmentationLogits(
         classes=classes,

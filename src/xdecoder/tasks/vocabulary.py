@@ -25,7 +25,7 @@ _ROWS = 256
 
 
 def embed_texts(model: XDecoder, tokenizer: Tokenizer, texts: Sequence[str]) -> Float[Tensor, "N P"]:
-    """Text embeddings, not normalised.
+    """Text embeddings, not normalized.
 
     Args:
         model: the model.
@@ -78,7 +78,7 @@ def embed_names(
     prompts: Sequence[tuple[str, ...]],
     advance: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "K P"]:
-    """Each class by the mean of its normalised prompts, normalised again (CLIP's prompt ensemble).
+    """Each class by the mean of its normalized prompts, normalized again (CLIP's prompt ensemble).
 
     Args:
         model: the model.

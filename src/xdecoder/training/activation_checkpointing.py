@@ -20,13 +20,13 @@ STEPS: dict[type[nn.Module], tuple[str, ...]] = {
     EncoderLayer: ("forward",),
     DeformableEncoderLayer: ("forward",),
     TextBlock: ("forward",),
-    DecoderLayer: ("look", "mix"),
+    DecoderLayer: ("cross_attend", "self_attend"),
 }
 """What is computed again: the blocks of FocalNet and DaViT, the layers of the pixel encoders, of the text
 encoder and of the decoder. None of them would count twice what it sees, as a batch norm does."""
 
 
-def recompute_blocks(module: nn.Module) -> None:
+def checkpoint_activations(module: nn.Module) -> None:
     """Let every block inside a module forget its activations and compute them again on the way back."""
     for part in module.modules():
         for kind, methods in STEPS.items():

@@ -59,7 +59,7 @@ class PatchBatch(Batch):
     """Pictures of one thing, and lists of texts among which each has one of its own.
 
     Attributes:
-        images: normalised.
+        images: normalized.
         token_ids: the texts of all lists.
         names: what each list is called.
         rows: per list, its rows in `token_ids`.
@@ -79,7 +79,7 @@ class SceneBatch(Batch):
     """Whole scenes with everything that is known of them.
 
     Attributes:
-        images: normalised; H and W are multiples of 32.
+        images: normalized; H and W are multiples of 32.
         names: the vocabulary, the background last.
         classes: per image, each segment's row of `names`.
         masks: per image, how much of each cell at the masks' stride each segment covers, 0 to 1.
@@ -89,7 +89,7 @@ class SceneBatch(Batch):
         phrase_masks: per image, what each phrase means, as `masks`.
         captions: `captions_each` for each image.
         caption_valid: true from the start token to the end token.
-        caption_names: tokens that name a category or a colour.
+        caption_names: tokens that name a category or a color.
         captions_each: captions an image.
         caption_regions: per level of the decoder's memory, the cells that each caption is about.
         pairs: the text that retrieval learns from, of each image.
@@ -121,7 +121,7 @@ class SceneBatch(Batch):
     scenes: tuple[Scene, ...] = ()
 
 
-class Source(ABC, Generic[B_co]):
+class BatchSource(ABC, Generic[B_co]):
     """Where batches come from: a pure function of the step, so that a resumed run sees what it would have."""
 
     @property
@@ -137,7 +137,7 @@ class Source(ABC, Generic[B_co]):
 class _Steps(Dataset[tuple[B, ...]]):
     """A source as a data set whose items are whole steps."""
 
-    def __init__(self, source: Source[B], rank: int, world_size: int, accumulate: int) -> None:
+    def __init__(self, source: BatchSource[B], rank: int, world_size: int, accumulate: int) -> None:
         self.source = source
         self.rank = rank
         self.world_size = world_size
@@ -150,7 +150,7 @@ class _Steps(Dataset[tuple[B, ...]]):
 
 
 def stream(
-    source: Source[B],
+    source: BatchSource[B],
     *,
     first: int,
     last: int,

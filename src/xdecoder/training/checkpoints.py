@@ -22,7 +22,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystem
 from torch.optim import Optimizer
 
 from xdecoder.jobs.distributed import World, wait_for_all
-from xdecoder.training.optimizer import MovingAverage, named_tensors, plain_name
+from xdecoder.training.optimizer import EMA, named_tensors, plain_name
 
 _PREFIX = "step_"
 _UNFINISHED = ".unfinished"
@@ -54,7 +54,7 @@ def save(
     world: World,
     model: nn.Module,
     optimizer: Optimizer,
-    average: MovingAverage | None,
+    ema: EMA | None,
     keep: int = 2,
 ) -> Path:
     """Write a checkpoint and delete all but the newest `keep`.
@@ -65,7 +65,7 @@ def save(
         world: all processes call this together.
         model: the trained module, wrapped or not.
         optimizer: its optimizer.
-        average: its moving average, if one is kept.
+        ema: its moving average, if one is kept.
         keep: complete checkpoints kept.
 
     Raises:
@@ -79,7 +79,7 @@ def save(
     try:
         with _alone():
             state_dict_saver.save(
-                _state(model, optimizer, average),
+                _state(model, optimizer, ema),
                 storage_writer=FileSystemWriter(unfinished, single_file_per_rank=True, sync_files=True),
                 no_dist=world.size == 1,
             )
@@ -104,12 +104,12 @@ def load(
     world: World,
     model: nn.Module,
     optimizer: Optimizer,
-    average: MovingAverage | None,
+    ema: EMA | None,
 ) -> int:
     """Continue from a checkpoint, which any number of processes may have written; the steps it had done."""
     with _alone():  # loading writes into the tensors themselves
         state_dict_loader.load(
-            _state(model, optimizer, average), checkpoint_id=checkpoint, no_dist=world.size == 1
+            _state(model, optimizer, ema), checkpoint_id=checkpoint, no_dist=world.size == 1
         )
     return step_of(checkpoint)
 
@@ -125,7 +125,7 @@ def start_from(run: Path, module: nn.Module) -> None:
     if checkpoint is None:
         raise FileNotFoundError(f"{run} is no run's folder, or has no complete checkpoint yet")
     stored = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
-    source = "average" if any(name.startswith("average.") for name in stored) else "model"
+    source = "ema" if any(name.startswith("ema.") for name in stored) else "model"
     try:
         with _alone():
             state_dict_loader.load(
@@ -135,9 +135,7 @@ def start_from(run: Path, module: nn.Module) -> None:
         raise ValueError(f"{checkpoint} is of another model: {error}") from error
 
 
-def _state(
-    model: nn.Module, optimizer: Optimizer, average: MovingAverage | None
-) -> dict[str, dict[str, Tensor]]:
+def _state(model: nn.Module, optimizer: Optimizer, ema: EMA | None) -> dict[str, dict[str, Tensor]]:
     tensors = dict(named_tensors(model))
     moments = {
         f"{name}.{moment}": value
@@ -145,7 +143,7 @@ def _state(
         for moment, value in optimizer.state[parameter].items()
     }
     state = {"model": tensors, "optimizer": {plain_name(k): v for k, v in moments.items()}}
-    return state if average is None else {**state, "average": average.tensors}
+    return state if ema is None else {**state, "ema": ema.tensors}
 
 
 def _sync_folder(folder: Path) -> None:

@@ -28,19 +28,19 @@ from xdecoder.jobs.distributed import (
     wait_for_all,
     whole,
 )
-from xdecoder.jobs.run_lock import claim
+from xdecoder.jobs.run_lock import lock_run
 from xdecoder.training import checkpoints
-from xdecoder.training.activation_checkpointing import recompute_blocks
-from xdecoder.training.batches import Batch, Source, stream
+from xdecoder.training.activation_checkpointing import checkpoint_activations
+from xdecoder.training.batches import Batch, BatchSource, stream
 from xdecoder.training.compile import compile_encoders
 from xdecoder.training.optimizer import (
+    EMA,
     Cosine,
-    MovingAverage,
     OptimizerConfig,
     Schedule,
     build_optimizer,
     named_tensors,
-    set_rate,
+    set_lr,
 )
 from xdecoder.training.progress import JsonLines, Progress, TensorBoard, Writer
 
@@ -54,14 +54,14 @@ class Phase:
         steps: its length.
         images: images a step, over all processes; what the speed is counted in.
         schedule: of the learning rate, from the phase's first step to its last.
-        rate: the phase's factor of the learning rate.
+        lr_factor: the phase's factor of the learning rate.
     """
 
     name: str
     steps: int
     images: int
     schedule: Schedule = field(default_factory=Cosine)
-    rate: float = 1.0
+    lr_factor: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +80,8 @@ class RunConfig:
             Contrastive losses then see the negatives of one cut alone.
         sharded: share gradients and the optimizer's state out among the processes (FSDP2) instead of keeping
             them in each (DDP).
-        recompute: keep no activations inside the encoders' and the decoder's blocks, but compute them again
-            on the way back: a third more arithmetic for a fraction of the memory.
+        activation_checkpointing: keep no activations inside the encoders' and the decoder's blocks, but
+            compute them again on the way back: a third more arithmetic for a fraction of the memory.
         compile: let `torch.compile` build the encoders, which takes minutes at the start.
         bfloat16: compute in bfloat16 where autocast thinks it safe.
         tensorboard: write TensorBoard's files too.
@@ -96,7 +96,7 @@ class RunConfig:
     validate_every: int = 500
     accumulate: int = 1
     sharded: bool = False
-    recompute: bool = False
+    activation_checkpointing: bool = False
     compile: bool = False
     bfloat16: bool = False
     tensorboard: bool = False
@@ -107,7 +107,7 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(ABC):
+class Recipe(ABC):
     """What is trained; every recipe is one.
 
     Attributes:
@@ -127,7 +127,7 @@ class Training(ABC):
         """How parameters move."""
 
     @abstractmethod
-    def build_source(self) -> Source[Batch]:
+    def build_source(self) -> BatchSource[Batch]:
         """Where batches come from."""
 
     @abstractmethod
@@ -151,7 +151,7 @@ class NonFiniteLossError(RuntimeError):
 
 
 def train(
-    training: Training, run: RunConfig, world: World, *, description: Mapping[str, object] | None = None
+    training: Recipe, run: RunConfig, world: World, *, description: Mapping[str, object] | None = None
 ) -> None:
     """Run, or go on with, a training.
 
@@ -168,29 +168,29 @@ def train(
         ValueError: another run is going on in the folder.
         NonFiniteLossError: with the batch saved.
     """
-    with claim(run.folder) if world.is_first else nullcontext():
+    with lock_run(run.folder) if world.is_first else nullcontext():
         if world.is_first and description is not None:
             (run.folder / "recipe.json").write_text(json.dumps(description, indent=1))
         _train(training, run, world)
 
 
-def _train(training: Training, run: RunConfig, world: World) -> None:
+def _train(training: Recipe, run: RunConfig, world: World) -> None:
     torch.manual_seed(run.seed)
     module = training.build().to(world.device).train()
-    if run.recompute:
-        recompute_blocks(module)
+    if run.activation_checkpointing:
+        checkpoint_activations(module)
     if run.compile:
         compile_encoders(module)
     wrapped = shard(module, world) if run.sharded and world.size > 1 else replicate(module, world)
     optimizer = build_optimizer(module, training.optimizer)
-    decay = training.optimizer.average
-    average = MovingAverage(module, decay) if decay else None
+    decay = training.optimizer.ema_decay
+    ema = EMA(module, decay) if decay else None
     steps = sum(phase.steps for phase in training.phases)
     saved = run.folder / "checkpoints"
     newest = checkpoints.newest(saved)
     first = 0
     if newest is not None:
-        first = checkpoints.load(newest, world=world, model=module, optimizer=optimizer, average=average)
+        first = checkpoints.load(newest, world=world, model=module, optimizer=optimizer, ema=ema)
     batches = stream(
         training.build_source(),
         first=first,
@@ -204,28 +204,28 @@ def _train(training: Training, run: RunConfig, world: World) -> None:
         log = stack.enter_context(_Log(run, training, world, first, steps))
         began = time.monotonic()
         for step, own in enumerate(batches, start=first):
-            phase, factor = rate_at(training.phases, step)
-            set_rate(optimizer, factor)
+            phase, factor = lr_at(training.phases, step)
+            set_lr(optimizer, factor)
             waited = time.monotonic() - began
             terms = _step(
                 wrapped,
                 optimizer,
                 [b.to(world.device) for b in own],
-                training.optimizer.clip,
+                training.optimizer.max_grad_norm,
                 run,
                 world,
                 step,
             )
-            if average is not None:
-                average.update(module, step)
+            if ema is not None:
+                ema.update(module, step)
             done = step + 1
-            log.take(done, phase, terms, rate=factor * training.optimizer.rate, waited=waited)
+            log.take(done, phase, terms, lr=factor * training.optimizer.lr, waited=waited)
             if done % run.save_every == 0 or done == steps:
-                _save(saved, done, run, world, module, optimizer, average, log)
+                _save(saved, done, run, world, module, optimizer, ema, log)
             if done == steps or (run.validate_every and done % run.validate_every == 0):
                 tensors = {
                     name: whole(t)
-                    for name, t in (average.tensors if average else dict(named_tensors(module))).items()
+                    for name, t in (ema.tensors if ema else dict(named_tensors(module))).items()
                 }
                 if world.is_first:
                     _report(training, run, world, tensors, done, log)
@@ -234,7 +234,7 @@ def _train(training: Training, run: RunConfig, world: World) -> None:
 
 
 def _report(
-    training: Training, run: RunConfig, world: World, tensors: Mapping[str, Tensor], done: int, log: _Log
+    training: Recipe, run: RunConfig, world: World, tensors: Mapping[str, Tensor], done: int, log: _Log
 ) -> None:
     """Score and export a copy of the trained module, which itself goes on as it is."""
     with torch.random.fork_rng():
@@ -245,11 +245,11 @@ def _report(
     training.export(copy, run.folder / "model")
 
 
-def rate_at(phases: tuple[Phase, ...], step: int) -> tuple[Phase, float]:
+def lr_at(phases: tuple[Phase, ...], step: int) -> tuple[Phase, float]:
     """The phase that a step belongs to, and the learning rate's factor there."""
     for phase in phases:
         if step < phase.steps:
-            return phase, phase.rate * phase.schedule.factor(step, phase.steps)
+            return phase, phase.lr_factor * phase.schedule.factor(step, phase.steps)
         step -= phase.steps
     raise ValueError(f"the run ends {step} steps earlier")
 
@@ -258,7 +258,7 @@ def _step(
     module: nn.Module,
     optimizer: Optimizer,
     batches: Sequence[Batch],
-    clip: float,
+    max_grad_norm: float,
     run: RunConfig,
     world: World,
     step: int,
@@ -283,7 +283,7 @@ def _step(
             means[name] = means[name] + share if name in means else share
     if isinstance(module, FSDPModule):
         average_small_gradients(module)
-    norm = whole(nn.utils.clip_grad_norm_(module.parameters(), clip))
+    norm = whole(nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm))
     optimizer.step()
     return {**means, "gradient": norm}
 
@@ -307,14 +307,12 @@ def _save(
     world: World,
     module: nn.Module,
     optimizer: Optimizer,
-    average: MovingAverage | None,
+    ema: EMA | None,
     log: _Log,
 ) -> None:
     """Save; a full disk costs the checkpoint, not the run."""
     try:
-        checkpoints.save(
-            folder, done, world=world, model=module, optimizer=optimizer, average=average, keep=run.keep
-        )
+        checkpoints.save(folder, done, world=world, model=module, optimizer=optimizer, ema=ema, keep=run.keep)
     except OSError as error:
         log.say(f"{error}. The run goes on; make room in {folder}")
 
@@ -322,7 +320,7 @@ def _save(
 class _Log:
     """Sums numbers up between two lines of them."""
 
-    def __init__(self, run: RunConfig, training: Training, world: World, first: int, steps: int) -> None:
+    def __init__(self, run: RunConfig, training: Recipe, world: World, first: int, steps: int) -> None:
         self.run = run
         self.world = world
         self.first = first
@@ -352,9 +350,7 @@ class _Log:
         if self.progress is not None:
             self.progress.__exit__()
 
-    def take(
-        self, done: int, phase: Phase, terms: Mapping[str, Tensor], *, rate: float, waited: float
-    ) -> None:
+    def take(self, done: int, phase: Phase, terms: Mapping[str, Tensor], *, lr: float, waited: float) -> None:
         """Take the numbers of a step; write those of the last few where it is time."""
         if phase.name != self._phase:
             self._sums, self._count, self._images, self._waited, self._phase = {}, 0, 0, 0.0, phase.name
@@ -373,7 +369,7 @@ class _Log:
             values = {f"loss/{n}": v for n, v in zip(names, means.tolist(), strict=True)}
             values["gradient"] = values.pop("loss/gradient")
             speed = self.progress.speed(done, self._images)
-            values |= {"rate": rate, **speed, "waited_share": self._waited / speed.pop("seconds")}
+            values |= {"lr": lr, **speed, "waited_share": self._waited / speed.pop("seconds")}
             for writer in self.writers:
                 writer.write(done, values)
             self.progress.show(done, phase.name, values)

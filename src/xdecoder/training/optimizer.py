@@ -31,7 +31,7 @@ class Cosine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drops:
+class MultiStep:
     """A linear warm-up, then a constant rate that drops at milestones (the published schedule).
 
     Attributes:
@@ -51,7 +51,7 @@ class Drops:
         return self.gamma ** sum(step >= share * steps for share in self.milestones)
 
 
-Schedule = Cosine | Drops
+Schedule = Cosine | MultiStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,30 +59,31 @@ class OptimizerConfig:
     """How parameters move.
 
     Attributes:
-        rate: learning rate at the schedule's peak.
-        factors: (prefix of a parameter's name, factor of its rate); the first prefix that fits decides.
+        lr: learning rate at the schedule's peak.
+        lr_factors: (prefix of a parameter's name, factor of its learning rate); the first that fits
+            decides.
         betas: AdamW's decay of the two moments.
         weight_decay: for every parameter but norms, biases and embeddings.
-        clip: the longest gradient, over all parameters.
-        average: decay of the moving average of the weights; 0 keeps none.
+        max_grad_norm: the longest gradient, over all parameters.
+        ema_decay: decay of the moving average of the weights; 0 keeps none.
     """
 
-    rate: float = 1e-4
-    factors: tuple[tuple[str, float], ...] = (("backbone.", 0.1), ("text_encoder.", 0.1))
+    lr: float = 1e-4
+    lr_factors: tuple[tuple[str, float], ...] = (("backbone.", 0.1), ("text_encoder.", 0.1))
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.05
-    clip: float = 5.0
-    average: float = 0.0
+    max_grad_norm: float = 5.0
+    ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.rate <= 0 or self.clip <= 0:
-            raise ValueError(f"rate and clip must be positive, got {self.rate} and {self.clip}")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average must lie in [0, 1), got {self.average}")
+        if self.lr <= 0 or self.max_grad_norm <= 0:
+            raise ValueError(f"lr and max_grad_norm must be positive, got {self.lr} and {self.max_grad_norm}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
 
     def factor(self, name: str) -> float:
         """The factor of a parameter's learning rate."""
-        return next((factor for prefix, factor in self.factors if prefix in name), 1.0)
+        return next((factor for prefix, factor in self.lr_factors if prefix in name), 1.0)
 
 
 def undecayed(model: nn.Module) -> set[str]:
@@ -108,8 +109,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
         [
             {
                 "params": parameters,
-                "lr": config.rate * factor,
-                "peak": config.rate * factor,
+                "lr": config.lr * factor,
+                "peak": config.lr * factor,
                 "weight_decay": decay,
             }
             for (factor, decay), parameters in groups.items()
@@ -128,13 +129,13 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
     return optimizer
 
 
-def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Set every group's learning rate to its peak times `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
 
 
-class MovingAverage:
+class EMA:
     """An exponential moving average of a model's parameters and buffers.
 
     Buffers are averaged too: a batch norm's statistics belong to the weights they were measured with.

@@ -20,10 +20,10 @@ from xdecoder.training.datasets.pretrain import (
     WithoutCaptioning,
     WithoutRetrieval,
 )
-from xdecoder.training.loop import Training
+from xdecoder.training.loop import Recipe
 from xdecoder.training.picturebook.recipe import PictureBookRecipe
 
-RECIPES: dict[str, type[Training]] = {
+RECIPES: dict[str, type[Recipe]] = {
     "picturebook": PictureBookRecipe,
     "custom": Custom,
     "pretrain_focal_t": PretrainFocalT,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from xdecoder.jobs.distributed import World, join_world, leave_world
-from xdecoder.training.loop import RunConfig, Training, train
+from xdecoder.training.loop import Recipe, RunConfig, train
 from xdecoder.training.progress import memory_gib
 from xdecoder.training.recipes import RECIPES
 from xdecoder.training.settings import override
@@ -65,7 +65,7 @@ def run_recipe(
         leave_world()
 
 
-def estimate(training: Training, world: World) -> str:
+def estimate(training: Recipe, world: World) -> str:
     """Sizes of the model and the run, and what a few steps on this machine say of memory and time."""
     module = training.build().to(world.device).train()
     lines = ["part                     parameters"]
@@ -73,7 +73,7 @@ def estimate(training: Training, world: World) -> str:
         lines.append(f"{name:24} {sum(p.numel() for p in part.parameters()) / 1e6:8.2f} M")
     total = sum(p.numel() for p in module.parameters())
     lines.append(f"{'all':24} {total / 1e6:8.2f} M")
-    copies = 5 if training.optimizer.average else 4  # weights, gradients, two moments, average
+    copies = 5 if training.optimizer.ema_decay else 4  # weights, gradients, two moments, average
     lines.append(f"weights, gradients, optimizer: {copies * total * 4 / 2**30:.2f} GiB a process in float32")
     source = training.build_source()
     first = 0

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from xdecoder.config import ModelConfig
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.weights import hub
 from xdecoder.weights.shapes import check_shapes, shapes_of
@@ -151,6 +151,11 @@ def read_tokenizer(folder: str | Path) -> Tokenizer:
 
 
 def check_tokenizer(tokenizer: Tokenizer, rows: int, where: object) -> None:
+    """Refuse a tokenizer whose tokens are not the rows of a model's token table.
+
+    Raises:
+        ValueError: their numbers differ.
+    """
     if tokenizer.vocabulary_size != rows:
         raise ValueError(
             f"{where} is another model's tokenizer: it has {tokenizer.vocabulary_size} tokens, "
@@ -198,6 +203,7 @@ def save_state(
     tokenizer: Tokenizer,
     answer_head: AnswerHead | None = None,
 ) -> None:
+    """As `save_model`, of a state dict on any device."""
     check_tokenizer(tokenizer, config.text.vocabulary_size, "the tokenizer")
     description = json.dumps({"format_version": FORMAT_VERSION, **config.to_dict()}, indent=2) + "\n"
     writers: dict[str, Callable[[Path], object]] = {

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xdecoder.cli.console import told_errors
-from xdecoder.cli.options import Running, Told
+from xdecoder.cli.console import report_errors
+from xdecoder.cli.options import DataOutput, ModelOptions
 from xdecoder.cli.texts import FirstImage, images_and_texts
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def answer(
         int, typer.Option("--top-k", "-k", min=1, help="Likeliest answers told, with their probabilities.")
     ] = 1,
     *,
-    told: Told,
-    running: Running,
+    data_output: DataOutput,
+    options: ModelOptions,
 ) -> None:
     """Answer questions about images.
 
@@ -53,7 +53,7 @@ def answer(
     Prints the answer; for several images or questions, after the file's name,
     the question and tabs.
     """
-    with told_errors(debug=running.debug):
+    with report_errors(debug=options.debug):
         sources, questions = images_and_texts(
             "answer", image, more, question, what="question", example="how many dogs are there?"
         )
@@ -62,19 +62,22 @@ def answer(
         from xdecoder.cli.targets import find_targets
 
         output = Output(
-            folder=told.out, as_json=told.as_json, skip_existing=told.skip_existing, pictures=False
+            folder=data_output.out,
+            as_json=data_output.as_json,
+            skip_existing=data_output.skip_existing,
+            pictures=False,
         )
-        targets = find_targets(sources, told.out)
-        predictor = running.load()
+        targets = find_targets(sources, data_output.out)
+        predictor = options.load()
         predictor.answer([], questions, top_k=top_k)  # refuses a model that cannot answer, before any image
 
         def work(pictures: list[Pixels]) -> list[list[Answer]]:
-            encoded = predictor.encode(pictures, short_side=running.short_side)
+            encoded = predictor.encode(pictures, short_side=options.short_side)
             return predictor.answer(encoded, questions, top_k=top_k)
 
         def finish(target: Target, answers: list[Answer]) -> None:
             output.write(target, {"kind": "answers", "answers": [a.to_dict() for a in answers]}, None)
-            if told.as_json:
+            if data_output.as_json:
                 return
             for found in answers:
                 words = [str(target.path)] if len(targets) > 1 else []
@@ -88,7 +91,7 @@ def answer(
             verb=work,
             finish=finish,
             prints=True,
-            debug=running.debug,
+            debug=options.debug,
         )
         raise typer.Exit(code)
 

@@ -26,17 +26,17 @@ Root = Annotated[Path, typer.Option("--root", help="The folder that holds coco/,
 def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
-    """Name the data sets: what they are, their size, source, licence and layout."""
+    """Name the data sets: what they are, their size, source, license and layout."""
     from xdecoder.data.catalog import DATASETS
 
     if as_json:
         typer.echo(json.dumps([_row(name, info) for name, info in DATASETS.items()], indent=2))
         return
-    table = Table("name", "what", "tasks", "splits", "size", "licence", box=None, pad_edge=False)
+    table = Table("name", "what", "tasks", "splits", "size", "license", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     for name, info in DATASETS.items():
         splits = ", ".join(f"{s} {info.splits[s].images or ''}".strip() for s in info.splits)
-        table.add_row(name, info.title, ", ".join(info.tasks), splits, info.origin.size, info.origin.licence)
+        table.add_row(name, info.title, ", ".join(info.tasks), splits, info.origin.size, info.origin.license)
     Console().print(table)
     typer.echo("Layout: xdecoder datasets check NAME --root DIR. Source, vocabulary: --json.")
 
@@ -49,7 +49,7 @@ def check(
     split: Annotated[str | None, typer.Option(help="One split; otherwise the first.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples to decode for each task.")] = 16,
     picture: Annotated[
-        Path | None, typer.Option(help="Where to draw four samples; NAME-check.png unless told.")
+        Path | None, typer.Option(help="Where to draw four samples; NAME-check.png unless data_output.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report, for programs.")] = False,
 ) -> None:
@@ -145,7 +145,7 @@ def _row(name: str, info: Any) -> dict[str, Any]:
         "files": dict(info.files),
         "size": info.origin.size,
         "source": info.origin.source,
-        "licence": info.origin.licence,
+        "license": info.origin.license,
         "vocabulary": info.vocabulary,
     }
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import FAILED, console, tell_error, told_errors
+from xdecoder.cli.console import FAILED, console, print_error, report_errors
 from xdecoder.cli.options import Debug, Device, Weights
 
 
@@ -61,7 +61,7 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Show the model at work, on one page: drawn scenes that it never saw, and your own images."""
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         if out.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"--out {out}: expected a name ending in .html")
         if picture is not None and picture.suffix.lower() != ".png":
@@ -69,7 +69,7 @@ def demo(
         if (phrase or vocabulary) and not images:
             raise ValueError("--phrase and --vocabulary are about images of your own: name some")
 
-        from xdecoder.cli.over_images import load_model
+        from xdecoder.cli.over_images import load_predictor
         from xdecoder.demo.build import build_demo
         from xdecoder.demo.page import write_page
         from xdecoder.demo.poster import draw_poster
@@ -79,7 +79,7 @@ def demo(
 
         paths = find_images(images) if images else []
         words = None if vocabulary is None else parse_vocabulary(vocabulary)
-        predictor = load_model(weights, device=device, dtype=None, batch_size=8)
+        predictor = load_predictor(weights, device=device, dtype=None, batch_size=8)
         with console().status("reading pictures"):
             result = build_demo(predictor, weights, images=paths, vocabulary=words, phrases=phrase or ())
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def demo(
         opened = show and _has_display() and webbrowser.open(address)
         typer.echo(f"{'opened' if opened else 'open'} {address}")
         for failure in result.failures:
-            tell_error(failure.reason)
+            print_error(failure.reason)
         raise typer.Exit(FAILED if result.failures else 0)
 
 

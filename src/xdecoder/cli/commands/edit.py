@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xdecoder.cli.console import told_errors
+from xdecoder.cli.console import report_errors
 from xdecoder.cli.edit_options import Edits, Extent, Painting, make_change
-from xdecoder.cli.options import Drawn, Running
-from xdecoder.cli.prompts import RegionBox, RegionMask, RegionPhrase, find_region
+from xdecoder.cli.options import ModelOptions, PictureOutput
+from xdecoder.cli.prompts import RegionBox, RegionMask, RegionPhrase, parse_prompt
 from xdecoder.cli.texts import FirstImage, images_and_texts
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from xdecoder.cli.over_images import Pixels
     from xdecoder.cli.targets import Target
-    from xdecoder.predictor.prompts import Region
+    from xdecoder.predictor.prompts import Prompt
 
 EPILOG = (
     "xdecoder edit photo.jpg 'the red car' --recolor teal\n\n"
@@ -53,16 +53,16 @@ def edit(
     edits: Edits,
     extent: Extent,
     painting: Painting,
-    drawn: Drawn,
-    running: Running,
+    pictures: PictureOutput,
+    options: ModelOptions,
 ) -> None:
     """Change a region of images, and not a pixel besides.
 
     The first argument is an image, a folder or a glob, the second says what to
     change. For several images give that with -r: all arguments are images then.
     """
-    with told_errors(debug=running.debug):
-        part = find_region(region, box, mask)
+    with report_errors(debug=options.debug):
+        part = parse_prompt(region, box, mask)
         sources = [image, *(more or [])]
         if part is None or isinstance(part, str):
             named = None if part is None else [part]
@@ -81,10 +81,12 @@ def edit(
         from xdecoder.structures.result import Part, png_bytes, write_whole
 
         name = edits.name
-        output = Output(folder=drawn.folder, as_json=drawn.as_json, skip_existing=drawn.skip_existing)
-        targets = find_targets(sources, drawn.folder)
-        change = make_change(edits, painting, strength=extent.strength, device=find_device(running.device))
-        locate, batch_size = _locator(part, running)
+        output = Output(
+            folder=pictures.folder, as_json=pictures.as_json, skip_existing=pictures.skip_existing
+        )
+        targets = find_targets(sources, pictures.folder)
+        change = make_change(edits, painting, strength=extent.strength, device=find_device(options.device))
+        locate, batch_size = _locator(part, options)
 
         def work(pictures: list[Pixels]) -> list[_Edited]:
             found = zip(pictures, locate(pictures), strict=True)
@@ -97,23 +99,23 @@ def edit(
             data = {"kind": "edit", "edit": name, "height": height, "width": width, "region": where.to_dict()}
             picture = png_bytes(Image.fromarray(result.picture))
             output.write(target, data, lambda path: write_whole(path, picture))
-            if len(targets) == 1 and not drawn.as_json:
+            if len(targets) == 1 and not pictures.as_json:
                 corners = ",".join(f"{side:.0f}" for side in where.box)
                 typer.echo(f"{label}: {100 * result.mask.mean():.1f} % of the picture, --box {corners}")
 
-        code = run(targets, output, batch_size=batch_size, verb=work, finish=finish, debug=running.debug)
+        code = run(targets, output, batch_size=batch_size, verb=work, finish=finish, debug=options.debug)
         raise typer.Exit(code)
 
 
-def _locator(region: Region, running: Running) -> tuple[Callable[[list[Pixels]], list[np.ndarray]], int]:
+def _locator(region: Prompt, options: ModelOptions) -> tuple[Callable[[list[Pixels]], list[np.ndarray]], int]:
     """What finds the region, in how many images at a time; a model is loaded for phrases alone."""
-    from xdecoder.predictor.prompts import region_mask
+    from xdecoder.predictor.prompts import prompt_mask
 
     if not isinstance(region, str):
-        return lambda pictures: [region_mask(region, (len(p), len(p[0]))) for p in pictures], 1
-    predictor = running.load()
+        return lambda pictures: [prompt_mask(region, (len(p), len(p[0]))) for p in pictures], 1
+    predictor = options.load()
 
     def locate(pictures: list[Pixels]) -> list[np.ndarray]:
-        return predictor.locate(predictor.encode(pictures, short_side=running.short_side), region)
+        return predictor.locate(predictor.encode(pictures, short_side=options.short_side), region)
 
     return locate, predictor.batch_size

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xdecoder.cli.console import console, told_errors
-from xdecoder.cli.options import Debug, Device, DtypeOption, Running, Weights
+from xdecoder.cli.console import console, report_errors
+from xdecoder.cli.options import Debug, Device, DtypeOption, ModelOptions, Weights
 from xdecoder.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from xdecoder.evaluation.report import Report
+    from xdecoder.evaluation.report import BenchmarkReport
 
 _PICTUREBOOK = "picturebook"
 _SCENES_TOGETHER = 16
@@ -90,7 +90,7 @@ def evaluate(
 
     Exit codes: 0 done, 1 a failure on the way, 2 usage or bad input, 130 interrupted.
     """
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         if listing:
             _list()
             return
@@ -110,7 +110,7 @@ def evaluate(
                     f"{', '.join(given)}; --count says how many scenes"
                 )
             _evaluate_picturebook(
-                Running(weights=weights, device=device, dtype=dtype, batch_size=_SCENES_TOGETHER),
+                ModelOptions(weights=weights, device=device, dtype=dtype, batch_size=_SCENES_TOGETHER),
                 out,
                 count or 1000,
             )
@@ -124,15 +124,15 @@ def evaluate(
         if classes not in ("global", "present"):
             raise ValueError(f"--classes must be global or present, got {classes!r}")
         from xdecoder.evaluation.benchmarks import checkpoint_of, find_benchmarks, published_scores
-        from xdecoder.evaluation.run import Changes
+        from xdecoder.evaluation.run import Overrides
 
         rows = find_benchmarks(names or [])
         compared = checkpoint or checkpoint_of(weights)
         published_scores(rows[0], compared)  # refuses an unknown checkpoint before the work begins
-        changes = Changes(short_side=short_side, limit=limit, classes=classes, skip_missing=skip_missing)
-        from xdecoder.cli.over_images import find_device, load_model
+        changes = Overrides(short_side=short_side, limit=limit, classes=classes, skip_missing=skip_missing)
+        from xdecoder.cli.over_images import find_device, load_predictor
         from xdecoder.evaluation.report import write_report
-        from xdecoder.evaluation.run import Subject, check_data, evaluate
+        from xdecoder.evaluation.run import EvaluatedModel, check_data, evaluate
         from xdecoder.jobs.distributed import join_world, leave_world
 
         if len(rows) > 1:
@@ -140,10 +140,10 @@ def evaluate(
                 check_data(rows, data, changes)
         world = join_world(None if device is None else find_device(device).type)
         place = device if world.size == 1 and device else str(world.device)
-        reports: list[Report] = []
+        reports: list[BenchmarkReport] = []
         try:
-            predictor = load_model(weights, device=place, dtype=dtype, batch_size=1)
-            subject = Subject.of(weights, predictor, compared)
+            predictor = load_predictor(weights, device=place, dtype=dtype, batch_size=1)
+            subject = EvaluatedModel.of(weights, predictor, compared)
             for row in rows:
                 with Progress(row.name, visible=world.is_first, ending="scoring") as advance:
                     report = evaluate(
@@ -159,20 +159,20 @@ def evaluate(
             console().print(f"report: {out / 'report.md'}", highlight=False, soft_wrap=True)
 
 
-def _evaluate_picturebook(running: Running, out: Path, count: int) -> None:
+def _evaluate_picturebook(options: ModelOptions, out: Path, count: int) -> None:
     from xdecoder.evaluation.picturebook.report import PictureBookReport
     from xdecoder.evaluation.picturebook.scores import SIZE, evaluate_picturebook
-    from xdecoder.evaluation.run import Subject
+    from xdecoder.evaluation.run import EvaluatedModel
 
-    predictor = running.load()
+    predictor = options.load()
     began = time.monotonic()
     with Progress("held-out scenes") as advance:
         seen = evaluate_picturebook(predictor, count=count, advance=advance)
     with Progress("scenes with unseen pairs") as advance:
         unseen = evaluate_picturebook(predictor, count=count, held_out=True, advance=advance)
     report = PictureBookReport(
-        weights=running.weights,
-        digest=Subject.of(running.weights, predictor).digest,
+        weights=options.weights,
+        digest=EvaluatedModel.of(options.weights, predictor).digest,
         scenes=count,
         size=SIZE,
         seen=seen,
@@ -184,7 +184,7 @@ def _evaluate_picturebook(running: Running, out: Path, count: int) -> None:
     console().print(f"report: {path}", highlight=False, soft_wrap=True)
 
 
-def _tell(report: Report) -> None:
+def _tell(report: BenchmarkReport) -> None:
     figures = report.scores.figures
     for metric in report.benchmark.metrics:
         known = report.published.get(metric)

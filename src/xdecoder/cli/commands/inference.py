@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from xdecoder.cli.console import told_errors
-from xdecoder.cli.options import Drawn, Images, Json, Running, Told, unfolded
-from xdecoder.cli.prompts import RegionBox, RegionMask, RegionPhrase, find_region
+from xdecoder.cli.console import report_errors
+from xdecoder.cli.options import DataOutput, Images, Json, ModelOptions, PictureOutput, expand_options
+from xdecoder.cli.prompts import RegionBox, RegionMask, RegionPhrase, parse_prompt
 from xdecoder.cli.texts import FirstImage, images_and_texts
 
 if TYPE_CHECKING:
@@ -34,22 +34,22 @@ def add_commands(app: typer.Typer) -> None:
         epilog="xdecoder segment photo.jpg\n\n"
         "xdecoder segment photos/ --vocabulary 'dog, cat, grass' --stuff grass --out results\n\n"
         "xdecoder segment 'photos/**/*.jpg' --task instance --score-threshold 0.5 --json"
-    )(unfolded(segment))
+    )(expand_options(segment))
     app.command(
         epilog="xdecoder refer photo.jpg 'the left dog'\n\n"
         "xdecoder refer photos/ 'the left dog' 'a red ball' --one-by-one\n\n"
         "xdecoder refer one.jpg two.jpg -p 'the left dog' -p 'a red ball'"
-    )(unfolded(refer))
+    )(expand_options(refer))
     app.command(
         epilog="xdecoder caption photo.jpg\n\n"
         "xdecoder caption photos/ --beams 4 --json\n\n"
         "xdecoder caption photo.jpg --region 'the left dog'\n\n"
         "xdecoder caption photo.jpg --box 10,20,200,180"
-    )(unfolded(caption))
+    )(expand_options(caption))
     app.command(
         epilog="xdecoder embed photos/ --text 'a dog on grass' --text 'a red car'\n\n"
         "xdecoder embed photos/ --out photos.safetensors"
-    )(unfolded(embed))
+    )(expand_options(embed))
 
 
 def segment(
@@ -90,26 +90,28 @@ def segment(
         float, typer.Option(min=0, max=1, help="instance: leave out scores below.")
     ] = 0.0,
     *,
-    drawn: Drawn,
-    running: Running,
+    pictures: PictureOutput,
+    options: ModelOptions,
 ) -> None:
     """Divide images into the classes of any vocabulary."""
-    with told_errors(debug=running.debug):
+    with report_errors(debug=options.debug):
         from xdecoder.cli.over_images import Output, embed_vocabulary, run
         from xdecoder.cli.targets import find_targets
         from xdecoder.vocabularies import parse_vocabulary
 
         given = vocabulary is not None or things is not None or stuff is not None
         words = parse_vocabulary(vocabulary, things=things, stuff=stuff) if given else None
-        output = Output(folder=drawn.folder, as_json=drawn.as_json, skip_existing=drawn.skip_existing)
-        targets = find_targets(images, drawn.folder)
-        predictor = running.load()
+        output = Output(
+            folder=pictures.folder, as_json=pictures.as_json, skip_existing=pictures.skip_existing
+        )
+        targets = find_targets(images, pictures.folder)
+        predictor = options.load()
         classes = words or predictor.default_vocabulary
         embed_vocabulary(predictor, classes)
 
         def work(pictures: list[Pixels]) -> list[Segmentation]:
             results = predictor.segment(
-                predictor.encode(pictures, short_side=running.short_side),
+                predictor.encode(pictures, short_side=options.short_side),
                 classes,
                 task=task.value,
                 object_threshold=object_threshold,
@@ -120,11 +122,11 @@ def segment(
 
         def finish(target: Target, result: Segmentation) -> None:
             output.write(target, result.to_dict(), result.save)
-            if len(targets) == 1 and not drawn.as_json:
+            if len(targets) == 1 and not pictures.as_json:
                 typer.echo(str(result))
 
         code = run(
-            targets, output, batch_size=predictor.batch_size, verb=work, finish=finish, debug=running.debug
+            targets, output, batch_size=predictor.batch_size, verb=work, finish=finish, debug=options.debug
         )
         raise typer.Exit(code)
 
@@ -157,15 +159,15 @@ def refer(
         ),
     ] = False,
     *,
-    drawn: Drawn,
-    running: Running,
+    pictures: PictureOutput,
+    options: ModelOptions,
 ) -> None:
     """Find what phrases mean: one mask for each.
 
     The first argument is an image, a folder or a glob, the others are phrases.
     For several images give the phrases with -p: all arguments are images then.
     """
-    with told_errors(debug=running.debug):
+    with report_errors(debug=options.debug):
         sources, phrases = images_and_texts(
             "refer", image, more, phrase, what="phrase", example="the left dog"
         )
@@ -173,21 +175,23 @@ def refer(
         from xdecoder.cli.over_images import Output, run
         from xdecoder.cli.targets import find_targets
 
-        output = Output(folder=drawn.folder, as_json=drawn.as_json, skip_existing=drawn.skip_existing)
-        targets = find_targets(sources, drawn.folder)
-        predictor = running.load()
+        output = Output(
+            folder=pictures.folder, as_json=pictures.as_json, skip_existing=pictures.skip_existing
+        )
+        targets = find_targets(sources, pictures.folder)
+        predictor = options.load()
 
         def work(pictures: list[Pixels]) -> list[Grounding]:
-            encoded = predictor.encode(pictures, short_side=running.short_side)
+            encoded = predictor.encode(pictures, short_side=options.short_side)
             return predictor.refer(encoded, phrases, together=not one_by_one)
 
         def finish(target: Target, result: Grounding) -> None:
             output.write(target, result.to_dict(), result.save)
-            if len(targets) == 1 and not drawn.as_json:
+            if len(targets) == 1 and not pictures.as_json:
                 typer.echo(str(result))
 
         code = run(
-            targets, output, batch_size=predictor.batch_size, verb=work, finish=finish, debug=running.debug
+            targets, output, batch_size=predictor.batch_size, verb=work, finish=finish, debug=options.debug
         )
         raise typer.Exit(code)
 
@@ -210,32 +214,35 @@ def caption(
         typer.Option(min=1, help="Tokens at the most; by default the model's own.", show_default=False),
     ] = None,
     *,
-    told: Told,
-    running: Running,
+    data_output: DataOutput,
+    options: ModelOptions,
 ) -> None:
     """Describe images, or a region of them, in a sentence.
 
     Prints the sentence; for several images, after the file's name and a tab.
     """
-    with told_errors(debug=running.debug):
-        part = find_region(region, box, mask)
+    with report_errors(debug=options.debug):
+        part = parse_prompt(region, box, mask)
 
         from xdecoder.cli.over_images import Output, run
         from xdecoder.cli.targets import find_targets
 
         output = Output(
-            folder=told.out, as_json=told.as_json, skip_existing=told.skip_existing, pictures=False
+            folder=data_output.out,
+            as_json=data_output.as_json,
+            skip_existing=data_output.skip_existing,
+            pictures=False,
         )
-        targets = find_targets(images, told.out)
-        predictor = running.load()
+        targets = find_targets(images, data_output.out)
+        predictor = options.load()
 
         def work(pictures: list[Pixels]) -> list[Caption]:
-            encoded = predictor.encode(pictures, short_side=running.short_side)
+            encoded = predictor.encode(pictures, short_side=options.short_side)
             return predictor.caption(encoded, region=part, beams=beams, steps=steps)
 
         def finish(target: Target, result: Caption) -> None:
             output.write(target, {"kind": "caption", **result.to_dict()}, None)
-            if not told.as_json:
+            if not data_output.as_json:
                 typer.echo(result.text if len(targets) == 1 else f"{target.path}\t{result.text}")
 
         code = run(
@@ -245,7 +252,7 @@ def caption(
             verb=work,
             finish=finish,
             prints=True,
-            debug=running.debug,
+            debug=options.debug,
         )
         raise typer.Exit(code)
 
@@ -276,7 +283,7 @@ def embed(
     ] = None,
     as_json: Json = False,
     *,
-    running: Running,
+    options: ModelOptions,
 ) -> None:
     """Embed images and texts in the space that they share.
 
@@ -284,7 +291,7 @@ def embed(
     "backbone" (files in "image_names"), of texts as "texts" ("text_names").
     Given both, it holds the "similarity", which is printed: the mean cosine.
     """
-    with told_errors(debug=running.debug):
+    with report_errors(debug=options.debug):
         from xdecoder.cli.commands import embedding
 
         file = out if out is not None or as_json else Path("embeddings.npz")
@@ -293,8 +300,8 @@ def embed(
             text or [],
             file=file,
             as_json=as_json,
-            short_side=running.short_side,
-            model=running.load,
-            debug=running.debug,
+            short_side=options.short_side,
+            model=options.load,
+            debug=options.debug,
         )
         raise typer.Exit(code)

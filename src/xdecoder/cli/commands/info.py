@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xdecoder.cli.console import told_errors
+from xdecoder.cli.console import report_errors
 from xdecoder.cli.options import Debug, JsonFacts
 
 _MODEL = "picturebook"
@@ -22,7 +22,7 @@ _MODEL = "picturebook"
 
 def info(as_json: JsonFacts = False, debug: Debug = False) -> None:
     """Show versions, devices, the cache, installed extras and the default model."""
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         facts = {**_software(), **_hardware(), "extras": _extras(), "model": _model()}
         if as_json:
             typer.echo(json.dumps(facts, indent=2))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import console, told_errors
+from xdecoder.cli.console import console, report_errors
 from xdecoder.cli.options import Debug
 from xdecoder.cli.progress import Progress
 
@@ -45,7 +45,7 @@ def export(
     phrases, questions and answers, and sheet.png, a look at the first scenes.
     The folder is whole or not there.
     """
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         from xdecoder.picturebook import export as export_scenes
 
         with Progress("scenes") as advance:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import told_errors
+from xdecoder.cli.console import report_errors
 from xdecoder.cli.options import Debug
 
 _LISTED = 5
@@ -74,7 +74,7 @@ def score(
     debug: Debug = False,
 ) -> None:
     """Score a result file against a truth, without a model. Figures are percentages."""
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         from xdecoder.evaluation.plots import plot_scores
         from xdecoder.evaluation.scoring import Truth
         from xdecoder.evaluation.scoring import score as score_file

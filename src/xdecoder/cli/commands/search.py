@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xdecoder.cli.console import FAILED, console, describe_file, tell_error, told_errors
-from xdecoder.cli.options import Debug, Device, DtypeOption, JsonFacts, Running
-from xdecoder.cli.prompts import RegionBox, RegionMask, find_region
+from xdecoder.cli.console import FAILED, console, describe_file, print_error, report_errors
+from xdecoder.cli.options import Debug, Device, DtypeOption, JsonFacts, ModelOptions
+from xdecoder.cli.prompts import RegionBox, RegionMask, parse_prompt
 
 if TYPE_CHECKING:
-    from xdecoder.predictor.prompts import Region
-    from xdecoder.search import Found, Index, Report
+    from xdecoder.predictor.prompts import Prompt
+    from xdecoder.search import Found, Index, IndexingReport
 
 INDEX_EPILOG = (
     "xdecoder index photos/ --to photos.index\n\n"
@@ -55,7 +55,7 @@ def index(
         ),
     ] = None,
     *,
-    running: Running,
+    options: ModelOptions,
 ) -> None:
     """Index a folder's images and their regions, to be found by `xdecoder search`.
 
@@ -63,24 +63,24 @@ def index(
     is taken out. A run that was killed goes on in the same way, and several may
     work on one index at once.
     """
-    with told_errors(debug=running.debug):
+    with report_errors(debug=options.debug):
         from xdecoder.cli.over_images import embed_vocabulary
         from xdecoder.cli.progress import Progress
         from xdecoder.search import Index
         from xdecoder.search.folder import absolute
 
-        predictor = running.load()
+        predictor = options.load()
         opened = Index.create(
             to,
             predictor,
             vocabulary=vocabulary,
-            short_side=running.short_side,
-            weights=str(absolute(running.weights)) if Path(running.weights).is_dir() else running.weights,
+            short_side=options.short_side,
+            weights=str(absolute(options.weights)) if Path(options.weights).is_dir() else options.weights,
         )
         embed_vocabulary(predictor, opened.about.vocabulary)
         start = time.monotonic()
         with Progress("images", speed=True) as progress:
-            report = opened.update(folder, progress=progress, debug=running.debug)
+            report = opened.update(folder, progress=progress, debug=options.debug)
         _tell(report, opened, time.monotonic() - start)
         raise typer.Exit(FAILED if report.failures else 0)
 
@@ -150,17 +150,17 @@ def search(
     debug: Debug = False,
 ) -> None:
     """Find images of an index, or regions in them, by words or by likeness."""
-    with told_errors(debug=debug):
-        part = find_region(None, box, mask)
+    with report_errors(debug=debug):
+        part = parse_prompt(None, box, mask)
         _check(query, image, part, out, regions=regions, ground=ground)
 
-        from xdecoder.cli.over_images import load_model, print_json
+        from xdecoder.cli.over_images import load_predictor, print_json
         from xdecoder.search import Example, Index, write_page
         from xdecoder.search.tables import Tables
         from xdecoder.structures.result import write_whole
 
         about = Tables.open(place).about
-        predictor = load_model(weights or about.weights, device=device, dtype=dtype, batch_size=None)
+        predictor = load_predictor(weights or about.weights, device=device, dtype=dtype, batch_size=None)
         opened = Index.open(place, predictor)
         if query is None:
             assert image is not None  # one of the two is given: see `_check`
@@ -183,7 +183,7 @@ def search(
 def _check(
     query: str | None,
     image: Path | None,
-    part: Region | None,
+    part: Prompt | None,
     out: Path | None,
     *,
     regions: bool,
@@ -206,7 +206,7 @@ def _check(
         raise ValueError(f"--out {out}: expected a name ending in .html")
 
 
-def _tell(report: Report, opened: Index, seconds: float) -> None:
+def _tell(report: IndexingReport, opened: Index, seconds: float) -> None:
     """What was done, and the images that could not be read."""
     from xdecoder.cli.progress import speed
 
@@ -220,7 +220,7 @@ def _tell(report: Report, opened: Index, seconds: float) -> None:
         soft_wrap=True,
     )
     for failure in report.failures:
-        tell_error(describe_file(failure.path, failure.error))
+        print_error(describe_file(failure.path, failure.error))
 
 
 def _print_table(found: Found) -> None:

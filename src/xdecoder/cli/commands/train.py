@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import told_errors
+from xdecoder.cli.console import report_errors
 from xdecoder.cli.options import Debug, Device
 
 
@@ -36,7 +36,7 @@ def train(
 
     Several processes: `torchrun --nproc-per-node N -m xdecoder train ...`.
     """
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         try:
             from xdecoder.training.start import list_recipes, run_recipe
         except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xdecoder.cli.console import told_errors
+from xdecoder.cli.console import report_errors
 from xdecoder.cli.options import Debug
 from xdecoder.weights import hub
 
@@ -49,7 +49,7 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Turn a published checkpoint into a model folder."""
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         from xdecoder.weights.conversion import convert
 
         done = convert(source, folder, yaml=config, clip_vocabulary=clip_vocabulary)
@@ -124,7 +124,7 @@ def pull(
     debug: Debug = False,
 ) -> None:
     """Download a published model and convert it; kept in the cache. An interrupted download goes on."""
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         from xdecoder.weights.conversion import pull
 
         folder = pull(name, clip_vocabulary=clip_vocabulary)
@@ -143,7 +143,7 @@ def info(
     debug: Debug = False,
 ) -> None:
     """Describe a model: configuration, parameters of each part, kind of numbers, tokenizer, answers."""
-    with told_errors(debug=debug):
+    with report_errors(debug=debug):
         from xdecoder.weights.inspection import inspect
         from xdecoder.weights.sources import resolve_model
 

@@ -47,7 +47,7 @@ class PictureBookReport:
         scenes: how many of each kind.
         size: side of the pictures in pixels.
         seen: on held-out scenes.
-        unseen: on scenes with (colour, category) pairs that no training scene shows.
+        unseen: on scenes with (color, category) pairs that no training scene shows.
         seconds: that it took.
     """
 
@@ -76,7 +76,7 @@ class PictureBookReport:
         """The table, and how it was made."""
         rows = {
             f"{self.scenes:,} held-out": self.seen.to_dict(),
-            f"{self.scenes:,} with unseen (colour, category) pairs": self.unseen.to_dict(),
+            f"{self.scenes:,} with unseen (color, category) pairs": self.unseen.to_dict(),
             "aim": AIMS,
         }
         lines = [

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from xdecoder.metrics import semantic
-from xdecoder.metrics.panoptic_quality import PanopticQuality, Segment
+from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 from xdecoder.picturebook import (
     VOCABULARY,
     Scene,
@@ -52,7 +52,7 @@ class PictureBookScores:
         referring_half: phrases whose mask has an IoU above one half.
         captions: generated captions of which every statement is true.
         caption_detail: of three things (or all, where there are fewer), how many these name by category and
-            colour; 0 for what is not true.
+            color; 0 for what is not true.
         region_captions: captions of one thing by its mask, one a scene, that name it and nothing else truly.
         retrieval: full descriptions' scenes found first, and scenes' descriptions: the mean, over all scenes.
         answers: questions answered rightly; 0 for a model that cannot answer.
@@ -93,7 +93,7 @@ def evaluate_picturebook(
         count: scenes.
         size: side of the pictures in pixels.
         first: seed of the first scene.
-        held_out: scenes with (colour, category) pairs that no training scene shows.
+        held_out: scenes with (color, category) pairs that no training scene shows.
         advance: called with the scenes that are done and their number.
 
     Raises:
@@ -149,9 +149,9 @@ class _Tally:
         self.quality.update(
             scene.seed,
             scene.ids,
-            [Segment(id=s.id, category_id=k) for s, k in zip(scene.segments, own, strict=True)],
+            [ScoredSegment(id=s.id, category_id=k) for s, k in zip(scene.segments, own, strict=True)],
             found.ids,
-            [Segment(id=s.id, category_id=s.category) for s in found.segments],
+            [ScoredSegment(id=s.id, category_id=s.category) for s in found.segments],
         )
         self.regions.update(scene.seed, np.array([_NOTHING, *own])[scene.ids], regions.categories)
 

@@ -30,7 +30,7 @@ def fish(pen: Pen) -> None:
             (0.1, 0.44),
             (0.62, 0.34),
         ),
-        pen.colour,
+        pen.color,
     )
     pen.curve(((0.42, -0.32), (0.32, 0), (0.42, 0.32)), 0.06, pen.dark)
     pen.curve(((0.1, -0.12), (-0.06, 0.04), (0.14, 0.16)), 0.06, pen.dark)
@@ -44,7 +44,7 @@ def angelfish(pen: Pen) -> None:
     pen.polygon(((0.2, 0.5), (-0.36, 1), (-0.36, 0.3)), pen.dark)
     pen.blob(
         ((0.86, 0.04), (0.5, -0.46), (0, -0.62), (-0.5, -0.16), (-0.5, 0.16), (0, 0.62), (0.5, 0.46)),
-        pen.colour,
+        pen.color,
     )
     pen.line(((0.28, -0.5), (0.22, 0), (0.28, 0.5)), 0.09, CREAM)
     pen.line(((-0.1, -0.5), (-0.16, 0), (-0.1, 0.5)), 0.09, CREAM)
@@ -53,13 +53,13 @@ def angelfish(pen: Pen) -> None:
 
 def dog(pen: Pen) -> None:
     """A standing dog: long snout, hanging ear, tail up."""
-    pen.line(((-0.62, 0.0), (-0.86, -0.28), (-0.84, -0.46)), 0.15, pen.colour)
+    pen.line(((-0.62, 0.0), (-0.86, -0.28), (-0.84, -0.46)), 0.15, pen.color)
     for x in (-0.6, -0.34, 0.2, 0.44):
-        pen.rectangle(x - 0.1, 0.2, x + 0.1, 0.82, pen.dark if x in (-0.34, 0.2) else pen.colour)
-    pen.rounded(-0.74, -0.18, 0.58, 0.42, 0.25, pen.colour)
-    pen.polygon(((0.2, 0.1), (0.3, -0.5), (0.66, -0.3), (0.58, 0.2)), pen.colour)
-    pen.ellipse(0.5, -0.5, 0.3, 0.26, pen.colour)
-    pen.rounded(0.5, -0.52, 1.0, -0.24, 0.13, pen.colour)
+        pen.rectangle(x - 0.1, 0.2, x + 0.1, 0.82, pen.dark if x in (-0.34, 0.2) else pen.color)
+    pen.rounded(-0.74, -0.18, 0.58, 0.42, 0.25, pen.color)
+    pen.polygon(((0.2, 0.1), (0.3, -0.5), (0.66, -0.3), (0.58, 0.2)), pen.color)
+    pen.ellipse(0.5, -0.5, 0.3, 0.26, pen.color)
+    pen.rounded(0.5, -0.52, 1.0, -0.24, 0.13, pen.color)
     pen.ellipse(0.96, -0.44, 0.09, 0.08, pen.ink)
     pen.ellipse(0.32, -0.4, 0.13, 0.28, pen.dark, angle=12)
     _eye(pen, 0.6, -0.55, 0.08)
@@ -68,13 +68,13 @@ def dog(pen: Pen) -> None:
 
 def sitting_dog(pen: Pen) -> None:
     """A dog that sits and looks to the side."""
-    pen.line(((-0.5, 0.78), (-0.86, 0.6), (-0.9, 0.36)), 0.15, pen.colour)
-    pen.blob(((0.1, -0.3), (0.36, 0.1), (0.38, 0.9), (-0.5, 0.92), (-0.58, 0.5), (-0.3, 0.0)), pen.colour)
-    pen.rounded(0.14, 0.2, 0.36, 0.94, 0.1, pen.colour)
+    pen.line(((-0.5, 0.78), (-0.86, 0.6), (-0.9, 0.36)), 0.15, pen.color)
+    pen.blob(((0.1, -0.3), (0.36, 0.1), (0.38, 0.9), (-0.5, 0.92), (-0.58, 0.5), (-0.3, 0.0)), pen.color)
+    pen.rounded(0.14, 0.2, 0.36, 0.94, 0.1, pen.color)
     pen.curve(((-0.1, 0.9), (-0.16, 0.6), (-0.36, 0.54)), 0.05, pen.dark)
-    pen.ellipse(0.5, 0.88, 0.2, 0.09, pen.colour)
-    pen.ellipse(0.2, -0.5, 0.34, 0.32, pen.colour)
-    pen.rounded(0.26, -0.56, 0.82, -0.24, 0.14, pen.colour)
+    pen.ellipse(0.5, 0.88, 0.2, 0.09, pen.color)
+    pen.ellipse(0.2, -0.5, 0.34, 0.32, pen.color)
+    pen.rounded(0.26, -0.56, 0.82, -0.24, 0.14, pen.color)
     pen.ellipse(0.78, -0.48, 0.1, 0.09, pen.ink)
     pen.ellipse(-0.04, -0.38, 0.15, 0.33, pen.dark, angle=10)
     _eye(pen, 0.34, -0.58, 0.09)
@@ -92,13 +92,13 @@ def _whiskers(pen: Pen, x: float, y: float) -> None:
 
 def sitting_cat(pen: Pen) -> None:
     """A cat seen from the front: pointed ears, whiskers, curled tail."""
-    pen.curve(((0.3, 0.86), (0.74, 0.8), (0.78, 0.4), (0.6, 0.26)), 0.16, pen.colour)
-    pen.blob(((0, -0.1), (0.34, 0.2), (0.46, 0.92), (0, 0.96), (-0.46, 0.92), (-0.34, 0.2)), pen.colour)
-    pen.polygon(((-0.48, -0.5), (-0.48, -1.0), (-0.08, -0.72)), pen.colour)
-    pen.polygon(((0.48, -0.5), (0.48, -1.0), (0.08, -0.72)), pen.colour)
+    pen.curve(((0.3, 0.86), (0.74, 0.8), (0.78, 0.4), (0.6, 0.26)), 0.16, pen.color)
+    pen.blob(((0, -0.1), (0.34, 0.2), (0.46, 0.92), (0, 0.96), (-0.46, 0.92), (-0.34, 0.2)), pen.color)
+    pen.polygon(((-0.48, -0.5), (-0.48, -1.0), (-0.08, -0.72)), pen.color)
+    pen.polygon(((0.48, -0.5), (0.48, -1.0), (0.08, -0.72)), pen.color)
     pen.polygon(((-0.4, -0.66), (-0.4, -0.86), (-0.22, -0.72)), pen.light)
     pen.polygon(((0.4, -0.66), (0.4, -0.86), (0.22, -0.72)), pen.light)
-    pen.ellipse(0, -0.4, 0.52, 0.42, pen.colour)
+    pen.ellipse(0, -0.4, 0.52, 0.42, pen.color)
     _eye(pen, -0.2, -0.46, 0.1)
     _eye(pen, 0.2, -0.46, 0.1)
     pen.polygon(((-0.07, -0.3), (0.07, -0.3), (0, -0.2)), pen.ink)
@@ -109,15 +109,15 @@ def sitting_cat(pen: Pen) -> None:
 
 def walking_cat(pen: Pen) -> None:
     """A cat that walks with its tail high."""
-    pen.curve(((-0.6, 0.1), (-0.84, -0.3), (-0.7, -0.76), (-0.84, -0.92)), 0.13, pen.colour)
+    pen.curve(((-0.6, 0.1), (-0.84, -0.3), (-0.7, -0.76), (-0.84, -0.92)), 0.13, pen.color)
     for x in (-0.6, -0.36, 0.1, 0.34):
-        pen.rectangle(x - 0.08, 0.2, x + 0.08, 0.8, pen.dark if x in (-0.36, 0.1) else pen.colour)
-    pen.rounded(-0.74, -0.1, 0.48, 0.4, 0.24, pen.colour)
+        pen.rectangle(x - 0.08, 0.2, x + 0.08, 0.8, pen.dark if x in (-0.36, 0.1) else pen.color)
+    pen.rounded(-0.74, -0.1, 0.48, 0.4, 0.24, pen.color)
     for x in (-0.4, -0.14, 0.12):
         pen.line(((x, -0.06), (x, 0.14)), 0.06, pen.dark)
-    pen.polygon(((0.2, -0.4), (0.22, -0.84), (0.5, -0.6)), pen.colour)
-    pen.polygon(((0.86, -0.4), (0.84, -0.84), (0.56, -0.6)), pen.colour)
-    pen.ellipse(0.53, -0.3, 0.38, 0.34, pen.colour)
+    pen.polygon(((0.2, -0.4), (0.22, -0.84), (0.5, -0.6)), pen.color)
+    pen.polygon(((0.86, -0.4), (0.84, -0.84), (0.56, -0.6)), pen.color)
+    pen.ellipse(0.53, -0.3, 0.38, 0.34, pen.color)
     _eye(pen, 0.4, -0.36, 0.08)
     _eye(pen, 0.68, -0.36, 0.08)
     pen.polygon(((0.48, -0.22), (0.6, -0.22), (0.54, -0.14)), pen.ink)
@@ -141,7 +141,7 @@ def bird(pen: Pen) -> None:
             (0.0, -0.16),
             (0.2, -0.6),
         ),
-        pen.colour,
+        pen.color,
     )
     pen.blob(((0.2, -0.04), (0.22, 0.3), (-0.2, 0.42), (-0.62, 0.26), (-0.2, 0.1)), pen.dark)
     _eye(pen, 0.52, -0.44, 0.1)
@@ -163,9 +163,9 @@ def flying_bird(pen: Pen) -> None:
             (0.3, 0.44),
             (0.7, 0.32),
         ),
-        pen.colour,
+        pen.color,
     )
-    pen.blob(((0.24, 0.02), (-0.08, -0.5), (-0.5, -0.86), (-0.46, -0.3), (-0.26, 0.12)), pen.colour)
+    pen.blob(((0.24, 0.02), (-0.08, -0.5), (-0.5, -0.86), (-0.46, -0.3), (-0.26, 0.12)), pen.color)
     pen.line(((-0.4, -0.66), (-0.1, -0.06)), 0.05, pen.dark)
     _eye(pen, 0.66, 0.06, 0.09)
 
@@ -181,7 +181,7 @@ def butterfly(pen: Pen) -> None:
     """Two pairs of round wings with spots."""
     for side in (-1, 1):
         pen.ellipse(side * 0.4, 0.4, 0.36, 0.4, pen.dark, angle=side * -30)
-        pen.ellipse(side * 0.5, -0.26, 0.5, 0.44, pen.colour, angle=side * -28)
+        pen.ellipse(side * 0.5, -0.26, 0.5, 0.44, pen.color, angle=side * -28)
         pen.ellipse(side * 0.6, -0.34, 0.16, 0.16, pen.light)
         pen.ellipse(side * 0.42, 0.44, 0.12, 0.12, pen.light)
     _insect(pen)
@@ -192,7 +192,7 @@ def swallowtail(pen: Pen) -> None:
     for side in (-1, 1):
         pen.polygon(((0, 0.1), (side * 0.4, 0.96), (side * 0.56, 0.5), (side * 0.74, 0.14)), pen.dark)
         pen.polygon(
-            ((0, -0.3), (side * 0.94, -0.8), (side * 1.0, -0.3), (side * 0.7, 0.24), (0, 0.24)), pen.colour
+            ((0, -0.3), (side * 0.94, -0.8), (side * 1.0, -0.3), (side * 0.7, 0.24), (0, 0.24)), pen.color
         )
         pen.line(((side * 0.2, -0.16), (side * 0.8, -0.5)), 0.06, pen.light)
         pen.line(((side * 0.2, 0.04), (side * 0.74, -0.16)), 0.06, pen.light)
@@ -224,7 +224,7 @@ def _snail_foot(pen: Pen) -> None:
 def snail(pen: Pen) -> None:
     """A round shell with a spiral."""
     _snail_foot(pen)
-    pen.ellipse(-0.18, -0.02, 0.62, 0.58, pen.colour)
+    pen.ellipse(-0.18, -0.02, 0.62, 0.58, pen.color)
     pen.curve(
         (
             (0.3, 0.2),
@@ -246,7 +246,7 @@ def tower_snail(pen: Pen) -> None:
     _snail_foot(pen)
     pen.blob(
         ((0.36, 0.4), (0.3, -0.1), (-0.2, -0.62), (-0.62, -0.74), (-0.78, -0.3), (-0.66, 0.3), (-0.2, 0.52)),
-        pen.colour,
+        pen.color,
     )
     for lift in (0, 1, 2):
         pen.curve(
@@ -268,7 +268,7 @@ def turtle(pen: Pen) -> None:
     pen.line(((0.5, 0.3), (0.76, 0.0)), 0.22, _OLIVE)
     pen.ellipse(0.82, -0.08, 0.2, 0.18, _OLIVE)
     pen.ellipse(0.88, -0.12, 0.05, 0.05, INK)
-    pen.ellipse(-0.1, 0.3, 0.74, 0.76, pen.colour, part=(0.5, 1))
+    pen.ellipse(-0.1, 0.3, 0.74, 0.76, pen.color, part=(0.5, 1))
     pen.rounded(-0.86, 0.24, 0.66, 0.4, 0.07, pen.dark)
     pen.line(((-0.46, 0.2), (-0.34, -0.14), (0.14, -0.14), (0.26, 0.2)), 0.06, pen.dark)
     pen.line(((-0.34, -0.14), (-0.46, -0.3)), 0.06, pen.dark)
@@ -282,7 +282,7 @@ def swimming_turtle(pen: Pen) -> None:
     pen.ellipse(0.8, 0, 0.24, 0.19, _OLIVE)
     for y in (-0.09, 0.09):
         pen.ellipse(0.9, y, 0.04, 0.04, INK)
-    pen.ellipse(-0.06, 0, 0.7, 0.56, pen.colour)
+    pen.ellipse(-0.06, 0, 0.7, 0.56, pen.color)
     pen.line(
         ((-0.34, -0.2), (-0.02, -0.3), (0.26, -0.16), (0.26, 0.16), (-0.02, 0.3), (-0.34, 0.2)),
         0.06,
@@ -306,13 +306,13 @@ def _head(pen: Pen, hair: tuple[int, int, int]) -> None:
 
 
 def person_in_trousers(pen: Pen) -> None:
-    """A person in a jumper and trousers of one colour."""
+    """A person in a jumper and trousers of one color."""
     for side in (-1, 1):
         pen.polygon(((0, 0.2), (side * 0.27, 0.2), (side * 0.3, 0.92), (side * 0.08, 0.92)), pen.dark)
         pen.ellipse(side * 0.22, 0.94, 0.17, 0.07, CHARCOAL)
-        pen.line(((side * 0.22, -0.32), (side * 0.48, 0.16)), 0.17, pen.colour)
+        pen.line(((side * 0.22, -0.32), (side * 0.48, 0.16)), 0.17, pen.color)
         pen.ellipse(side * 0.5, 0.24, 0.09, 0.09, SKIN)
-    pen.rounded(-0.32, -0.44, 0.32, 0.34, 0.12, pen.colour)
+    pen.rounded(-0.32, -0.44, 0.32, 0.34, 0.12, pen.color)
     _head(pen, WOOD)
 
 
@@ -325,7 +325,7 @@ def person_in_dress(pen: Pen) -> None:
     pen.line(((0.18, -0.32), (0.56, -0.62)), 0.13, SKIN)
     pen.polygon(
         ((-0.22, -0.44), (0.22, -0.44), (0.26, -0.06), (0.52, 0.62), (-0.52, 0.62), (-0.26, -0.06)),
-        pen.colour,
+        pen.color,
     )
     pen.line(((-0.24, -0.06), (0.24, -0.06)), 0.06, pen.dark)
     pen.ellipse(-0.24, -0.62, 0.1, 0.22, darker(WOOD, 0.3))
@@ -339,7 +339,7 @@ def person_in_coat(pen: Pen) -> None:
         pen.rectangle(side * 0.16 - 0.09, 0.6, side * 0.16 + 0.09, 0.94, CHARCOAL)
         pen.line(((side * 0.26, -0.3), (side * 0.4, 0.2)), 0.18, pen.dark)
         pen.ellipse(side * 0.41, 0.28, 0.09, 0.09, SKIN)
-    pen.polygon(((-0.28, -0.42), (0.28, -0.42), (0.38, 0.68), (-0.38, 0.68)), pen.colour)
+    pen.polygon(((-0.28, -0.42), (0.28, -0.42), (0.38, 0.68), (-0.38, 0.68)), pen.color)
     for y in (-0.24, 0.0, 0.24):
         pen.ellipse(0, y, 0.045, 0.045, lighter(pen.ink, 0.1))
     _head(pen, (206, 168, 96))

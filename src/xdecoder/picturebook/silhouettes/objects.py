@@ -21,7 +21,7 @@ def _window(pen: Pen, x: float, y: float, half: float) -> None:
 def cottage(pen: Pen) -> None:
     """A house with a pointed roof, a door and two windows."""
     pen.rectangle(0.4, -0.8, 0.6, -0.36, _SLATE)
-    pen.rectangle(-0.8, -0.28, 0.8, 0.9, pen.colour)
+    pen.rectangle(-0.8, -0.28, 0.8, 0.9, pen.color)
     pen.polygon(((-1, -0.22), (0, -0.86), (1, -0.22)), _SLATE)
     pen.rectangle(-0.15, 0.34, 0.15, 0.9, WOOD)
     _window(pen, -0.47, 0.16, 0.18)
@@ -31,7 +31,7 @@ def cottage(pen: Pen) -> None:
 def town_house(pen: Pen) -> None:
     """A tall house with six windows."""
     pen.rectangle(0.2, -1, 0.38, -0.6, _SLATE)
-    pen.rectangle(-0.6, -0.56, 0.6, 0.98, pen.colour)
+    pen.rectangle(-0.6, -0.56, 0.6, 0.98, pen.color)
     pen.polygon(((-0.68, -0.5), (-0.42, -0.82), (0.42, -0.82), (0.68, -0.5)), _SLATE)
     for y in (-0.2, 0.26):
         for x in (-0.3, 0.3):
@@ -44,7 +44,7 @@ def barn(pen: Pen) -> None:
     """A broad house with a bent roof and a wide door."""
     pen.polygon(
         ((-0.84, 0.8), (-0.84, -0.1), (-0.5, -0.56), (0, -0.78), (0.5, -0.56), (0.84, -0.1), (0.84, 0.8)),
-        pen.colour,
+        pen.color,
     )
     pen.line(((-0.94, -0.02), (-0.54, -0.6), (0, -0.82), (0.54, -0.6), (0.94, -0.02)), 0.14, _SLATE)
     pen.rectangle(-0.3, 0.2, 0.3, 0.8, WOOD)
@@ -64,8 +64,8 @@ def mug(pen: Pen) -> None:
         0.15,
         pen.dark,
     )
-    pen.rounded(-0.7, -0.6, 0.6, 0.8, 0.14, pen.colour)
-    pen.ellipse(-0.05, -0.6, 0.65, 0.17, pen.colour)
+    pen.rounded(-0.7, -0.6, 0.6, 0.8, 0.14, pen.color)
+    pen.ellipse(-0.05, -0.6, 0.65, 0.17, pen.color)
     pen.ellipse(-0.05, -0.6, 0.53, 0.11, (108, 80, 60))
     pen.line(((-0.66, 0.42), (0.56, 0.42)), 0.09, pen.light)
 
@@ -78,7 +78,7 @@ def teacup(pen: Pen) -> None:
         0.12,
         pen.dark,
     )
-    pen.blob(((-0.78, -0.44), (0.6, -0.44), (0.52, 0.2), (0.2, 0.58), (-0.38, 0.58), (-0.7, 0.2)), pen.colour)
+    pen.blob(((-0.78, -0.44), (0.6, -0.44), (0.52, 0.2), (0.2, 0.58), (-0.38, 0.58), (-0.7, 0.2)), pen.color)
     pen.ellipse(-0.09, -0.44, 0.7, 0.15, pen.light)
     pen.ellipse(-0.09, -0.43, 0.58, 0.1, (108, 80, 60))
 
@@ -86,7 +86,7 @@ def teacup(pen: Pen) -> None:
 def closed_book(pen: Pen) -> None:
     """A book lying a little open to the viewer: cover, spine and pages."""
     pen.polygon(((-0.62, -0.86), (0.78, -0.86), (0.78, 0.9), (-0.62, 0.9)), CREAM)
-    pen.polygon(((-0.78, -0.98), (0.66, -0.98), (0.66, 0.8), (-0.78, 0.8)), pen.colour)
+    pen.polygon(((-0.78, -0.98), (0.66, -0.98), (0.66, 0.8), (-0.78, 0.8)), pen.color)
     pen.rectangle(-0.78, -0.98, -0.56, 0.8, pen.dark)
     pen.polygon(((-0.78, 0.8), (-0.56, 0.8), (-0.42, 0.98), (-0.62, 0.98)), pen.dark)
     pen.line(((-0.34, -0.6), (0.44, -0.6)), 0.12, CREAM)
@@ -94,10 +94,10 @@ def closed_book(pen: Pen) -> None:
 
 
 def open_book(pen: Pen) -> None:
-    """A book standing open, its cover towards us."""
+    """A book standing open, its cover toward us."""
     pen.polygon(((-1, -0.7), (-0.94, 0.62), (0, 0.84), (0.94, 0.62), (1, -0.7), (0, -0.46)), CREAM)
-    pen.polygon(((-1, -0.6), (-0.06, -0.38), (-0.06, 0.86), (-1, 0.7)), pen.colour)
-    pen.polygon(((1, -0.6), (0.06, -0.38), (0.06, 0.86), (1, 0.7)), pen.colour)
+    pen.polygon(((-1, -0.6), (-0.06, -0.38), (-0.06, 0.86), (-1, 0.7)), pen.color)
+    pen.polygon(((1, -0.6), (0.06, -0.38), (0.06, 0.86), (1, 0.7)), pen.color)
     pen.rectangle(-0.08, -0.4, 0.08, 0.88, pen.dark)
     pen.line(((0.28, -0.22), (0.82, -0.34)), 0.11, CREAM)
     pen.line(((0.28, 0.04), (0.66, -0.04)), 0.08, CREAM)
@@ -106,12 +106,12 @@ def open_book(pen: Pen) -> None:
 
 def wooden_chair(pen: Pen) -> None:
     """A kitchen chair from the side."""
-    pen.line(((-0.46, -0.94), (-0.46, 0.94)), 0.17, pen.colour)
+    pen.line(((-0.46, -0.94), (-0.46, 0.94)), 0.17, pen.color)
     pen.line(((0.12, 0.3), (0.12, 0.8)), 0.11, pen.dark)
     pen.line(((-0.2, 0.3), (-0.2, 0.8)), 0.11, pen.dark)
-    pen.line(((0.5, 0.14), (0.5, 0.94)), 0.16, pen.colour)
-    pen.rectangle(-0.56, 0.0, 0.62, 0.26, pen.colour)
-    pen.rounded(-0.58, -1.0, -0.26, -0.2, 0.08, pen.colour)
+    pen.line(((0.5, 0.14), (0.5, 0.94)), 0.16, pen.color)
+    pen.rectangle(-0.56, 0.0, 0.62, 0.26, pen.color)
+    pen.rounded(-0.58, -1.0, -0.26, -0.2, 0.08, pen.color)
     pen.line(((-0.42, -0.84), (-0.42, -0.36)), 0.05, pen.dark)
 
 
@@ -120,12 +120,12 @@ def front_chair(pen: Pen) -> None:
     for x in (-0.28, 0.28):
         pen.line(((x, 0.34), (x, 0.78)), 0.1, pen.dark)
     for x in (-0.48, 0.48):
-        pen.line(((x, -0.9), (x, 0.2)), 0.15, pen.colour)
-        pen.line(((x, 0.2), (x * 1.12, 0.96)), 0.15, pen.colour)
-    pen.rounded(-0.55, -0.98, 0.55, -0.68, 0.1, pen.colour)
+        pen.line(((x, -0.9), (x, 0.2)), 0.15, pen.color)
+        pen.line(((x, 0.2), (x * 1.12, 0.96)), 0.15, pen.color)
+    pen.rounded(-0.55, -0.98, 0.55, -0.68, 0.1, pen.color)
     for x in (-0.18, 0.18):
         pen.line(((x, -0.7), (x, 0.1)), 0.1, pen.dark)
-    pen.polygon(((-0.54, 0.02), (0.54, 0.02), (0.66, 0.4), (-0.66, 0.4)), pen.colour)
+    pen.polygon(((-0.54, 0.02), (0.54, 0.02), (0.66, 0.4), (-0.66, 0.4)), pen.color)
     pen.line(((-0.62, 0.38), (0.62, 0.38)), 0.06, pen.dark)
 
 
@@ -134,17 +134,17 @@ def standing_lamp(pen: Pen) -> None:
     pen.line(((0, -0.4), (0, 0.9)), 0.09, CHARCOAL)
     pen.ellipse(0, 0.92, 0.38, 0.09, CHARCOAL)
     pen.ellipse(0, -0.2, 0.14, 0.13, LIGHT)
-    pen.polygon(((-0.3, -0.98), (0.3, -0.98), (0.6, -0.22), (-0.6, -0.22)), pen.colour)
+    pen.polygon(((-0.3, -0.98), (0.3, -0.98), (0.6, -0.22), (-0.6, -0.22)), pen.color)
     pen.line(((-0.56, -0.28), (0.56, -0.28)), 0.07, pen.light)
 
 
 def table_lamp(pen: Pen) -> None:
-    """A wide shade on a round foot of the same colour."""
+    """A wide shade on a round foot of the same color."""
     pen.ellipse(0, 0.48, 0.3, 0.36, pen.dark)
     pen.line(((0, -0.1), (0, 0.3)), 0.12, STEEL)
     pen.rounded(-0.36, 0.76, 0.36, 0.92, 0.06, CHARCOAL)
     pen.ellipse(0, 0.02, 0.15, 0.12, LIGHT)
-    pen.polygon(((-0.42, -0.86), (0.42, -0.86), (0.8, 0.0), (-0.8, 0.0)), pen.colour)
+    pen.polygon(((-0.42, -0.86), (0.42, -0.86), (0.8, 0.0), (-0.8, 0.0)), pen.color)
     for x in (-0.2, 0.2):
         pen.line(((x, -0.82), (x * 1.9, -0.04)), 0.05, pen.light)
 
@@ -155,11 +155,11 @@ def umbrella(pen: Pen) -> None:
     outline = [
         (math.cos(a), 0.12 + 0.94 * math.sin(a)) for a in [math.pi + math.pi * k / 16 for k in range(17)]
     ]
-    for centre in (0.75, 0.25, -0.25, -0.75):
+    for center in (0.75, 0.25, -0.25, -0.75):
         outline += [
-            (centre + 0.25 * math.cos(a), 0.12 - 0.16 * math.sin(a)) for a in (0.5, 1.2, 1.9, 2.6, 3.14)
+            (center + 0.25 * math.cos(a), 0.12 - 0.16 * math.sin(a)) for a in (0.5, 1.2, 1.9, 2.6, 3.14)
         ]
-    pen.polygon(outline, pen.colour)
+    pen.polygon(outline, pen.color)
     pen.curve(((0, -0.82), (-0.4, -0.5), (-0.5, 0.08)), 0.05, pen.dark)
     pen.curve(((0, -0.82), (0.4, -0.5), (0.5, 0.08)), 0.05, pen.dark)
     pen.line(((0, -0.8), (0, 0.1)), 0.05, pen.dark)
@@ -169,30 +169,30 @@ def panelled_umbrella(pen: Pen) -> None:
     """An umbrella with alternating light panels and a straight stick."""
     pen.line(((0, -1), (0, 0.92)), 0.08, CHARCOAL)
     pen.line(((0, 0.76), (0, 0.95)), 0.15, WOOD)
-    pen.ellipse(0, 0.06, 1.0, 0.92, pen.colour, part=(0.5, 1))
+    pen.ellipse(0, 0.06, 1.0, 0.92, pen.color, part=(0.5, 1))
     pen.ellipse(0, 0.06, 0.62, 0.92, pen.light, part=(0.5, 1))
-    pen.ellipse(0, 0.06, 0.24, 0.92, pen.colour, part=(0.5, 1))
+    pen.ellipse(0, 0.06, 0.24, 0.92, pen.color, part=(0.5, 1))
 
 
 def top_hat(pen: Pen) -> None:
     """A tall hat with a ribbon."""
-    pen.ellipse(0, 0.56, 0.98, 0.22, pen.colour)
-    pen.polygon(((-0.6, -0.72), (0.6, -0.72), (0.52, 0.5), (-0.52, 0.5)), pen.colour)
+    pen.ellipse(0, 0.56, 0.98, 0.22, pen.color)
+    pen.polygon(((-0.6, -0.72), (0.6, -0.72), (0.52, 0.5), (-0.52, 0.5)), pen.color)
     pen.ellipse(0, -0.72, 0.6, 0.13, pen.light)
     pen.polygon(
-        ((-0.54, 0.2), (0.54, 0.2), (0.52, 0.5), (-0.52, 0.5)), CREAM if max(pen.colour) < 220 else CHARCOAL
+        ((-0.54, 0.2), (0.54, 0.2), (0.52, 0.5), (-0.52, 0.5)), CREAM if max(pen.color) < 220 else CHARCOAL
     )
 
 
 def sun_hat(pen: Pen) -> None:
     """A round crown on a wide brim."""
-    pen.ellipse(0, 0.32, 1.0, 0.26, pen.colour)
-    pen.ellipse(0, 0.26, 0.54, 0.74, pen.colour, part=(0.5, 1))
+    pen.ellipse(0, 0.32, 1.0, 0.26, pen.color)
+    pen.ellipse(0, 0.26, 0.54, 0.74, pen.color, part=(0.5, 1))
     pen.polygon(
         ((-0.54, 0.06), (0.54, 0.06), (0.54, 0.28), (-0.54, 0.28)),
-        CREAM if max(pen.colour) < 220 else CHARCOAL,
+        CREAM if max(pen.color) < 220 else CHARCOAL,
     )
-    pen.ellipse(0, 0.28, 0.54, 0.08, CREAM if max(pen.colour) < 220 else CHARCOAL)
+    pen.ellipse(0, 0.28, 0.54, 0.08, CREAM if max(pen.color) < 220 else CHARCOAL)
     pen.curve(((-0.9, 0.36), (0, 0.5), (0.9, 0.36)), 0.04, pen.dark)
 
 
@@ -213,9 +213,9 @@ def balloon(pen: Pen) -> None:
             (-0.54, -0.34),
             (-0.46, -0.76),
         ),
-        pen.colour,
+        pen.color,
     )
-    pen.ellipse(-0.2, -0.6, 0.1, 0.2, lighter(pen.colour, 0.6), angle=24)
+    pen.ellipse(-0.2, -0.6, 0.1, 0.2, lighter(pen.color, 0.6), angle=24)
 
 
 def hot_air_balloon(pen: Pen) -> None:
@@ -235,7 +235,7 @@ def hot_air_balloon(pen: Pen) -> None:
             (-0.74, -0.3),
             (-0.54, -0.78),
         ),
-        pen.colour,
+        pen.color,
     )
     pen.ellipse(0, -0.28, 0.26, 0.7, pen.light)
     pen.line(((-0.24, 0.44), (0.24, 0.44)), 0.07, pen.dark)
@@ -245,9 +245,9 @@ def kite(pen: Pen) -> None:
     """A diamond with a tail of bows."""
     pen.curve(((0, 0.3), (0.2, 0.5), (-0.12, 0.72), (0.14, 1.0)), 0.05, CHARCOAL)
     for x, y in ((0.14, 0.52), (-0.04, 0.78)):
-        pen.polygon(((x - 0.15, y - 0.09), (x, y), (x - 0.15, y + 0.09)), pen.colour)
-        pen.polygon(((x + 0.15, y - 0.09), (x, y), (x + 0.15, y + 0.09)), pen.colour)
-    pen.polygon(((0, -1), (0.58, -0.4), (0, 0.36), (-0.58, -0.4)), pen.colour)
+        pen.polygon(((x - 0.15, y - 0.09), (x, y), (x - 0.15, y + 0.09)), pen.color)
+        pen.polygon(((x + 0.15, y - 0.09), (x, y), (x + 0.15, y + 0.09)), pen.color)
+    pen.polygon(((0, -1), (0.58, -0.4), (0, 0.36), (-0.58, -0.4)), pen.color)
     pen.polygon(((0, -1), (0.58, -0.4), (0, -0.4)), pen.light)
     pen.polygon(((0, 0.36), (-0.58, -0.4), (0, -0.4)), pen.light)
     pen.line(((0, -1), (0, 0.36)), 0.05, pen.ink)
@@ -260,7 +260,7 @@ def delta_kite(pen: Pen) -> None:
         pen.curve(
             ((side * 0.2, 0.1), (side * 0.34, 0.44), (side * 0.16, 0.7), (side * 0.36, 1.0)), 0.07, pen.dark
         )
-    pen.polygon(((0, -0.84), (1.0, 0.2), (0.3, 0.06), (0, 0.3), (-0.3, 0.06), (-1.0, 0.2)), pen.colour)
+    pen.polygon(((0, -0.84), (1.0, 0.2), (0.3, 0.06), (0, 0.3), (-0.3, 0.06), (-1.0, 0.2)), pen.color)
     pen.polygon(((0, -0.84), (0.24, 0.08), (0, 0.3), (-0.24, 0.08)), pen.light)
     pen.line(((0, -0.84), (0, 0.3)), 0.05, pen.ink)
 
@@ -276,15 +276,15 @@ def _star(inner: float) -> list[tuple[float, float]]:
 
 def star(pen: Pen) -> None:
     """Five sharp points, a smaller star inside."""
-    pen.polygon(_star(0.42), pen.colour)
+    pen.polygon(_star(0.42), pen.color)
     pen.polygon([(x * 0.5, y * 0.5) for x, y in _star(0.42)], pen.light)
 
 
 def smiling_star(pen: Pen) -> None:
     """Five blunt points and a face."""
     outline = _star(0.54)
-    pen.polygon(outline, pen.colour)
-    pen.line(outline, 0.12, pen.colour, closed=True)
+    pen.polygon(outline, pen.color)
+    pen.line(outline, 0.12, pen.color, closed=True)
     for x in (-0.18, 0.18):
         pen.ellipse(x, -0.1, 0.07, 0.1, pen.ink)
     pen.curve(((-0.22, 0.16), (0, 0.3), (0.22, 0.16)), 0.07, pen.ink)
@@ -302,28 +302,28 @@ def _heart(width: float) -> list[tuple[float, float]]:
 
 def heart(pen: Pen) -> None:
     """A heart with a highlight."""
-    pen.polygon(_heart(1.0), pen.colour)
-    pen.ellipse(-0.46, -0.36, 0.13, 0.22, lighter(pen.colour, 0.55), angle=36)
+    pen.polygon(_heart(1.0), pen.color)
+    pen.ellipse(-0.46, -0.36, 0.13, 0.22, lighter(pen.color, 0.55), angle=36)
 
 
 def stitched_heart(pen: Pen) -> None:
     """A broad heart with an inner line."""
-    pen.polygon(_heart(1.08), pen.colour)
+    pen.polygon(_heart(1.08), pen.color)
     pen.line([(x * 0.68, y * 0.68 - 0.03) for x, y in _heart(1.08)], 0.07, pen.light, closed=True)
 
 
 def beach_ball(pen: Pen) -> None:
     """A ball with pale stripes."""
-    pen.ellipse(0, 0, 1, 1, pen.colour)
-    pale = CREAM if min(pen.colour) < 190 else STEEL
+    pen.ellipse(0, 0, 1, 1, pen.color)
+    pale = CREAM if min(pen.color) < 190 else STEEL
     pen.ellipse(0, 0, 0.62, 1, pale)
-    pen.ellipse(0, 0, 0.3, 1, pen.colour)
+    pen.ellipse(0, 0, 0.3, 1, pen.color)
     pen.ellipse(0, -0.92, 0.2, 0.1, pale)
 
 
 def basket_ball(pen: Pen) -> None:
     """A ball with four seams."""
-    pen.ellipse(0, 0, 1, 1, pen.colour)
+    pen.ellipse(0, 0, 1, 1, pen.color)
     pen.line(((0, -0.97), (0, 0.97)), 0.075, pen.ink)
     pen.line(((-0.97, 0), (0.97, 0)), 0.075, pen.ink)
     pen.curve(((-0.66, -0.72), (-0.36, 0), (-0.66, 0.72)), 0.075, pen.ink)
@@ -332,7 +332,7 @@ def basket_ball(pen: Pen) -> None:
 
 def foot_ball(pen: Pen) -> None:
     """A ball with five-cornered patches."""
-    pen.ellipse(0, 0, 1, 1, pen.colour)
+    pen.ellipse(0, 0, 1, 1, pen.color)
     shade = INK if pen.ink == INK else STEEL
     ring = [(math.sin(2 * math.pi * k / 5), -math.cos(2 * math.pi * k / 5)) for k in range(5)]
     pen.polygon([(0.34 * x, 0.34 * y) for x, y in ring], shade)

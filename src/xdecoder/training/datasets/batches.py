@@ -35,9 +35,9 @@ from xdecoder.data.records import (
     SemanticSample,
     Task,
 )
-from xdecoder.metrics.answering import normalize_answer
+from xdecoder.metrics.vqa import normalize_answer
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.batches import Batch, Source
+from xdecoder.training.batches import Batch, BatchSource
 from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.nouns import NounFinder, text_number
 from xdecoder.vocabularies import Vocabulary, clean_name, prompts, training_prompt
@@ -47,7 +47,7 @@ _TEMPLATES = len(prompts("thing"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class TaskConfig:
     """One kind of data in every step.
 
     Attributes:
@@ -86,7 +86,7 @@ class Part:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class NounPart(Batch):
+class NounTexts(Batch):
     """What captions say of segmented images: each image's nouns and then the caption itself.
 
     Attributes:
@@ -104,11 +104,11 @@ class NounPart(Batch):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SegmentPart(Batch):
+class SegmentationBatch(Batch):
     """Segmented images.
 
     Attributes:
-        images: normalised, padded after it.
+        images: normalized, padded after it.
         names: the vocabulary, the background last.
         labels: per image, the class of each segment.
         masks: per image, of the size of `images`.
@@ -119,16 +119,16 @@ class SegmentPart(Batch):
     names: Int[Tensor, "K L"]
     labels: tuple[Int[Tensor, " _N"], ...]
     masks: tuple[Bool[Tensor, "_N S S"], ...]
-    nouns: NounPart | None = None
+    nouns: NounTexts | None = None
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PhrasePart(Batch):
+class ReferringBatch(Batch):
     """Images with phrases, one after the other over all images.
 
     Attributes:
-        images: normalised.
+        images: normalized.
         phrases: token ids.
         lengths: tokens of each, start and end included.
         counts: phrases of each image.
@@ -144,7 +144,7 @@ class PhrasePart(Batch):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PairPart(Batch):
+class PairBatch(Batch):
     """Images with a caption each; `valid` is true from the start token to the end token."""
 
     images: Float[Tensor, "B 3 S S"]
@@ -154,7 +154,7 @@ class PairPart(Batch):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class QuestionPart(Batch):
+class QuestionBatch(Batch):
     """Images with a question each; `answers` is the share of people who gave each answer, at most 1."""
 
     images: Float[Tensor, "B 3 S S"]
@@ -164,17 +164,17 @@ class QuestionPart(Batch):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PhotographBatch(Batch):
+class DatasetBatch(Batch):
     """All parts of a step; what a recipe leaves out is None."""
 
-    segments: SegmentPart | None = None
-    phrases: PhrasePart | None = None
-    pairs: PairPart | None = None
-    questions: QuestionPart | None = None
+    segments: SegmentationBatch | None = None
+    phrases: ReferringBatch | None = None
+    pairs: PairBatch | None = None
+    questions: QuestionBatch | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photographs(Source[Batch]):
+class DatasetBatches(BatchSource[Batch]):
     """The parts of every step.
 
     Attributes:
@@ -188,7 +188,7 @@ class Photographs(Source[Batch]):
         phrases: phrases an image, at the most.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[TaskConfig, ...]
     root: Path
     config: ModelConfig
     tokenizer: Tokenizer
@@ -224,7 +224,7 @@ class Photographs(Source[Batch]):
     def images_a_step(self) -> tuple[int, ...]:
         return tuple(part.images for part in self.parts)
 
-    def batch(self, step: int, rank: int, world_size: int) -> PhotographBatch:
+    def batch(self, step: int, rank: int, world_size: int) -> DatasetBatch:
         """The batch of one process in one step."""
         found: dict[str, Batch] = {}
         for part in self.parts:
@@ -243,16 +243,16 @@ class Photographs(Source[Batch]):
                     found["pairs"] = self._pairs(part, samples, rngs)
                 case "question":
                     found["questions"] = self._questions(part, samples, rngs)
-        return PhotographBatch(**found)  # pyright: ignore[reportArgumentType]
+        return DatasetBatch(**found)  # pyright: ignore[reportArgumentType]
 
     def _segments(
         self,
-        part: Part,
+        part: TaskConfig,
         samples: Sequence[Sample],
         rngs: Sequence[np.random.Generator],
         vocabulary: Vocabulary | None,
         templates: np.random.Generator,
-    ) -> SegmentPart:
+    ) -> SegmentationBatch:
         if vocabulary is None:
             raise ValueError(f"{part.dataset} has no class names, so nothing can be segmented with it")
         images: list[Tensor] = []
@@ -263,14 +263,14 @@ class Photographs(Source[Batch]):
             view = part.view(image.shape[:2], rng)
             found = view.masks(stack)
             kept = found.flatten(1).any(1)
-            images.append(self._normalise(view.image(image), part.size))
+            images.append(self._normalize(view.image(image), part.size))
             labels.append(torch.tensor(index, dtype=torch.long)[kept])
             masks.append(found[kept])
         names = [
             training_prompt(name, int(templates.integers(_TEMPLATES)))
             for name in (*vocabulary.classes, BACKGROUND)
         ]
-        return SegmentPart(
+        return SegmentationBatch(
             images=torch.stack(images),
             names=torch.tensor(self.tokenizer.encode_batch(names)),
             labels=tuple(labels),
@@ -280,7 +280,7 @@ class Photographs(Source[Batch]):
 
     def _nouns(
         self, samples: Sequence[Sample], rngs: Sequence[np.random.Generator], vocabulary: Vocabulary
-    ) -> NounPart:
+    ) -> NounTexts:
         texts: list[str] = []
         meanings: list[str] = []
         counts: list[int] = []
@@ -296,7 +296,7 @@ class Photographs(Source[Batch]):
             meanings.append(caption.lower())
             counts.append(len(found) + 1)
         names = [self.noun_finder.meaning(clean_name(name)) for name in (*vocabulary.classes, BACKGROUND)]
-        return NounPart(
+        return NounTexts(
             texts=torch.tensor(self.tokenizer.encode_batch(texts)),
             counts=tuple(counts),
             groups=torch.tensor([text_number(meaning) for meaning in meanings]),
@@ -304,8 +304,8 @@ class Photographs(Source[Batch]):
         )
 
     def _phrases(
-        self, part: Part, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
-    ) -> PhrasePart:
+        self, part: TaskConfig, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
+    ) -> ReferringBatch:
         images: list[Tensor] = []
         texts: list[str] = []
         masks: list[Tensor] = []
@@ -316,14 +316,14 @@ class Photographs(Source[Batch]):
             stack = np.stack([r.region.mask(*image.shape[:2]) for r in sample.referents])
             found = view.masks(stack)
             seen = [i for i in rng.permutation(len(stack)).tolist() if found[i].any()][: self.phrases]
-            images.append(self._normalise(view.image(image), part.size))
+            images.append(self._normalize(view.image(image), part.size))
             masks.append(found[seen])
             for i in seen:
                 choices = sample.referents[i].phrases
                 texts.append(choices[int(rng.integers(len(choices)))])
         rows = [self.tokenizer.encode(text) for text in texts]
         ids = torch.tensor(self.tokenizer.encode_batch(texts or [""]))[: len(texts)]
-        return PhrasePart(
+        return ReferringBatch(
             images=torch.stack(images),
             phrases=ids,
             lengths=tuple(len(row) for row in rows),
@@ -331,22 +331,24 @@ class Photographs(Source[Batch]):
             masks=tuple(masks),
         )
 
-    def _pairs(self, part: Part, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]) -> PairPart:
+    def _pairs(
+        self, part: TaskConfig, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
+    ) -> PairBatch:
         images: list[Tensor] = []
         texts: list[str] = []
         for sample, rng in zip(samples, rngs, strict=True):
             assert isinstance(sample, CaptionSample)
             image = sample.image()
-            images.append(self._normalise(part.view(image.shape[:2], rng).image(image), part.size))
+            images.append(self._normalize(part.view(image.shape[:2], rng).image(image), part.size))
             texts.append(sample.captions[int(rng.integers(len(sample.captions)))])
         ids = torch.tensor(self.tokenizer.encode_batch(texts))
         lengths = torch.tensor([len(self.tokenizer.encode(text)) for text in texts])
         valid = torch.arange(ids.shape[1]) < lengths[:, None]
-        return PairPart(images=torch.stack(images), captions=ids, valid=valid)
+        return PairBatch(images=torch.stack(images), captions=ids, valid=valid)
 
     def _questions(
-        self, part: Part, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
-    ) -> QuestionPart:
+        self, part: TaskConfig, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
+    ) -> QuestionBatch:
         images: list[Tensor] = []
         texts: list[str] = []
         shares = torch.zeros(len(samples), len(self.answers))
@@ -354,17 +356,17 @@ class Photographs(Source[Batch]):
         for row, (sample, rng) in enumerate(zip(samples, rngs, strict=True)):
             assert isinstance(sample, QuestionSample)
             image = sample.image()
-            images.append(self._normalise(part.view(image.shape[:2], rng).image(image), part.size))
+            images.append(self._normalize(part.view(image.shape[:2], rng).image(image), part.size))
             question = sample.questions[int(rng.integers(len(sample.questions)))]
             texts.append(question.text)
             for answer in map(normalize_answer, question.answers):
                 if answer in place:  # three people make an answer right, as VQAv2 counts
                     shares[row, place[answer]] = min(1.0, float(shares[row, place[answer]]) + 1 / 3)
         ids = torch.tensor(self.tokenizer.encode_batch(texts, self.question_length))
-        return QuestionPart(images=torch.stack(images), questions=ids, answers=shares)
+        return QuestionBatch(images=torch.stack(images), questions=ids, answers=shares)
 
-    def _normalise(self, image: NDArray[np.uint8], size: int) -> Float[Tensor, "3 S S"]:
-        """Normalise, then pad with zeros at the right and bottom, as at inference."""
+    def _normalize(self, image: NDArray[np.uint8], size: int) -> Float[Tensor, "3 S S"]:
+        """Normalize, then pad with zeros at the right and bottom, as at inference."""
         mean, std = (np.array(x, np.float32) for x in (self.config.pixel_mean, self.config.pixel_std))
         padded = np.zeros((size, size, 3), np.float32)
         padded[: image.shape[0], : image.shape[1]] = (image - mean) / std
@@ -380,7 +382,7 @@ def shuffled(places: Sequence[int], length: int, seed: int) -> list[int]:
 
 
 def _read_segments(sample: Sample) -> tuple[NDArray[np.uint8], list[int], NDArray[np.bool_]]:
-    """An image, its segments' classes and masks; crowds and unlabelled pixels belong to none."""
+    """An image, its segments' classes and masks; crowds and unlabeled pixels belong to none."""
     if isinstance(sample, PanopticSample):
         image, panoptic = sample.read()
         kept = [s for s in panoptic.segments if not s.crowd]

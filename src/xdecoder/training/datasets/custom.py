@@ -12,20 +12,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from xdecoder.training.datasets.batches import Part
-from xdecoder.training.datasets.recipe import PhotographRecipe
+from xdecoder.training.datasets.batches import TaskConfig
+from xdecoder.training.datasets.recipe import DatasetRecipe
 from xdecoder.training.optimizer import Cosine, OptimizerConfig, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Custom(PhotographRecipe):
+class Custom(DatasetRecipe):
     """Anybody's own classes: a COCO-style folder, from any model."""
 
     steps: int = 1000
-    segments: Part | None = field(
-        default_factory=lambda: Part(
+    segments: TaskConfig | None = field(
+        default_factory=lambda: TaskConfig(
             dataset="custom-instances", task="instance", split="train", images=8, size=512, scale=(0.5, 1.5)
         )
     )
-    adam: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(average=0.999))
+    adam: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(ema_decay=0.999))
     schedule: Schedule = field(default_factory=lambda: Cosine(warmup=50))

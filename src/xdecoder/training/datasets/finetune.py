@@ -10,65 +10,69 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from xdecoder.losses.objective import LossConfig
-from xdecoder.training.datasets.batches import Part
-from xdecoder.training.datasets.objective import PhotographLosses
-from xdecoder.training.datasets.recipe import PhotographRecipe
-from xdecoder.training.optimizer import Drops, OptimizerConfig, Schedule
+from xdecoder.training.datasets.batches import TaskConfig
+from xdecoder.training.datasets.objective import PublishedLosses
+from xdecoder.training.datasets.recipe import DatasetRecipe
+from xdecoder.training.optimizer import MultiStep, OptimizerConfig, Schedule
 
-_LAST_EPOCHS = Drops(milestones=(21 / 24, 23 / 24))
-_CAPTIONED = Part(
+_LAST_EPOCHS = MultiStep(milestones=(21 / 24, 23 / 24))
+_CAPTIONED = TaskConfig(
     dataset="coco-karpathy", task="caption", split="train", images=2048, size=384, scale=(1.0, 1.0)
 )
 _CAPTIONED_IMAGES = 113_287
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSegmentation(PhotographRecipe):
+class FinetuneSegmentation(DatasetRecipe):
     """Generic segmentation: ADE20K, 24 epochs at 1e-4; `--set segments.dataset=...` for another data set."""
 
     steps: int = 24 * 20_210 // 16
-    segments: Part | None = Part(dataset="ade20k-150", task="panoptic", split="train", images=16, size=640)
+    segments: TaskConfig | None = TaskConfig(
+        dataset="ade20k-150", task="panoptic", split="train", images=16, size=640
+    )
     schedule: Schedule = _LAST_EPOCHS
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneReferring(PhotographRecipe):
+class FinetuneReferring(DatasetRecipe):
     """Referring segmentation: RefCOCOg, 24 epochs at 1e-5, 64 images a step."""
 
     steps: int = 24 * 21_899 // 64
-    phrases: Part | None = Part(
+    phrases: TaskConfig | None = TaskConfig(
         dataset="refcocog-umd", task="referring", split="train", images=64, scale=(1.0, 1.0), flip=0.0
     )
-    adam: OptimizerConfig = OptimizerConfig(rate=1e-5)
+    adam: OptimizerConfig = OptimizerConfig(lr=1e-5)
     schedule: Schedule = _LAST_EPOCHS
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneRetrieval(PhotographRecipe):
+class FinetuneRetrieval(DatasetRecipe):
     """Retrieval: COCO, 10 epochs, 384 pixels, 2,048 pairs a step, 3e-5 (3e-6 for the towers)."""
 
     steps: int = 10 * _CAPTIONED_IMAGES // 2048
-    pairs: Part | None = _CAPTIONED
-    losses: PhotographLosses = PhotographLosses(config=LossConfig(captioning=0.0))
-    adam: OptimizerConfig = OptimizerConfig(rate=3e-5)
+    pairs: TaskConfig | None = _CAPTIONED
+    losses: PublishedLosses = PublishedLosses(config=LossConfig(captioning=0.0))
+    adam: OptimizerConfig = OptimizerConfig(lr=3e-5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneCaptioning(PhotographRecipe):
+class FinetuneCaptioning(DatasetRecipe):
     """Captioning: COCO, 10 epochs, 480 pixels, 256 pairs a step, 2e-5 (2e-6 for the towers)."""
 
     steps: int = 10 * _CAPTIONED_IMAGES // 256
-    pairs: Part | None = replace(_CAPTIONED, images=256, size=480)
-    losses: PhotographLosses = PhotographLosses(config=LossConfig(retrieval=0.0, backbone_retrieval=0.0))
-    adam: OptimizerConfig = OptimizerConfig(rate=2e-5)
+    pairs: TaskConfig | None = replace(_CAPTIONED, images=256, size=480)
+    losses: PublishedLosses = PublishedLosses(config=LossConfig(retrieval=0.0, backbone_retrieval=0.0))
+    adam: OptimizerConfig = OptimizerConfig(lr=2e-5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneAnswering(PhotographRecipe):
+class FinetuneAnswering(DatasetRecipe):
     """Question answering: VQAv2, 10 epochs, 640 pixels, 256 questions a step, 1e-4."""
 
     steps: int = 10 * 82_783 // 256
-    questions: Part | None = Part(
+    questions: TaskConfig | None = TaskConfig(
         dataset="vqav2", task="question", split="train", images=256, size=640, scale=(1.0, 1.0), flip=0.0
     )
-    adam: OptimizerConfig = OptimizerConfig(factors=(("answer_head.", 10.0), *OptimizerConfig().factors))
+    adam: OptimizerConfig = OptimizerConfig(
+        lr_factors=(("answer_head.", 10.0), *OptimizerConfig().lr_factors)
+    )

@@ -32,7 +32,7 @@ class NounFinder:
         self._tagger: Any = HanoverTagger("morphmodel_en.pgz")
 
     def nouns(self, caption: str) -> dict[str, str]:
-        """The nouns, as they are written, by their dictionary forms; neighbours are one: "traffic light"."""
+        """The nouns, as they are written, by their dictionary forms; neighbors are one: "traffic light"."""
         found: dict[str, str] = {}
         run: list[tuple[str, str]] = []
         for word, lemma, tag in (*self._tagged(caption), ("", "", "")):

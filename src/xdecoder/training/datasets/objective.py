@@ -15,20 +15,20 @@ from xdecoder.losses.phrases import concatenate, token_counts
 from xdecoder.losses.points import RandomPoints
 from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
-from xdecoder.networks.queries import Kind
+from xdecoder.networks.answer_head import AnswerHead
+from xdecoder.networks.queries import QueryKind
 from xdecoder.training.batches import Batch
 from xdecoder.training.datasets.batches import (
-    PairPart,
-    PhotographBatch,
-    PhrasePart,
-    QuestionPart,
-    SegmentPart,
+    DatasetBatch,
+    PairBatch,
+    QuestionBatch,
+    ReferringBatch,
+    SegmentationBatch,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotographLosses:
+class PublishedLosses:
     """What is learned from which part.
 
     Attributes:
@@ -47,7 +47,7 @@ class PhotographLosses:
         require_at_least(0, self, "answers", "names", "name_weight")
 
 
-class PhotographObjective(nn.Module):
+class PublishedObjective(nn.Module):
     """The model and its published losses; its forward is the loss of a batch.
 
     Args:
@@ -56,7 +56,7 @@ class PhotographObjective(nn.Module):
         losses: what is learned.
     """
 
-    def __init__(self, model: XDecoder, answer_head: AnswerHead | None, *, losses: PhotographLosses) -> None:
+    def __init__(self, model: XDecoder, answer_head: AnswerHead | None, *, losses: PublishedLosses) -> None:
         super().__init__()
         self.model = model
         self.answer_head = answer_head
@@ -66,7 +66,7 @@ class PhotographObjective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted sum of each part, and each term for show."""
-        assert isinstance(batch, PhotographBatch)
+        assert isinstance(batch, DatasetBatch)
         found: dict[str, Tensor] = {}
         if batch.segments is not None:
             found |= _shown("segmentation", self._segments(batch.segments))
@@ -78,7 +78,7 @@ class PhotographObjective(nn.Module):
             found["answers"] = self._answers(batch.questions)
         return found
 
-    def _segments(self, part: SegmentPart) -> Losses:
+    def _segments(self, part: SegmentationBatch) -> Losses:
         model = self.model
         names = model.text_encoder(part.names)
         features = model.encode_images(part.images)
@@ -116,12 +116,12 @@ class PhotographObjective(nn.Module):
             ]
         layers: list[LayerPredictions] = []
         for index, state in enumerate(states):
-            objects = model.decoder.heads(state[:, :-1])
+            objects = model.decoder.query_outputs(state[:, :-1])
             layers.append(
                 LayerPredictions(
                     objects=objects,
                     logits=model.class_logits(objects.embeddings, names.embeddings),
-                    copies=model.decoder.heads(copies[index]) if copies else None,
+                    copies=model.decoder.query_outputs(copies[index]) if copies else None,
                 )
             )
         return self._objective.segmentation(
@@ -138,14 +138,14 @@ class PhotographObjective(nn.Module):
             sampler=RandomPoints(part.images.device),
         )
 
-    def _phrases(self, part: PhrasePart) -> Losses:
+    def _phrases(self, part: ReferringBatch) -> Losses:
         model = self.model
         texts = model.text_encoder(part.phrases)
         features = model.encode_images(part.images)
         tokens, valid = concatenate(texts.tokens, part.lengths, part.counts)
         copies = model.decoder.decode_phrases(features.memory, tokens, valid)
         groups = torch.arange(len(part.phrases), device=tokens.device)
-        heads = [model.decoder.heads(state) for state in copies]
+        heads = [model.decoder.query_outputs(state) for state in copies]
         nothing = part.images.new_zeros(len(part.images), 0, 1)
         return self._referring_objective.segmentation(
             [LayerPredictions(objects=h, logits=nothing, copies=h) for h in heads],
@@ -161,7 +161,7 @@ class PhotographObjective(nn.Module):
             sampler=RandomPoints(part.images.device),
         )
 
-    def _pairs(self, part: PairPart) -> Losses:
+    def _pairs(self, part: PairBatch) -> Losses:
         """Captions are read and contrasted."""
         model, config = self.model, self.losses.config
         texts = model.text_encoder(part.captions)
@@ -169,11 +169,11 @@ class PhotographObjective(nn.Module):
         latents = model.decoder.decode_latents(features.memory, keep=True)
         captions: list[Tensor] | None = None
         if config.captioning:
-            reading = model.decoder.open_reading(features.memory, latents, capacity=part.captions.shape[1])
-            states = model.decoder.read(reading, texts.tokens, kind=Kind.CAPTION)
+            context = model.decoder.open_context(features.memory, latents, capacity=part.captions.shape[1])
+            states = model.decoder.decode_tokens(context, texts.tokens, kind=QueryKind.CAPTION)
             captions = [state @ model.decoder.caption_projection for state in states]
         return self._objective.image_text(
-            embeddings=[model.decoder.heads(state).embeddings for state in latents.states]
+            embeddings=[model.decoder.query_outputs(state).embeddings for state in latents.states]
             if config.retrieval
             else None,
             captions=captions,
@@ -185,15 +185,17 @@ class PhotographObjective(nn.Module):
             logit_scale=model.logit_scale,
         )
 
-    def _answers(self, part: QuestionPart) -> Tensor:
+    def _answers(self, part: QuestionBatch) -> Tensor:
         """Each answer is right or wrong by itself, as people gave several."""
         if self.answer_head is None:
             raise ValueError("questions are given, but the recipe has no answers")
         model = self.model
         features = model.encode_images(part.images)
         latents = model.decoder.decode_latents(features.memory, keep=True)
-        reading = model.decoder.open_reading(features.memory, latents, capacity=part.questions.shape[1])
-        states = model.decoder.read(reading, model.text_encoder(part.questions).tokens, kind=Kind.QUESTION)
+        context = model.decoder.open_context(features.memory, latents, capacity=part.questions.shape[1])
+        states = model.decoder.decode_tokens(
+            context, model.text_encoder(part.questions).tokens, kind=QueryKind.QUESTION
+        )
         logits = self.answer_head(states[-1]).float()
         loss = F.binary_cross_entropy_with_logits(logits, part.answers, reduction="sum")
         return self.losses.answers * loss / mean_over_world(logits.new_tensor(float(len(logits))))

@@ -17,26 +17,26 @@ from dataclasses import dataclass, replace
 
 from xdecoder.config import InteractionConfig
 from xdecoder.losses.objective import LossConfig
-from xdecoder.training.datasets.batches import Part
-from xdecoder.training.datasets.objective import PhotographLosses
-from xdecoder.training.datasets.recipe import PhotographRecipe
+from xdecoder.training.datasets.batches import TaskConfig
+from xdecoder.training.datasets.objective import PublishedLosses
+from xdecoder.training.datasets.recipe import DatasetRecipe
 
 _COCO_IMAGES = 118_000
-_SEGMENTS = Part(dataset="coco", task="panoptic", split="train", images=32, captions=True)
-_PAIRS = Part(dataset="custom-pairs", task="caption", images=1024, size=224, scale=(1.0, 1.0), flip=0.0)
+_SEGMENTS = TaskConfig(dataset="coco", task="panoptic", split="train", images=32, captions=True)
+_PAIRS = TaskConfig(dataset="custom-pairs", task="caption", images=1024, size=224, scale=(1.0, 1.0), flip=0.0)
 _FOCAL_T = LossConfig(captioning=8.0, retrieval=8.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainFocalT(PhotographRecipe):
+class PretrainFocalT(DatasetRecipe):
     """Focal-T as published: segmentation and image-text pairs, captioned and contrasted."""
 
     preset: str = "focal-t"
     interactions: InteractionConfig | None = InteractionConfig()
     steps: int = 50 * _COCO_IMAGES // 32
-    segments: Part | None = _SEGMENTS
-    pairs: Part | None = _PAIRS
-    losses: PhotographLosses = PhotographLosses(config=_FOCAL_T)
+    segments: TaskConfig | None = _SEGMENTS
+    pairs: TaskConfig | None = _PAIRS
+    losses: PublishedLosses = PublishedLosses(config=_FOCAL_T)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,31 +44,29 @@ class PretrainFocalL(PretrainFocalT):
     """Focal-L as published: as Focal-T, with the caption and retrieval losses at 2."""
 
     preset: str = "focal-l"
-    losses: PhotographLosses = PhotographLosses()
+    losses: PublishedLosses = PublishedLosses()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationOnly(PretrainFocalT):
     """The paper's comparison: no image-text pairs and no captions at all."""
 
-    segments: Part | None = replace(_SEGMENTS, captions=False)
-    pairs: Part | None = None
+    segments: TaskConfig | None = replace(_SEGMENTS, captions=False)
+    pairs: TaskConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutRetrieval(PretrainFocalT):
     """The paper's comparison: pairs are captioned, but not contrasted."""
 
-    losses: PhotographLosses = PhotographLosses(
-        config=replace(_FOCAL_T, retrieval=0.0, backbone_retrieval=0.0)
-    )
+    losses: PublishedLosses = PublishedLosses(config=replace(_FOCAL_T, retrieval=0.0, backbone_retrieval=0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutCaptioning(PretrainFocalT):
     """The paper's comparison: pairs are contrasted, but not captioned."""
 
-    losses: PhotographLosses = PhotographLosses(config=replace(_FOCAL_T, captioning=0.0))
+    losses: PublishedLosses = PublishedLosses(config=replace(_FOCAL_T, captioning=0.0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,17 +15,17 @@ from xdecoder.bounds import require_at_least
 from xdecoder.config import PRESETS, InteractionConfig, ModelConfig
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import QuestionSample
-from xdecoder.metrics.answering import normalize_answer
+from xdecoder.metrics.vqa import normalize_answer
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.datasets.batches import Part, Photographs
-from xdecoder.training.datasets.objective import PhotographLosses, PhotographObjective
+from xdecoder.training.datasets.batches import DatasetBatches, TaskConfig
+from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
 from xdecoder.training.datasets.samples import draw_predictions
-from xdecoder.training.datasets.validation import score_photographs
-from xdecoder.training.loop import Phase, Training
-from xdecoder.training.optimizer import Drops, OptimizerConfig, Schedule
+from xdecoder.training.datasets.validation import score_validation
+from xdecoder.training.loop import Phase, Recipe
+from xdecoder.training.optimizer import MultiStep, OptimizerConfig, Schedule
 from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.folder import build_model, load_model, read_config, read_tokenizer, save_model
 from xdecoder.weights.sources import resolve_model
@@ -34,7 +34,7 @@ _QUESTION_LENGTH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotographRecipe(Training):
+class DatasetRecipe(Recipe):
     """A run on photographs.
 
     The start is a model's folder or name, or a run's folder; the model's sizes and tokenizer are taken too.
@@ -52,7 +52,7 @@ class PhotographRecipe(Training):
         losses: what is learned.
         adam: how parameters move.
         schedule: of the learning rate.
-        answers: a JSON list of what can be answered, written as VQA accuracy normalises answers; by default
+        answers: a JSON list of what can be answered, written as VQA accuracy normalizes answers; by default
             those that most people gave to `min_questions` questions of the data set or more.
         min_questions: as said; nine is the field's choice for VQAv2.
         validation: images of each validation split that are scored, the first of them drawn too; 0 for none.
@@ -64,13 +64,13 @@ class PhotographRecipe(Training):
     interactions: InteractionConfig | None = None
     seed: int = 0
     steps: int = 1000
-    segments: Part | None = None
-    phrases: Part | None = None
-    pairs: Part | None = None
-    questions: Part | None = None
-    losses: PhotographLosses = field(default_factory=PhotographLosses)
+    segments: TaskConfig | None = None
+    phrases: TaskConfig | None = None
+    pairs: TaskConfig | None = None
+    questions: TaskConfig | None = None
+    losses: PublishedLosses = field(default_factory=PublishedLosses)
     adam: OptimizerConfig = field(default_factory=OptimizerConfig)
-    schedule: Schedule = field(default_factory=Drops)
+    schedule: Schedule = field(default_factory=MultiStep)
     answers: Path | None = None
     min_questions: int = 9
     validation: int = 200
@@ -84,7 +84,7 @@ class PhotographRecipe(Training):
             raise ValueError("a run needs segments, phrases, pairs or questions")
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[TaskConfig, ...]:
         """What every step takes."""
         return tuple(p for p in (self.segments, self.phrases, self.pairs, self.questions) if p is not None)
 
@@ -146,8 +146,8 @@ class PhotographRecipe(Training):
         """Tokens that a question is padded to."""
         return min(_QUESTION_LENGTH, self.config.text.context_length)
 
-    def build_source(self) -> Photographs:
-        return Photographs(
+    def build_source(self) -> DatasetBatches:
+        return DatasetBatches(
             parts=self.parts,
             root=self.data,
             config=self.config,
@@ -157,27 +157,27 @@ class PhotographRecipe(Training):
             question_length=self.question_length,
         )
 
-    def build(self) -> PhotographObjective:
+    def build(self) -> PublishedObjective:
         head: AnswerHead | None = None
         if self.questions is not None:
             width = self.config.decoder.width
             head = AnswerHead(width, self.answer_list, question_length=self.question_length)
         if self.folder is None:
-            return PhotographObjective(XDecoder(self.config), head, losses=self.losses)
+            return PublishedObjective(XDecoder(self.config), head, losses=self.losses)
         start, _ = load_model(self.folder)
         model = build_model(self.config)
         model.load_state_dict(start.float().state_dict(), assign=True)
-        return PhotographObjective(model, head, losses=self.losses)
+        return PublishedObjective(model, head, losses=self.losses)
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
-        assert isinstance(module, PhotographObjective)
+        assert isinstance(module, PublishedObjective)
         if not self.validation:
             return {}
         predictor = Predictor(module.model, self.tokenizer, answer_head=module.answer_head)
         sheet = folder / "samples" / f"step_{step:08d}.png"
         draw_predictions(predictor, self.parts, data=self.data, path=sheet)
-        return score_photographs(predictor, self.parts, data=self.data, images=self.validation)
+        return score_validation(predictor, self.parts, data=self.data, images=self.validation)
 
     def export(self, module: nn.Module, folder: Path) -> None:
-        assert isinstance(module, PhotographObjective)
+        assert isinstance(module, PublishedObjective)
         save_model(folder, module.model, self.tokenizer, answer_head=module.answer_head)

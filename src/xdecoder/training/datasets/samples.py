@@ -15,14 +15,14 @@ from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample
 from xdecoder.data.samples_sheet import draw_cell, draw_sample, join_cells
 from xdecoder.predictor.predictor import Predictor, Segmentation
 from xdecoder.structures.result import png_bytes, write_whole
-from xdecoder.training.datasets.batches import Part
+from xdecoder.training.datasets.batches import TaskConfig
 
 _PHRASES = 3
 _QUESTIONS = 3
 
 
 def draw_predictions(
-    predictor: Predictor, parts: Sequence[Part], *, data: Path, path: Path, count: int = 3
+    predictor: Predictor, parts: Sequence[TaskConfig], *, data: Path, path: Path, count: int = 3
 ) -> None:
     """Draw the first samples of each part, as annotated on the left and as the model reads them on the right.
 
@@ -49,7 +49,7 @@ def draw_predictions(
     write_whole(path, png_bytes(join_cells(cells, columns=2)))
 
 
-def _open(part: Part, data: Path) -> Dataset[Any]:
+def _open(part: TaskConfig, data: Path) -> Dataset[Any]:
     if "val" in dataset_info(part.dataset).splits:
         with suppress(FileNotFoundError, ValueError):  # not there, or nothing of it
             return open_dataset(part.dataset, data, task=part.task, split="val", missing="skip")

@@ -9,18 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from xdecoder.data.opening import dataset_info
-from xdecoder.evaluation.benchmarks import BENCHMARKS, Benchmark, Kind
-from xdecoder.evaluation.run import Changes, Subject, evaluate
+from xdecoder.evaluation.benchmarks import BENCHMARKS, Benchmark, BenchmarkTask
+from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.training.datasets.batches import Part
+from xdecoder.training.datasets.batches import TaskConfig
 
 
-def validation_benchmarks(parts: Sequence[Part]) -> tuple[Benchmark, ...]:
+def validation_benchmarks(parts: Sequence[TaskConfig]) -> tuple[Benchmark, ...]:
     """The benchmarks of what a run learns from, one of each kind, on the validation split.
 
     Data sets without such a split, or without a benchmark, have none.
     """
-    found: dict[tuple[str, Kind], Benchmark] = {}
+    found: dict[tuple[str, BenchmarkTask], Benchmark] = {}
     for part in parts:
         for row in BENCHMARKS.values():
             if (row.data, row.task) == (part.dataset, part.task) and "val" in dataset_info(row.data).splits:
@@ -28,8 +28,8 @@ def validation_benchmarks(parts: Sequence[Part]) -> tuple[Benchmark, ...]:
     return tuple(found.values())
 
 
-def score_photographs(
-    predictor: Predictor, parts: Sequence[Part], *, data: Path, images: int
+def score_validation(
+    predictor: Predictor, parts: Sequence[TaskConfig], *, data: Path, images: int
 ) -> dict[str, float]:
     """Score a model on the validation splits of what it learns from.
 
@@ -46,10 +46,10 @@ def score_photographs(
         "data set/kind/figure" -> score, 1 for 100 percent.
     """
     settings = predictor.config.inference
-    subject = Subject.of("the run", predictor)
+    subject = EvaluatedModel.of("the run", predictor)
     scores: dict[str, float] = {}
     for row in validation_benchmarks(parts):
-        changes = Changes(short_side=None if row.square else settings.short_side, limit=images)
+        changes = Overrides(short_side=None if row.square else settings.short_side, limit=images)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 report = evaluate(row, subject, data=data, out=Path(folder), changes=changes)

@@ -17,7 +17,7 @@ from xdecoder.bounds import require_at_least, require_shares
 from xdecoder.config import ModelConfig
 from xdecoder.picturebook import (
     ANSWERS,
-    COLOURS,
+    COLORS,
     HELD_OUT_PAIRS,
     QUESTION_SHARES,
     STUFF_CATEGORIES,
@@ -41,7 +41,7 @@ from xdecoder.picturebook import names as forms_of
 from xdecoder.tasks.captioning import region_at_levels
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
-from xdecoder.training.batches import Batch, PatchBatch, SceneBatch, Source, TextBatch
+from xdecoder.training.batches import Batch, BatchSource, PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.datasets.nouns import text_number
 from xdecoder.vocabularies import prompts, training_prompt
 
@@ -50,10 +50,10 @@ PATCH_SIZE = 64
 _LEVELS = (32, 16, 8)
 _TEMPLATES = prompts("thing")
 _PAIRS: tuple[tuple[str, str], ...] = tuple(
-    (colour, category)
+    (color, category)
     for category in THING_CATEGORIES
-    for colour in COLOURS
-    if (colour, category) not in HELD_OUT_PAIRS
+    for color in COLORS
+    if (color, category) not in HELD_OUT_PAIRS
 )
 
 _QUESTION_SHARES: Mapping[QuestionKind, int] = {
@@ -78,7 +78,7 @@ class Mixture:
     """What a batch of scenes is made of.
 
     Attributes:
-        pair_share: batches whose vocabulary is "colour category" instead of categories.
+        pair_share: batches whose vocabulary is "color category" instead of categories.
         vocabulary_size: names of a pair vocabulary, the segments' own among them.
         template_share: names that are put into a template.
         synonym_share: names for which a synonym stands.
@@ -132,7 +132,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureBook(Source[Batch]):
+class PictureBook(BatchSource[Batch]):
     """The three kinds of batches of the bundled model's training, one after the other.
 
     Attributes:
@@ -163,8 +163,8 @@ class PictureBook(Source[Batch]):
 
     @cached_property
     def _name_ids(self) -> Int[Tensor, " N"]:
-        """The tokens of categories and colours, in every form."""
-        words = [form for name in (*THING_CATEGORIES, *COLOURS) for form in forms_of(name)]
+        """The tokens of categories and colors, in every form."""
+        words = [form for name in (*THING_CATEGORIES, *COLORS) for form in forms_of(name)]
         forms = [*words, *map(plural, words)]
         encoded = self.tokenizer.encode_batch(forms)
         return torch.tensor(sorted({ids[1] for ids in encoded if ids[2] == self.tokenizer.end_id}))
@@ -198,7 +198,7 @@ class PictureBook(Source[Batch]):
 
     def _random_text(self, rng: np.random.Generator) -> tuple[str, list[str]]:
         """A text and the words that it says: a template says nothing, a synonym says the name."""
-        names = (*THING_CATEGORIES, *STUFF_CATEGORIES, *COLOURS, BACKGROUND)
+        names = (*THING_CATEGORIES, *STUFF_CATEGORIES, *COLORS, BACKGROUND)
         kind = int(rng.integers(3))
         if kind == 2:
             words = [WORDS[i] for i in rng.integers(len(WORDS), size=int(rng.integers(2, 9)))]
@@ -215,10 +215,10 @@ class PictureBook(Source[Batch]):
         drawn = [draw_patch(first + i, PATCH_SIZE) for i in range(count)]
         lists: dict[str, list[str]] = {
             "categories": [c for _, c, _ in drawn],
-            "colours": [c for *_, c in drawn],
-            "pairs": [f"{colour} {category}" for _, category, colour in drawn],
+            "colors": [c for *_, c in drawn],
+            "pairs": [f"{color} {category}" for _, category, color in drawn],
         }
-        everything = {"categories": list(THING_CATEGORIES), "colours": list(COLOURS)}
+        everything = {"categories": list(THING_CATEGORIES), "colors": list(COLORS)}
         texts: list[str] = []
         rows: list[Int[Tensor, " K"]] = []
         wanted: list[Int[Tensor, " B"]] = []
@@ -228,7 +228,7 @@ class PictureBook(Source[Batch]):
             texts += [self._written(text, rng) for text in known]
             wanted.append(torch.tensor([known.index(text) for text in own]))
         return PatchBatch(
-            images=self._normalise([image for image, *_ in drawn]),
+            images=self._normalize([image for image, *_ in drawn]),
             token_ids=self._encode(texts),
             names=tuple(lists),
             rows=tuple(rows),
@@ -269,7 +269,7 @@ class PictureBook(Source[Batch]):
             for scene, own in zip(scenes, texts, strict=True)
         ]
         return SceneBatch(
-            images=self._normalise([resize(scene.image, sizes.read) for scene in scenes]),
+            images=self._normalize([resize(scene.image, sizes.read) for scene in scenes]),
             names=names,
             classes=classes,
             masks=tuple(masks),
@@ -298,7 +298,7 @@ class PictureBook(Source[Batch]):
         own = [[s.category for s in scene.segments] for scene in scenes]
         if rng.random() < self.mixture.pair_share:
             own = [
-                [f"{s.colour} {s.category}" if s.colour else s.category for s in scene.segments]
+                [f"{s.color} {s.category}" if s.color else s.category for s in scene.segments]
                 for scene in scenes
             ]
             names = list(dict.fromkeys(name for names in own for name in names))
@@ -373,8 +373,8 @@ class PictureBook(Source[Batch]):
         length = max(len(row) for row in rows)
         return torch.tensor([[*row, *[self.tokenizer.end_id] * (length - len(row))] for row in rows])
 
-    def _normalise(self, images: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "B 3 H W"]:
-        return normalise(images, self.config)
+    def _normalize(self, images: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "B 3 H W"]:
+        return normalize(images, self.config)
 
 
 def _is_easy(phrase: Phrase) -> bool:
@@ -382,7 +382,7 @@ def _is_easy(phrase: Phrase) -> bool:
     return phrase.spec.extreme is None and phrase.spec.place is None
 
 
-def normalise(images: Sequence[NDArray[np.uint8]], config: ModelConfig) -> Float[Tensor, "B 3 H W"]:
+def normalize(images: Sequence[NDArray[np.uint8]], config: ModelConfig) -> Float[Tensor, "B 3 H W"]:
     """Pictures of one size as the model takes them; their sides are multiples of 32."""
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
     mean, std = (torch.tensor(x)[:, None, None] for x in (config.pixel_mean, config.pixel_std))

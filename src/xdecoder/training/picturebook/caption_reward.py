@@ -14,7 +14,7 @@ def caption_reward(caption: str, scene: Scene) -> float:
     """From 0 to 1: 0 where a statement is false or the text no caption of this world.
 
     A true one is worth 0.4; the rest is for naming three things (or all, where there are fewer), each half
-    for its category and half for its colour, and where the scene plays. So a model gains by a third thing
+    for its category and half for its color, and where the scene plays. So a model gains by a third thing
     only where it is more than 85 % sure of it; a larger share for truth alone teaches it to name one thing.
 
     Args:

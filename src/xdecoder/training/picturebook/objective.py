@@ -22,9 +22,9 @@ from xdecoder.losses import terms
 from xdecoder.losses.matching import Matches, assign
 from xdecoder.losses.phrases import concatenate
 from xdecoder.model import ImageFeatures, XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.decoder import LatentStates
-from xdecoder.networks.queries import Kind
+from xdecoder.networks.queries import QueryKind
 from xdecoder.networks.text_encoder import TextFeatures
 from xdecoder.picturebook import Scene
 from xdecoder.tasks.captioning import sample_captions
@@ -208,7 +208,7 @@ class Objective(nn.Module):
         return {"texts": 10 * (cosine - batch.overlaps).square().mean()}
 
     def _patches(self, batch: PatchBatch) -> dict[str, Tensor]:
-        """Pictures of one thing against their names: what the large-scale initialisation is to big models.
+        """Pictures of one thing against their names: what the large-scale initialization is to big models.
 
         The texts stand still: pictures that do not yet tell categories would draw their names together.
         """
@@ -242,7 +242,7 @@ class Objective(nn.Module):
         if batch.scenes:
             loss |= self._judged(batch.scenes, features, latents)
         loss["answers"] = weights.answers * self._answers(batch, features, latents, questions)
-        whole = model.decoder.heads(latents.states[-1][:, -1:]).embeddings[:, 0]
+        whole = model.decoder.query_outputs(latents.states[-1][:, -1:]).embeddings[:, 0]
         own = model.text_encoder(batch.pairs).embeddings
         for name, images in (("retrieval", whole), ("backbone", features.backbone_embeddings)):
             contrast = terms.contrastive(images, own, scale, batch.pair_groups)
@@ -260,7 +260,7 @@ class Objective(nn.Module):
         named = names.new_zeros(())
         drawn: list[tuple[Tensor, Matches]] = []
         for layer in self.layers.segments:
-            heads = model.decoder.heads(latents.states[layer])
+            heads = model.decoder.query_outputs(latents.states[layer])
             logits = model.class_logits(heads.embeddings, names)
             with torch.no_grad():
                 shares = logits[:, :-1].softmax(-1)
@@ -295,7 +295,7 @@ class Objective(nn.Module):
         named = tokens.new_zeros(())
         drawn: list[tuple[Tensor, Matches]] = []
         for layer in self.layers.phrases:
-            heads = model.decoder.heads(states[layer])
+            heads = model.decoder.query_outputs(states[layer])
             similarity = scale * torch.einsum("nqp,np->nq", terms.unit(heads.embeddings)[images], texts)
             with torch.no_grad():
                 affinity = [rows.T for rows in similarity.softmax(1).split(batch.phrase_counts)]
@@ -327,9 +327,9 @@ class Objective(nn.Module):
         """Each token predicts the next one."""
         decoder, table = self.model.decoder, self.model.text_encoder.token_embedding.weight
         length = batch.captions.shape[1]
-        reading = decoder.open_reading(features.memory, latents, capacity=length)
-        reading = reading.fork(batch.captions_each).look_at(batch.caption_regions)
-        states = decoder.read(reading, captions.tokens, kind=Kind.CAPTION)
+        context = decoder.open_context(features.memory, latents, capacity=length)
+        context = context.fork(batch.captions_each).restrict(batch.caption_regions)
+        states = decoder.decode_tokens(context, captions.tokens, kind=QueryKind.CAPTION)
         said: list[Tensor] = []
         repeated: list[Tensor] = []
         for layer in self.layers.texts:
@@ -354,8 +354,8 @@ class Objective(nn.Module):
         texts = [self.tokenizer.decode(own[mask].tolist()[1:]) for own, mask in zip(ids, valid, strict=True)]
         rewards = [caption_reward(text, scenes[row // count]) for row, text in enumerate(texts)]
         table = torch.tensor(rewards, device=ids.device).unflatten(0, (len(scenes), count))
-        reading = decoder.open_reading(features.memory, latents, capacity=ids.shape[1]).fork(count)
-        states = decoder.read(reading, model.text_encoder(ids).tokens, kind=Kind.CAPTION)
+        context = decoder.open_context(features.memory, latents, capacity=ids.shape[1]).fork(count)
+        states = decoder.decode_tokens(context, model.text_encoder(ids).tokens, kind=QueryKind.CAPTION)
         projected = states[-1] @ decoder.caption_projection
         logits = terms.next_token_logits(projected, valid, model.text_encoder.token_embedding.weight)
         return {
@@ -370,9 +370,9 @@ class Objective(nn.Module):
         """The classifier reads the last token of the question."""
         decoder = self.model.decoder
         length = batch.questions.shape[1]
-        reading = decoder.open_reading(features.memory, latents, capacity=length)
-        reading = reading.pick(batch.question_images)
-        states = decoder.read(reading, questions.tokens, kind=Kind.QUESTION)
+        context = decoder.open_context(features.memory, latents, capacity=length)
+        context = context.pick(batch.question_images)
+        states = decoder.decode_tokens(context, questions.tokens, kind=QueryKind.QUESTION)
         count = _count(batch.answers, questions.tokens)
         losses = [
             F.cross_entropy(self.answer_head(states[layer]), batch.answers, reduction="sum") / count

@@ -6,7 +6,7 @@ Cost: about 9 hours on 2 cores (10 images a second); 6.4 M parameters, 2 GB of m
 Score to expect: see `docs/picturebook.md`.
 
 In order: texts alone (they start out all alike), single things against their names (in place of the published
-run's large-scale initialisation), then everything at once, small pictures first; at last, captions of the
+run's large-scale initialization), then everything at once, small pictures first; at last, captions of the
 model's own are judged, and pictures are read enlarged.
 """
 
@@ -31,12 +31,12 @@ from xdecoder.config import (
 )
 from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.checkpoints import start_from
-from xdecoder.training.loop import Phase, Training
+from xdecoder.training.loop import Phase, Recipe
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, build_tokenizer
 from xdecoder.training.picturebook.objective import Layers, Objective, Weights
@@ -49,7 +49,7 @@ QUESTION_LENGTH = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureBookRecipe(Training):
+class PictureBookRecipe(Recipe):
     """The bundled model: every task on drawn scenes, from nothing.
 
     With a start, the first two phases are left out.
@@ -64,8 +64,8 @@ class PictureBookRecipe(Training):
         judged_from: share of them after which the model's own captions are judged.
         images: scenes a step, over all processes.
         patches: single things a step, over all processes.
-        rate: learning rate at the peak.
-        average: decay of the moving average.
+        lr: learning rate at the peak.
+        ema_decay: decay of the moving average.
         mixture: what a batch of scenes is made of.
         weights: of the loss terms.
         validation: held-out scenes of every validation.
@@ -80,8 +80,8 @@ class PictureBookRecipe(Training):
     judged_from: float = 0.7
     images: int = 16
     patches: int = 64
-    rate: float = 1e-3
-    average: float = 0.998
+    lr: float = 1e-3
+    ema_decay: float = 0.998
     mixture: Mixture = field(default_factory=Mixture)
     weights: Weights = field(default_factory=Weights)
     validation: int = 64
@@ -146,12 +146,12 @@ class PictureBookRecipe(Training):
     @property
     def optimizer(self) -> OptimizerConfig:
         return OptimizerConfig(
-            rate=self.rate,
-            factors=(),
+            lr=self.lr,
+            lr_factors=(),
             betas=(0.9, 0.98),
             weight_decay=0.05,
-            clip=1.0,
-            average=self.average,
+            max_grad_norm=1.0,
+            ema_decay=self.ema_decay,
         )
 
     def build_source(self) -> PictureBook:

@@ -4,7 +4,7 @@ An answer's accuracy is the mean, over the ten annotators left out one at a time
 
     min(1, how many of the other nine gave that answer / 3)
 
-Where the annotators do not all agree, their answers and the model's are normalised first (see
+Where the annotators do not all agree, their answers and the model's are normalized first (see
 `normalize_answer`); where they do, the official tool compares them as they are, and so does this one.
 Oddities of the official tool that are kept: only the first 32 periods go, and "none" becomes "0".
 """
@@ -74,7 +74,7 @@ class AnsweringResult:
 
 
 def normalize_answer(answer: str) -> str:
-    """The official normalisation of an answer.
+    """The official normalization of an answer.
 
     Punctuation goes (it becomes a space, unless it stands at a space or the answer has a number such as
     1,000); so do periods that are no decimal point. Then, in lower case: number words up to ten become
