@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from goldens import assert_close
 from xdecoder.networks.attention import mix_values
 from xdecoder.networks.queries import QueryKind, visibility
-from xdecoder.networks.resampling import output_matrix, resize, resized_tiles
+from xdecoder.networks.resampling import Axis, resize, resized_tiles
 from xdecoder.networks.winograd import conv3x3
 from xdecoder.tasks.geometry import Geometry
 
@@ -54,8 +54,7 @@ def test_maps_are_resized_as_pytorch_does(size: tuple[int, int], new: tuple[int,
 @given(lengths, lengths, lengths, lengths)
 def test_tiles_are_the_resized_map(height: int, width: int, new_height: int, new_width: int) -> None:
     x = torch.randn(3, height, width)
-    rows = output_matrix(height, new_height, new_height, new_height)
-    columns = output_matrix(width, new_width, new_width, new_width)
+    rows, columns = Axis.of(height, new_height), Axis.of(width, new_width)
     result = torch.full((3, new_height, new_width), torch.nan)
     for tile in resized_tiles(x, rows, columns, side=32):
         result[:, tile.rows, tile.columns] = tile.values

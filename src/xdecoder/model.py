@@ -81,10 +81,13 @@ class XDecoder(nn.Module):
             raise ValueError(f"images must be padded to multiples of {STRIDE}, got {height}x{width}")
         maps = self.backbone(images)
         features = self.pixel_decoder(maps)
+        masks = (
+            features.masks.detach()
+        )  # the levels' masks say where to look; nothing is learned through them
         return ImageFeatures(
             memory=self.decoder.remember(
                 features.levels,
-                tuple(resize(features.masks, (f.shape[-2], f.shape[-1])) for f in features.levels),
+                tuple(resize(masks, (f.shape[-2], f.shape[-1])) for f in features.levels),
             ),
             mask_features=features.masks,
             backbone_embeddings=maps[3].mean((2, 3)) @ self.backbone_projection,

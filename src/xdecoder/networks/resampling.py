@@ -2,16 +2,16 @@
 
 Resizing is linear and separable: rows and columns are each multiplied by a matrix with a narrow band. A tile
 of the result needs only the part of the input under its band, so large results are made in bounded memory.
+Where the band lies follows from the lengths alone, and its taps are computed on the device that they are
+wanted on: nothing is read back from a device or copied to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,8 +23,10 @@ def resize(x: Float[Tensor, "B C H W"], size: tuple[int, int]) -> Float[Tensor, 
     if x.shape[-2:] == size:
         return x
     x = x.permute(0, 2, 3, 1)
+    # a GPU multiplies whole matrices faster than it starts many bands; a graph of free sizes has no loops
+    whole = x.device.type != "cpu" or torch.compiler.is_compiling()
     row_bands, column_bands = (
-        bands(resize_matrix(old, new), _BAND, dtype=x.dtype, device=x.device)
+        Axis.of(old, new).bands(new if whole else _BAND, dtype=x.dtype, device=x.device)
         for old, new in zip(x.shape[1:3], size, strict=True)
     )
     strips: list[Tensor] = []
@@ -34,15 +36,6 @@ def resize(x: Float[Tensor, "B C H W"], size: tuple[int, int]) -> Float[Tensor, 
     return torch.cat(strips, dim=1).permute(0, 3, 1, 2)
 
 
-@lru_cache(maxsize=256)
-def resize_matrix(length: int, new_length: int) -> Float[Tensor, "new old"]:
-    """The matrix that resizes one axis: float64, on the CPU."""
-    identity = torch.eye(length, dtype=torch.float64)
-    return F.interpolate(
-        identity[None, None], (new_length, length), mode="bicubic", align_corners=False, antialias=True
-    )[0, 0]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Band:
     """Some consecutive rows of a matrix and the only columns in which they are not zero.
@@ -50,34 +43,83 @@ class Band:
     Attributes:
         rows: the rows, a slice of the result.
         columns: the columns, a slice of the input.
-        matrix: that part of the matrix, (..., rows, columns).
+        matrix: that part of the matrix.
     """
 
     rows: slice
     columns: slice
-    matrix: Tensor
+    matrix: Float[Tensor, "rows columns"]
 
 
-def bands(
-    matrix: Float[Tensor, "*stack rows length"], rows: int, *, dtype: torch.dtype, device: torch.device
-) -> list[Band]:
-    """Cut a banded matrix, or several of one shape alike, into groups of `rows` rows."""
-    cut: list[Band] = []
-    for start in range(0, matrix.shape[-2], rows):
-        part = matrix[..., start : start + rows, :]
-        used = part.ne(0).flatten(0, -2).any(0).nonzero()
-        first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-        cut.append(
-            Band(
-                rows=slice(start, start + part.shape[-2]),
-                columns=slice(first, last),
-                matrix=part[..., first:last].to(device=device, dtype=dtype),
-            )
-        )
-    return cut
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis of a map on its way to a result: a matrix that is written out in bands only.
+
+    Attributes:
+        steps: (old, new) lengths of the resizings, in order; each takes the first `old` of what the one
+            before it made.
+        rows: the entries of the last resizing that are wanted.
+    """
+
+    steps: tuple[tuple[int, int], ...]
+    rows: slice
+
+    @classmethod
+    def of(cls, length: int, new_length: int) -> Axis:
+        """The axis that is resized once."""
+        return cls(steps=((length, new_length),), rows=slice(0, new_length))
+
+    def __len__(self) -> int:
+        return self.rows.stop - self.rows.start
+
+    def cut(self, rows: slice) -> Axis:
+        """Some consecutive entries of the result."""
+        start = self.rows.start
+        return Axis(steps=self.steps, rows=slice(start + rows.start, start + rows.stop))
+
+    def bands(self, rows: int, *, dtype: torch.dtype, device: torch.device) -> list[Band]:
+        """The matrix, in groups of `rows` rows; whole where that is all of them."""
+        length = self.rows.stop - self.rows.start
+        return [
+            self._band(slice(start, min(start + rows, length)), dtype, device)
+            for start in range(0, length, rows)
+        ]
+
+    def _band(self, rows: slice, dtype: torch.dtype, device: torch.device) -> Band:
+        needed = self.cut(rows).rows
+        matrix: Tensor | None = None
+        for old, new in reversed(self.steps):
+            columns = _columns(old, new, needed)
+            taps = _taps(old, new, needed, columns, device)
+            matrix = taps if matrix is None else matrix @ taps
+            needed = columns
+        assert matrix is not None
+        return Band(rows=rows, columns=needed, matrix=matrix.to(dtype))
 
 
-def output_matrix(length: int, padded: int, kept: int, output: int) -> Float[Tensor, "output length"]:
+def _columns(old: int, new: int, rows: slice) -> slice:
+    """The only columns in which some rows of the matrix of a resizing are not zero."""
+    scale = old / new
+    reach = 2 * max(scale, 1.0)
+    first, last = (rows.start + 0.5) * scale - reach, (rows.stop - 0.5) * scale + reach
+    return slice(max(int(first + 0.5), 0), min(int(last + 0.5), old))
+
+
+def _taps(
+    old: int, new: int, rows: slice, columns: slice, device: torch.device
+) -> Float[Tensor, "rows columns"]:
+    """Part of the matrix that resizes one axis, in float64; `columns` are all that its rows need."""
+    scale = old / new
+    precision = torch.float32 if device.type == "mps" else torch.float64  # Apple's has nothing wider
+    centres = (torch.arange(rows.start, rows.stop, device=device, dtype=precision) + 0.5) * scale
+    places = torch.arange(columns.start, columns.stop, device=device, dtype=precision) + 0.5
+    x = ((places - centres[:, None]) / max(scale, 1.0)).abs()
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    taps = torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
+    return taps / taps.sum(1, keepdim=True)
+
+
+def output_axis(length: int, padded: int, kept: int, output: int) -> Axis:
     """One axis of the way from mask logits to a result.
 
     Args:
@@ -86,7 +128,7 @@ def output_matrix(length: int, padded: int, kept: int, output: int) -> Float[Ten
         kept: pixels of the input that are not padding; the rest is cut off.
         output: pixels of the result, which what is kept is resized to.
     """
-    return resize_matrix(kept, output) @ resize_matrix(length, padded)[:kept]
+    return Axis(steps=((length, padded), (kept, output)), rows=slice(0, output))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,19 +147,21 @@ class Tile:
 
 
 def resized_tiles(
-    x: Float[Tensor, "C H W"], row_matrix: Tensor, column_matrix: Tensor, *, side: int = 128
+    x: Float[Tensor, "C H W"], rows: Axis, columns: Axis, *, side: int | None = None
 ) -> Iterator[Tile]:
-    """The map `row_matrix @ x @ column_matrix.T`, a tile at a time.
+    """A map resized along both axes, a tile at a time.
 
     Args:
         x: the map.
-        row_matrix: (height of the result, H), banded.
-        column_matrix: (width of the result, W), banded.
-        side: rows and columns of a tile at the most.
+        rows: its vertical axis.
+        columns: its horizontal axis.
+        side: rows and columns of a tile at the most; by default what fits a CPU's cache, and more on other
+            devices, where a tile costs a few launches whatever its size.
     """
     dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
-    row_bands = bands(row_matrix, side, dtype=dtype, device=x.device)
-    column_bands = bands(column_matrix, side, dtype=dtype, device=x.device)
+    side = side or (128 if x.device.type == "cpu" else 512)
+    row_bands = rows.bands(side, dtype=dtype, device=x.device)
+    column_bands = columns.bands(side, dtype=dtype, device=x.device)
     for row in row_bands:
         strip = row.matrix @ x[:, row.columns].to(dtype)
         for column in column_bands:

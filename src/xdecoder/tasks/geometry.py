@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from xdecoder.networks.resampling import Tile, output_matrix, resized_tiles
+from xdecoder.networks.resampling import Axis, Tile, output_axis, resized_tiles
 
 _STRIDE = 32
 
@@ -36,16 +36,16 @@ class Geometry:
         resized = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         return cls(output=size, resized=resized, padded=(_pad(resized[0]), _pad(resized[1])))
 
-    def matrices(self, cells: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Row and column matrices that take maps of `cells` through padded and resized to the output."""
+    def axes(self, cells: tuple[int, int]) -> tuple[Axis, Axis]:
+        """The axes that take maps of `cells` through padded and resized to the output."""
         rows, columns = (
-            output_matrix(*sizes) for sizes in zip(cells, self.padded, self.resized, self.output, strict=True)
+            output_axis(*sizes) for sizes in zip(cells, self.padded, self.resized, self.output, strict=True)
         )
         return rows, columns
 
     def tiles(self, masks: Float[Tensor, "Q h w"]) -> Iterator[Tile]:
         """Mask logits at the output's size, a tile at a time."""
-        return resized_tiles(masks, *self.matrices((masks.shape[1], masks.shape[2])))
+        return resized_tiles(masks, *self.axes((masks.shape[1], masks.shape[2])))
 
 
 def _pad(length: int) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.decoder import LatentStates
-from xdecoder.networks.resampling import Tile, bands, resize_matrix, resized_tiles
+from xdecoder.networks.resampling import Axis, Tile, resized_tiles
 from xdecoder.tasks.geometry import Geometry
 
 _ROWS = 64
@@ -132,18 +132,15 @@ def semantic_tiles(
             yield Tile(rows=tile.rows, columns=tile.columns, values=scores)
         return
     masks = logits.masks()
-    to_padded = tuple(resize_matrix(n, p) for n, p in zip(masks.shape[1:], geometry.padded, strict=True))
-    height, width = geometry.resized
-    columns = resize_matrix(width, geometry.output[1]).to(masks.device, torch.float32)
-    rows = resize_matrix(height, geometry.output[0])
-    for band in bands(rows, _ROWS, dtype=torch.float32, device=masks.device):
+    to_padded = tuple(Axis.of(n, p) for n, p in zip(masks.shape[1:], geometry.padded, strict=True))
+    (height, width), (new_height, new_width) = geometry.resized, geometry.output
+    [columns] = Axis.of(width, new_width).bands(new_width, dtype=torch.float32, device=masks.device)
+    for band in Axis.of(height, new_height).bands(_ROWS, dtype=torch.float32, device=masks.device):
         scores = masks.new_empty(classes.shape[1], band.matrix.shape[1], width, dtype=torch.float32)
-        for tile in resized_tiles(masks, to_padded[0][:height][band.columns], to_padded[1][:width]):
+        for tile in resized_tiles(masks, to_padded[0].cut(band.columns), to_padded[1].cut(slice(0, width))):
             inside = torch.einsum("qk,qhw->khw", classes, tile.values.sigmoid())
             scores[:, tile.rows, tile.columns] = inside
-        yield Tile(
-            rows=band.rows, columns=slice(0, columns.shape[0]), values=band.matrix @ scores @ columns.T
-        )
+        yield Tile(rows=band.rows, columns=columns.rows, values=band.matrix @ scores @ columns.matrix.T)
 
 
 def semantic(
@@ -191,9 +188,10 @@ def panoptic(
         winner = (weights * masks).argmax(0)
         solid = masks.gather(0, winner[None])[0] >= 0.5
         ids[tile.rows, tile.columns] = torch.where(solid, winner + 1, 0).int()
-        won += winner.flatten().bincount(minlength=len(kept))
+        # added up without asking the device how many there are, which `bincount` does
+        won.scatter_add_(0, winner.flatten(), torch.ones_like(winner).flatten())
         own += (masks >= 0.5).flatten(1).sum(1)
-        covered += winner[solid].bincount(minlength=len(kept))
+        covered.scatter_add_(0, winner.flatten(), solid.flatten().long())
 
     segment_of_query = [0] * (len(kept) + 1)
     categories: list[int] = []
