@@ -207,7 +207,7 @@ def _train(training: Recipe, run: RunConfig, world: World) -> None:
             phase, factor = lr_at(training.phases, step)
             set_lr(optimizer, factor)
             waited = time.monotonic() - began
-            terms = _step(
+            terms = take_step(
                 wrapped,
                 optimizer,
                 [b.to(world.device) for b in own],
@@ -254,7 +254,7 @@ def lr_at(phases: tuple[Phase, ...], step: int) -> tuple[Phase, float]:
     raise ValueError(f"the run ends {step} steps earlier")
 
 
-def _step(
+def take_step(
     module: nn.Module,
     optimizer: Optimizer,
     batches: Sequence[Batch],
