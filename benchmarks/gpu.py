@@ -46,6 +46,9 @@ from xdecoder.jobs.distributed import World, shard
 from xdecoder.losses.objective import LossConfig
 from xdecoder.model import XDecoder
 from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.focal_block import PlainBlock
+from xdecoder.networks.pixel_decoder import EncoderLayer
+from xdecoder.networks.text_encoder import TextBlock
 from xdecoder.tasks.answering import answer_logits
 from xdecoder.tasks.captioning import Reader, caption_by_beam, caption_greedily
 from xdecoder.tasks.geometry import Geometry
@@ -92,7 +95,7 @@ class Sizes:
     batches: tuple[int, ...] = (1, 8)
     seconds: float = 0.5
     points: int = 12544
-    training: tuple[tuple[int, int], ...] = ((4, 128), (2, 64), (1, 32))
+    training: tuple[tuple[int, int], ...] = ((8, 256), (4, 128), (2, 64), (1, 32))
 
 
 SMOKE = Sizes(
@@ -475,12 +478,20 @@ class Inference:
 
                 self.report.attempt(blank, replayed, most=40)
 
-    def compiled(self, batch: int) -> None:
+    def compiled(self, batch: int, build: Callable[[nn.Module], None], mode: str, most: float) -> None:
         """The encoders compiled, for one size."""
         torch.compiler.reset()
         model = copy.deepcopy(self.narrow)
-        compile_encoders(model)
-        self.one(self.row("bf16 compiled", "encode", batch), Tasks(model, batch, self.sizes).encode, most=100)
+        build(model)
+        self.one(self.row(mode, "encode", batch), Tasks(model, batch, self.sizes).encode, most=most)
+
+
+def compile_blocks(module: nn.Module) -> None:
+    """Compile what repeats: once for all blocks of a shape, in a fraction of the encoders' time."""
+    torch._dynamo.config.recompile_limit = 64
+    for part in module.modules():
+        if isinstance(part, (PlainBlock, EncoderLayer, TextBlock)):
+            part.compile(dynamic=False)
 
 
 @torch.inference_mode()
@@ -627,7 +638,7 @@ def training(
                 recompute_blocks(objective)
             if "compiled" in mode:
                 torch.compiler.reset()
-                compile_encoders(objective)
+                (compile_blocks if "blocks" in mode else compile_encoders)(objective)
             module: nn.Module = objective
             if "FSDP2" in mode:
                 module = shard(objective, world)
@@ -723,9 +734,9 @@ def _measure(report: Report, device: torch.device, sizes: Sizes, peak: float, *,
     if not smoke:
         reduced = dataclasses.replace(sizes, large=256, middle=256, steps=8)
         agreement(report, "focal-t", presets["focal-t"], reduced, device)
-    modes = ("bf16", "bf16 DDP") if smoke else ("bf16", "bf16 DDP", "bf16 FSDP2", "bf16 recompute")
+    modes = ("bf16", "bf16 DDP") if smoke else ("bf16", "bf16 compiled blocks", "bf16 DDP", "bf16 FSDP2")
     for mode in modes:
-        training(report, last, presets[last], mode, sizes, peak, most=60)
+        training(report, last, presets[last], mode, sizes, peak, most=90)
     inferences = [Inference(report, name, config, sizes, peak) for name, config in presets.items()]
     for inference in inferences:
         inference.count()
@@ -733,14 +744,17 @@ def _measure(report: Report, device: torch.device, sizes: Sizes, peak: float, *,
     if device.type == "cuda":
         for inference in inferences:
             inference.graphs()
+        for inference in inferences:
+            for batch in sizes.batches:
+                inference.compiled(batch, compile_blocks, "bf16 compiled blocks", most=40)
+        inferences[0].compiled(sizes.batches[-1], compile_encoders, "bf16 compiled", most=60)
     for inference in inferences:
         inference.plain("tf32", only=("encode", "caption", "refer") if not smoke else ("encode",))
     for inference in inferences:
         inference.plain("float32", only=("encode", "caption", "refer") if not smoke else ("encode",))
     if device.type == "cuda":
-        for inference in reversed(inferences):
-            inference.compiled(sizes.batches[-1])
-        training(report, last, presets[last], "bf16 compiled", sizes, peak, most=240)
+        for mode in ("bf16 recompute", "bf16 compiled"):
+            training(report, last, presets[last], mode, sizes, peak, most=240)
 
 
 if __name__ == "__main__":

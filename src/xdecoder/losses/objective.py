@@ -379,7 +379,7 @@ def _is_supervised(index: int, layers: int | None) -> bool:
 
 def _mean_number(number: int, like: Tensor) -> Tensor:
     """The processes' mean number of items, of which there is at least one in all."""
-    return mean_over_world(torch.tensor(float(number), device=like.device), at_least=1.0)
+    return mean_over_world(torch.full((), float(number), device=like.device), at_least=1.0)
 
 
 def _gathered(first: Tensor, second: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def concatenate(
         rows.append(torch.cat(own) if own else tokens.new_zeros(0, tokens.shape[2]))
         start += count
     joined = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    ends = torch.tensor([len(row) for row in rows], device=tokens.device)
+    ends = torch.tensor([len(row) for row in rows]).to(tokens.device, non_blocking=True)
     return joined, torch.arange(joined.shape[1], device=tokens.device) < ends[:, None]
 
 

@@ -75,7 +75,7 @@ def sample_maps(maps: Shaped[Tensor, "N H W"], points: Float[Tensor, "N P 2"]) -
         return sample_features(maps[:, None], points)[:, 0]
     N, H, W = maps.shape
     dtype = points.dtype
-    place = points * torch.tensor((W, H), dtype=dtype, device=points.device) - 0.5
+    place = torch.stack((points[..., 0] * W, points[..., 1] * H), dim=-1) - 0.5
     low = place.floor()
     fraction = place - low
     low = low.long()

@@ -172,7 +172,7 @@ def self_critical(
 
 def _next_tokens(logits: Float[Tensor, "N V"]) -> Float[Tensor, ""]:
     """What sums over next tokens are divided by: their number plus 1, the processes' mean."""
-    return mean_over_world(logits.new_tensor(float(len(logits)))) + 1 / world_size()
+    return mean_over_world(logits.new_full((), len(logits))) + 1 / world_size()
 
 
 def contrastive(

@@ -175,8 +175,9 @@ class _DeformableAttention(nn.Module):
         attended = queries.new_zeros((B * M, C // M, L), dtype=torch.float32)
         for level, (value, (height, width)) in enumerate(zip(value_levels, sizes, strict=True)):
             # An offset of 1 is one cell of the level; grid_sample counts the whole map as 2, from -1 to 1.
-            cells = torch.tensor((width, height), device=queries.device, dtype=torch.float32)
-            places = 2 * (centers[:, None, None] + offsets[:, :, :, level] / cells) - 1
+            right, down = offsets[:, :, :, level].unbind(-1)
+            shifts = torch.stack((right / width, down / height), dim=-1)
+            places = 2 * (centers[:, None, None] + shifts) - 1
             sampled = F.grid_sample(
                 value.float().transpose(1, 2).reshape(B * M, C // M, height, width),
                 places.transpose(1, 2).flatten(0, 1),

@@ -111,9 +111,9 @@ def _taps(
     """Part of the matrix that resizes one axis, in float64; `columns` are all that its rows need."""
     scale = old / new
     precision = torch.float32 if device.type == "mps" else torch.float64  # Apple's has nothing wider
-    centres = (torch.arange(rows.start, rows.stop, device=device, dtype=precision) + 0.5) * scale
+    centers = (torch.arange(rows.start, rows.stop, device=device, dtype=precision) + 0.5) * scale
     places = torch.arange(columns.start, columns.stop, device=device, dtype=precision) + 0.5
-    x = ((places - centres[:, None]) / max(scale, 1.0)).abs()
+    x = ((places - centers[:, None]) / max(scale, 1.0)).abs()
     near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
     taps = torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
     return taps / taps.sum(1, keepdim=True)

@@ -16,6 +16,8 @@ from xdecoder.networks.decoder import LatentStates, Memory, TextContext
 from xdecoder.networks.queries import QueryKind
 from xdecoder.tasks.geometry import Geometry
 
+_ASK_EVERY = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionOutput:
@@ -93,12 +95,12 @@ def caption_greedily(
     finished = torch.zeros(B, dtype=torch.bool, device=ids.device)
     total = torch.zeros(B, device=ids.device)
     generated: list[Tensor] = []
-    for _ in range(steps):
+    for step in range(steps):
         best, ids = decoder.step(ids).max(-1)
         total += best.masked_fill(finished, 0)
         generated.append(ids)
         finished |= ids == end
-        if finished.all():
+        if _asks(step, ids.device) and finished.all():
             break
     texts: list[list[int]] = torch.stack(generated, dim=1).tolist()
     return [
@@ -137,8 +139,8 @@ def caption_by_beam(
     texts = first.flatten()[:, None]
     length = torch.ones(B, beams, device=device)
     finished = first == end
-    for _ in range(steps - 1):
-        if finished.all():
+    for step in range(steps - 1):
+        if _asks(step, device) and finished.all():
             break
         following = decoder.step(texts[:, -1]).unflatten(0, (B, beams))
         # a finished text goes on in one way only, with the end token at no cost
@@ -191,13 +193,21 @@ def sample_captions(
     M, end = latents.states[0].shape[0] * samples, model.config.text.end_id
     columns = [torch.full((M,), model.config.text.start_id, device=device)]
     going = [torch.ones(M, dtype=torch.bool, device=device)]
-    for _ in range(steps):
+    for step in range(steps):
         drawn = torch.multinomial(decoder.step(columns[-1]).exp(), 1, generator=generator)[:, 0]
         columns.append(drawn)
         going.append(going[-1] & (columns[-2] != end))
-        if not (going[-1] & (drawn != end)).any():
+        if _asks(step, device) and not (going[-1] & (drawn != end)).any():
             break
     return torch.stack(columns, dim=1), torch.stack(going, dim=1)
+
+
+def _asks(step: int, device: torch.device) -> bool:
+    """Whether to ask at this step if all texts have ended: elsewhere than on a CPU the answer is waited for.
+
+    Steps after the end change no text: an ended one goes on at no cost, and is cut at its end.
+    """
+    return device.type == "cpu" or step % _ASK_EVERY == _ASK_EVERY - 1
 
 
 def region_at_levels(

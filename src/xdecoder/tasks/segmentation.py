@@ -198,15 +198,9 @@ def panoptic(
     scores: list[float] = []
     largest: list[int] = []  # of each segment's parts, a place in `kept`
     stuff: dict[int, int] = {}
-    covered_pixels: list[int] = covered.tolist()
-    areas = zip(
-        category[kept].tolist(),
-        best[kept].tolist(),
-        won.tolist(),
-        own.tolist(),
-        covered_pixels,
-        strict=True,
-    )
+    counts: list[list[int]] = torch.stack((kept, category[kept], won, own, covered)).tolist()
+    queries, labels, *_, covered_pixels = counts
+    areas = zip(labels, best[kept].tolist(), *counts[2:], strict=True)
     for query, (label, score, pixels, mask_pixels, solid_pixels) in enumerate(areas, start=1):
         if not (pixels and mask_pixels and solid_pixels) or pixels / mask_pixels < overlap_threshold:
             continue
@@ -220,12 +214,12 @@ def panoptic(
         segment_of_query[query] = len(categories)
         if label not in things:
             stuff[label] = len(categories)
-    lookup = torch.tensor(segment_of_query, dtype=torch.int32, device=device)
+    lookup = torch.tensor(segment_of_query, dtype=torch.int32).to(device, non_blocking=True)
     return PanopticOutput(
         ids=lookup[ids.long()],
         categories=tuple(categories),
         scores=tuple(scores),
-        queries=tuple(kept[largest].tolist()),
+        queries=tuple(queries[part] for part in largest),
     )
 
 

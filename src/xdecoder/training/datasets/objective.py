@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -86,11 +87,12 @@ class PublishedObjective(nn.Module):
         referring: list[ReferringTargets] | None = None
         copies: tuple[Tensor, ...] = ()
         if self.losses.names and self.losses.config.referring_layers != 0:
-            present = [labels.unique()[: self.losses.names] for labels in part.labels]
-            rows = torch.cat(present)
+            present = _present(part.labels, self.losses.names)
             lengths = token_counts(part.names, model.config.text.end_id)
+            rows = torch.tensor([k for own in present for k in own], dtype=torch.long)
+            rows = rows.to(names.tokens.device, non_blocking=True)
             tokens, valid = concatenate(
-                names.tokens[rows], [lengths[k] for k in rows.tolist()], [len(p) for p in present]
+                names.tokens[rows], [lengths[k] for own in present for k in own], [len(p) for p in present]
             )
             copies = model.decoder.decode_phrases(features.memory, tokens, valid)
             referring = [
@@ -100,7 +102,9 @@ class PublishedObjective(nn.Module):
                     groups=classes,
                     weight=self.losses.name_weight,
                 )
-                for masks, labels, classes in zip(part.masks, part.labels, present, strict=True)
+                for masks, labels, classes in zip(
+                    part.masks, part.labels, rows.split([len(p) for p in present]), strict=True
+                )
             ]
         nouns: list[NounTargets] | None = None
         if part.nouns is not None:
@@ -198,7 +202,7 @@ class PublishedObjective(nn.Module):
         )
         logits = self.answer_head(states[-1]).float()
         loss = F.binary_cross_entropy_with_logits(logits, part.answers, reduction="sum")
-        return self.losses.answers * loss / mean_over_world(logits.new_tensor(float(len(logits))))
+        return self.losses.answers * loss / mean_over_world(logits.new_full((), len(logits)))
 
 
 def _shown(name: str, losses: Losses) -> dict[str, Tensor]:
@@ -207,7 +211,16 @@ def _shown(name: str, losses: Losses) -> dict[str, Tensor]:
     return {name: losses.total, **terms}
 
 
+def _present(labels: Sequence[Tensor], most: int) -> list[list[int]]:
+    """The first few classes of each image, on the host: read back all together, not image by image."""
+    everyone = iter(torch.cat(list(labels)).tolist())
+    return [sorted({next(everyone) for _ in range(len(own))})[:most] for own in labels]
+
+
 def _unions(masks: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
     """What each class covers, (classes, H, W)."""
-    covered = [masks[labels == k].any(0) for k in classes]
-    return torch.stack(covered) if covered else masks[:0]
+    of_class = labels == classes[:, None]
+    covered = masks.new_zeros(len(classes), *masks.shape[1:])
+    for mask, own in zip(masks, of_class.T, strict=True):
+        covered |= mask & own[:, None, None]
+    return covered

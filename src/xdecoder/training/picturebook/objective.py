@@ -285,9 +285,8 @@ class Objective(nn.Module):
         tokens, valid = concatenate(phrases.tokens, batch.phrase_lengths, batch.phrase_counts)
         states = model.decoder.decode_phrases(features.memory, tokens, valid)
         texts = terms.unit(phrases.embeddings)
-        images = torch.arange(len(batch.phrase_counts), device=tokens.device).repeat_interleave(
-            torch.tensor(batch.phrase_counts, device=tokens.device)
-        )
+        owners = [image for image, count in enumerate(batch.phrase_counts) for _ in range(count)]
+        images = torch.tensor(owners, dtype=torch.long).to(tokens.device, non_blocking=True)
         coarse = [_halve(masks) for masks in batch.phrase_masks]
         all_cells = torch.cat(batch.phrase_masks).flatten(1)
         scale = terms.temperature(model.logit_scale)
@@ -388,4 +387,4 @@ def _halve(maps: Float[Tensor, "B C H W"] | Float[Tensor, "C H W"]) -> Float[Ten
 
 def _count(items: Tensor, like: Tensor) -> Tensor:
     """The processes' mean number of items, to divide a sum by."""
-    return mean_over_world(like.new_tensor(float(len(items))), at_least=1)
+    return mean_over_world(like.new_full((), len(items)), at_least=1)
