@@ -45,20 +45,20 @@ from xdecoder.config import (
 from xdecoder.jobs.distributed import World, shard
 from xdecoder.losses.objective import LossConfig
 from xdecoder.model import XDecoder
-from xdecoder.networks.answering import AnswerHead
+from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.focal_block import PlainBlock
 from xdecoder.networks.pixel_decoder import EncoderLayer
 from xdecoder.networks.text_encoder import TextBlock
 from xdecoder.tasks.answering import answer_logits
-from xdecoder.tasks.captioning import Reader, caption_by_beam, caption_greedily
+from xdecoder.tasks.captioning import CaptionDecoder, caption_by_beam, caption_greedily
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tasks.referring import refer
 from xdecoder.tasks.retrieval import embed_images
 from xdecoder.tasks.segmentation import instances, panoptic, segmentation_logits, semantic
-from xdecoder.training.activation_checkpointing import recompute_blocks
+from xdecoder.training.activation_checkpointing import checkpoint_activations
 from xdecoder.training.compile import compile_encoders
-from xdecoder.training.datasets.batches import NounPart, PairPart, PhotographBatch, SegmentPart
-from xdecoder.training.datasets.objective import PhotographLosses, PhotographObjective
+from xdecoder.training.datasets.batches import DatasetBatch, NounTexts, PairBatch, SegmentationBatch
+from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
 from xdecoder.training.loop import RunConfig, take_step
 from xdecoder.training.optimizer import OptimizerConfig, build_optimizer
 
@@ -363,11 +363,11 @@ class Tasks:
         """A caption without a look at whether it has ended."""
         features = self.model.encode_images(self.small)
         latents = self.model.decoder.decode_latents(features.memory, keep=True)
-        reader = Reader(self.model, features.memory, latents, steps=self.sizes.steps, regions=None)
+        decoder = CaptionDecoder(self.model, features.memory, latents, steps=self.sizes.steps, regions=None)
         ids = torch.full((self.batch,), self.model.config.text.start_id, device=self.device)
         generated: list[Tensor] = []
         for _ in range(self.sizes.steps):
-            ids = reader.step(ids).argmax(-1)
+            ids = decoder.step(ids).argmax(-1)
             generated.append(ids)
         return torch.stack(generated, dim=1)
 
@@ -572,7 +572,7 @@ def _difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> str:
 
 def training_batch(
     config: ModelConfig, segmented: int, captioned: int, sizes: Sizes, device: torch.device
-) -> PhotographBatch:
+) -> DatasetBatch:
     """A step of the pretraining recipe: segmented images with the nouns of their captions, and pairs."""
     generator = torch.Generator().manual_seed(0)
     text, segments, nouns = config.text, 12, 5
@@ -593,22 +593,22 @@ def training_batch(
     def images(count: int, side: int) -> Tensor:
         return torch.randn(count, side, side, 3, generator=generator).permute(0, 3, 1, 2)
 
-    batch = PhotographBatch(
-        segments=SegmentPart(
+    batch = DatasetBatch(
+        segments=SegmentationBatch(
             images=images(segmented, sizes.large),
             names=texts(sizes.classes + 1),
             labels=tuple(
                 torch.randint(0, sizes.classes, (segments,), generator=generator) for _ in range(segmented)
             ),
             masks=tuple(boxes() for _ in range(segmented)),
-            nouns=NounPart(
+            nouns=NounTexts(
                 texts=texts(nouns * segmented),
                 counts=(nouns,) * segmented,
                 groups=torch.arange(nouns * segmented) + 1000,
                 name_groups=torch.arange(sizes.classes + 1),
             ),
         ),
-        pairs=PairPart(
+        pairs=PairBatch(
             images=images(captioned, sizes.small),
             captions=texts(captioned),
             valid=torch.ones(captioned, length, dtype=torch.bool),
@@ -632,10 +632,10 @@ def training(
             torch.manual_seed(0)
             world = World(device=device)
             with device:
-                losses = PhotographLosses(config=LossConfig(points=sizes.points))
-                objective = PhotographObjective(XDecoder(config), None, losses=losses).train()
+                losses = PublishedLosses(config=LossConfig(points=sizes.points))
+                objective = PublishedObjective(XDecoder(config), None, losses=losses).train()
             if "recompute" in mode:
-                recompute_blocks(objective)
+                checkpoint_activations(objective)
             if "compiled" in mode:
                 torch.compiler.reset()
                 (compile_blocks if "blocks" in mode else compile_encoders)(objective)
