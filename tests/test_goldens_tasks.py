@@ -7,6 +7,7 @@ from torch import Tensor
 from goldens import Golden, assert_close
 from test_goldens_networks import encode
 from xdecoder.model import XDecoder, normalize
+from xdecoder.predictor.name_cache import NameCache
 from xdecoder.tasks.captioning import CaptionDecoder, caption_greedily, region_at_levels
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tasks.referring import refer
@@ -19,7 +20,7 @@ from xdecoder.tasks.segmentation import (
     semantic,
     semantic_tiles,
 )
-from xdecoder.tasks.vocabulary import NameCache, embed_names, embed_texts, encode_phrases
+from xdecoder.tasks.vocabulary import embed_names, embed_texts, encode_phrases
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.vocabularies import prompts
 

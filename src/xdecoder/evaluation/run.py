@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
-
-import torch
 
 from xdecoder.config import InferenceConfig
 from xdecoder.data.dataset import Dataset, Skip
@@ -57,7 +53,7 @@ class EvaluatedModel:
     Attributes:
         name: as the user called it.
         predictor: the model.
-        digest: of its weights, sizes, tokenizer and answers.
+        digest: of its weights, sizes, settings, tokenizer and answers (`Predictor.digest`).
         checkpoint: the published checkpoint that it is; None for any other.
     """
 
@@ -69,17 +65,7 @@ class EvaluatedModel:
     @classmethod
     def of(cls, name: str, predictor: Predictor, checkpoint: str | None = None) -> EvaluatedModel:
         """A model, its weights digested."""
-        digest = hashlib.blake2b(predictor.tokenizer.to_bytes(), digest_size=16)
-        digest.update(json.dumps(predictor.config.to_dict(), sort_keys=True).encode())
-        state = predictor.model.state_dict()
-        if predictor.answer_head is not None:
-            digest.update(json.dumps(predictor.answer_head.answers).encode())
-            state |= predictor.answer_head.state_dict(prefix="answer_head.")
-        for key, value in sorted(state.items()):
-            stored = value.detach().cpu().contiguous()
-            digest.update(f"{key} {stored.dtype} {tuple(stored.shape)}".encode())
-            digest.update(stored.flatten().view(torch.uint8).numpy().tobytes())
-        return cls(name=name, predictor=predictor, digest=digest.hexdigest(), checkpoint=checkpoint)
+        return cls(name=name, predictor=predictor, digest=predictor.digest(), checkpoint=checkpoint)
 
 
 @final
@@ -282,6 +268,7 @@ def _fingerprint(job: Run, subject: EvaluatedModel) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "weights": subject.digest,
+        "dtype": str(subject.predictor.model.logit_scale.dtype).removeprefix("torch."),
         **asdict(job.benchmark),
         "short_side": job.short_side,
         "long_side": job.long_side,

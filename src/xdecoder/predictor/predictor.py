@@ -20,6 +20,7 @@ from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor import answering, captioning
 from xdecoder.predictor.embedding import RegionEmbeddings, embed_region
 from xdecoder.predictor.encoding import AnyImage, EncodedImage, Encoder, by_batch
+from xdecoder.predictor.name_cache import NameCache
 from xdecoder.predictor.prompts import Prompt, prompt_mask
 from xdecoder.predictor.segmentation import Segmenter
 from xdecoder.predictor.texts import check_texts
@@ -34,7 +35,7 @@ from xdecoder.structures import (
 from xdecoder.tasks import retrieval
 from xdecoder.tasks.referring import refer
 from xdecoder.tasks.retrieval import ImageEmbeddings
-from xdecoder.tasks.vocabulary import NameCache, embed_texts, encode_phrases
+from xdecoder.tasks.vocabulary import embed_texts, encode_phrases
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.vocabularies import (
     Vocabulary,
@@ -44,6 +45,7 @@ from xdecoder.vocabularies import (
     parse_vocabulary,
     prompts,
 )
+from xdecoder.weights.digest import digest_model
 from xdecoder.weights.folder import save_model
 
 Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentation
@@ -105,6 +107,10 @@ class Predictor:
     def device(self) -> torch.device:
         """Where the model is."""
         return self.model.logit_scale.device
+
+    def digest(self) -> str:
+        """What tells the model from others, whatever its name or folder; see `digest_model`."""
+        return digest_model(self.model, self.tokenizer, self.answer_head)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write a model folder, as `load` reads it."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, cast
-
-import torch
 
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
@@ -21,7 +18,7 @@ class About:
 
     Attributes:
         weights: what `xdecoder.load` takes to load the model, as who made the index named it.
-        model: its `fingerprint`.
+        model: its digest (`Predictor.digest`).
         width: numbers in an embedding.
         vocabulary: the classes of the segments.
         short_side: pixels that images' shorter sides are resized to; None for the model's own.
@@ -43,7 +40,7 @@ class About:
         Raises:
             ValueError: it is another one.
         """
-        found = fingerprint(predictor)
+        found = predictor.digest()
         if found != self.model:
             raise ValueError(
                 f"{place} was indexed with other weights: {self.weights} ({self.model[:8]}), not these "
@@ -116,16 +113,6 @@ class About:
             ),
             short_side=data["short_side"],
         )
-
-
-def fingerprint(predictor: Predictor) -> str:
-    """What tells a model from others: a digest of its parameters, as float32, and its tokenizer."""
-    digest = hashlib.blake2b(predictor.tokenizer.to_bytes(), digest_size=16)
-    for name, tensor in sorted(predictor.model.state_dict().items()):
-        digest.update(name.encode())
-        values = tensor.float() if tensor.is_floating_point() else tensor
-        digest.update(values.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _in_words(vocabulary: Vocabulary) -> str:

@@ -15,7 +15,7 @@ from xdecoder.images import read_image
 from xdecoder.predictor.encoding import AnyImage, EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.predictor.prompts import Prompt
-from xdecoder.search.about import About, fingerprint
+from xdecoder.search.about import About
 from xdecoder.search.found import Found, FoundRegion, Hit
 from xdecoder.search.indexing import IndexingReport, index_folder
 from xdecoder.search.tables import TableName, Tables
@@ -88,7 +88,7 @@ class Index:
         words = None if vocabulary is None else parse_vocabulary(vocabulary)
         about = About(
             weights=weights,
-            model=fingerprint(predictor),
+            model=predictor.digest(),
             width=predictor.config.embed_width,
             vocabulary=words or predictor.default_vocabulary,
             short_side=short_side,

@@ -6,12 +6,8 @@ after a text's end token is encoded but to fill a batch. Both leave every embedd
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -94,89 +90,3 @@ def embed_names(
             advance(len(texts))
     mean = total / len(templates)
     return mean / mean.norm(dim=-1, keepdim=True)
-
-
-class NameCache:
-    """Embeddings of class names, kept in memory and, where a folder is given, on disk.
-
-    A file holds one name and is named by what decides its content: the text encoder's weights, the tokenizer
-    and the name's prompts. Files are written aside and moved into place, so several processes may share the
-    folder.
-
-    Args:
-        model: the model.
-        tokenizer: its tokenizer.
-        folder: where the files lie; None keeps them in memory alone.
-    """
-
-    def __init__(self, model: XDecoder, tokenizer: Tokenizer, folder: Path | None) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
-        self._folder = folder
-        self._fingerprint: str | None = None
-        self._memory: dict[tuple[str, ...], Tensor] = {}
-
-    def embed(
-        self, prompts: Sequence[tuple[str, ...]], progress: Callable[[int, int], None] | None = None
-    ) -> Float[Tensor, "K P"]:
-        """As `embed_names`, computing only names that are new.
-
-        Args:
-            prompts: for each class as many texts as for the others, in the order of the templates.
-            progress: called with the texts embedded and the texts to embed, if any are new.
-        """
-        for texts in prompts:
-            if texts not in self._memory and (stored := self._load(texts)) is not None:
-                self._memory[texts] = stored
-        new = [texts for texts in dict.fromkeys(prompts) if texts not in self._memory]
-        done, total = 0, sum(len(texts) for texts in new)
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress:
-                progress(done, total)
-
-        for start in range(0, len(new), _ROWS):
-            group = new[start : start + _ROWS]
-            embeddings = embed_names(self._model, self._tokenizer, group, advance)
-            for texts, embedding in zip(group, embeddings, strict=True):
-                self._memory[texts] = embedding
-                self._store(texts, embedding)
-        return torch.stack([self._memory[texts] for texts in prompts])
-
-    def _path(self, texts: tuple[str, ...]) -> Path | None:
-        if self._folder is None:
-            return None
-        if self._fingerprint is None:
-            digest = hashlib.blake2b(self._tokenizer.to_bytes(), digest_size=16)
-            for parameter in self._model.text_encoder.parameters():
-                digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-            self._fingerprint = digest.hexdigest()
-        name = hashlib.blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
-        return self._folder / self._fingerprint / f"{name}.npy"
-
-    def _load(self, texts: tuple[str, ...]) -> Tensor | None:
-        path = self._path(texts)
-        if path is None or not path.exists():
-            return None
-        try:
-            stored = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # cut short or foreign: computed again
-            return None
-        if stored.shape != (self._model.config.embed_width,) or stored.dtype != np.float32:
-            return None
-        return torch.from_numpy(stored).to(self._model.logit_scale.device)
-
-    def _store(self, texts: tuple[str, ...], embedding: Tensor) -> None:
-        path = self._path(texts)
-        if path is None:
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_suffix(f".{os.getpid()}.tmp")
-            with aside.open("wb") as file:
-                np.save(file, embedding.cpu().numpy())
-            aside.replace(path)
-        except OSError:  # a full or read-only disk costs time, not the result
-            return
