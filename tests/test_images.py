@@ -1,5 +1,6 @@
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from xdecoder.images import find_images, read_image
+from xdecoder.images import ImageHeader, find_images, read_header, read_image, read_stored
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -167,6 +168,115 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path):
         read_image(path)
     with pytest.raises(ValueError, match="image of 5 bytes is not an image"):
         read_image(b"hello")
+
+
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000"]
+)
+def test_every_format_that_is_promised_is_read(kind: str):
+    picture = Image.new("RGB", (16, 8), (200, 40, 90))
+    options = {"save_all": True, "append_images": [picture]} if kind == "MPO" else {}
+    read = read_image(encoded(picture, kind, **options))
+    assert read.shape == (8, 16, 3)
+    assert np.abs(read.astype(int) - [200, 40, 90]).max() <= 6
+
+
+def test_a_picture_of_a_phone_is_read():
+    heif = pytest.importorskip("pillow_heif", reason="comes with the extra 'heif'")
+    picture = heif.from_pillow(Image.new("RGB", (64, 64), (200, 40, 90)))
+    stream = io.BytesIO()
+    picture.save(stream)
+    read = read_image(stream.getvalue())
+    assert read.shape == (64, 64, 3)
+    assert np.abs(read.astype(int) - [200, 40, 90]).max() <= 6
+    assert read_header(stream.getvalue()).format == "HEIF"
+
+
+def test_a_picture_of_a_phone_names_the_extra_that_reads_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(
+        ValueError, match=r"HEIC image, which needs pillow-heif: pip install 'xdecoder\[heif\]'"
+    ):
+        read_image(b"\0\0\0\x18ftypheic" + bytes(40))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n{} loop\n", encoded(Image.new("L", (4, 4)), "TGA")],
+)
+def test_a_format_that_is_not_promised_is_not_opened(tmp_path: Path, data: bytes):
+    """PIL would start Ghostscript for the first of them."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    for read in (read_image, read_stored, read_header):
+        with pytest.raises(
+            ValueError, match=r"a\.jpg is not an image that can be read; expected JPEG, PNG, .* HEIC"
+        ):
+            read(path)
+
+
+def turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(Image.fromarray(RGB), exif=exif)
+
+
+def test_a_header_tells_format_size_and_orientation():
+    assert read_header(turned(6)) == ImageHeader(format="PNG", height=5, width=7, orientation=6)
+    assert read_header(turned(6)).upright == (7, 5)
+    assert read_header(JPEG).upright == (5, 7)
+
+
+def test_a_file_whose_annotations_fit_it_as_stored_is_not_turned():
+    upright = np.rot90(RGB, -1)
+    np.testing.assert_array_equal(read_image(turned(6), size=(5, 7)), RGB)
+    np.testing.assert_array_equal(read_image(turned(6), size=(7, 5)), upright)
+    np.testing.assert_array_equal(read_image(turned(6), size=(9, 9)), upright)  # neither fits
+    np.testing.assert_array_equal(read_image(turned(3), size=(5, 7)), np.rot90(RGB, 2))  # both fit
+
+
+def test_stored_values_are_neither_scaled_nor_turned_nor_composited():
+    deep = np.array([[0, 300, 65535]], dtype=np.uint16)
+    np.testing.assert_array_equal(read_stored(encoded(Image.fromarray(deep))), deep)
+    np.testing.assert_array_equal(read_stored(turned(6)), RGB)
+    clear = np.array([[[10, 20, 30, 0], [40, 50, 60, 255]]], dtype=np.uint8)
+    np.testing.assert_array_equal(read_stored(encoded(Image.fromarray(clear))), clear)
+    bits = read_stored(encoded(Image.new("1", (2, 1), 1)))
+    assert bits.dtype == np.uint8
+    assert bits.tolist() == [[1, 1]]
+
+
+def test_a_palette_is_read_as_indices_or_as_colors():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    assert read_stored(encoded(image)).tolist() == [[0, 1]]
+    assert read_stored(encoded(image, transparency=0), palette="colors").tolist() == [
+        [[10, 20, 30], [40, 50, 60]]
+    ]
+    assert read_stored(encoded(Image.new("L", (1, 1), 9)), palette="colors").tolist() == [[9]]
+
+
+def test_stored_values_of_damaged_or_vast_files_are_refused(tmp_path: Path):
+    path = tmp_path / "labels.png"
+    path.write_bytes(PNG[: len(PNG) // 2])
+    with pytest.raises(ValueError, match=r"labels\.png is cut short or damaged"):
+        read_stored(path)
+    with pytest.raises(ValueError, match="the map of image 3 is 7 x 5 = 35 pixels, over the limit of 34"):
+        read_stored(PNG, max_pixels=34, name="the map of image 3")
+    with pytest.raises(FileNotFoundError, match=r"no such image file: .*none\.png"):
+        read_stored(tmp_path / "none.png")
+
+
+def test_a_message_calls_an_image_by_the_name_given():
+    with pytest.raises(ValueError, match="shard-3/0007 is not an image"):
+        read_image(b"hello", name="shard-3/0007")
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".jp2", ".mpo", ".heic", ".JPE"])
+def test_folders_are_searched_for_every_suffix_that_is_read(tmp_path: Path, suffix: str):
+    (tmp_path / f"a{suffix}").touch()
+    assert [path.name for path in find_images(tmp_path)] == [f"a{suffix}"]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])

@@ -6,9 +6,12 @@ import glob
 import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union, cast
+from typing import TYPE_CHECKING, Any, Literal, Union, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,17 +23,59 @@ if TYPE_CHECKING:
 ImageSource = Union[str, os.PathLike[str], bytes, Image.Image, np.ndarray, "torch.Tensor"]
 """What `read_image` takes: one image as a path, a file's bytes, a PIL image, an array or a tensor."""
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+"""The formats, by their names in PIL, that files are opened as; some of its others run programs."""
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".heic", ".heif"),
+)
 """The files that `find_images` looks for in folders."""
 
 MAX_PIXELS = 8192 * 8192
 """Images over this many pixels are refused unless `max_pixels` says otherwise."""
 
+_EXPECTED = "JPEG, PNG, WebP, BMP, GIF, TIFF, PPM/PGM, AVIF, JPEG 2000 or HEIC"
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _WHITE = (255, 255, 255, 255)
+_ORIENTATION = 0x0112  # the EXIF tag
+_ON_ITS_SIDE = (5, 6, 7, 8)  # its values that exchange width and height
+
+File = str | os.PathLike[str] | bytes
+"""An image file: its path, or its content."""
 
 
-def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
-    """One image as 8-bit RGB, upright.
+@dataclass(frozen=True, kw_only=True)
+class ImageHeader:
+    """What an image file says of itself before it is decoded.
+
+    Attributes:
+        format: by PIL's name, "JPEG" for example.
+        height: rows of pixels as stored.
+        width: columns of pixels as stored.
+        orientation: how EXIF says to turn it, 1 (not at all) to 8.
+    """
+
+    format: str
+    height: int
+    width: int
+    orientation: int
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Height and width once it is turned as EXIF says."""
+        on_its_side = self.orientation in _ON_ITS_SIDE
+        return (self.width, self.height) if on_its_side else (self.height, self.width)
+
+
+def read_image(
+    source: ImageSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    size: tuple[int, int] | None = None,
+    name: str | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """One image as 8-bit RGB, upright: the one way in for inference, training and evaluation.
 
     Files, bytes and PIL images: the EXIF rotation is applied; 16 bits are scaled to 8; gray, palette and CMYK
     become RGB; transparent parts show white; of an animation, the first frame is taken (of an open PIL image,
@@ -43,27 +88,75 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> UInt8[np
     Args:
         source: the image; see `ImageSource`.
         max_pixels: the most pixels an image may have. PIL has a limit of its own, 179 megapixels.
+        size: height and width that annotations state: a file is left as stored where only that fits them.
+        name: what messages call the image; by default its path or kind.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: this is no image, or is damaged, empty or too large, or has another layout or type.
     """
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        return _read_stream(_existing_file(path), str(path), max_pixels)
-    if isinstance(source, bytes):
-        return _read_stream(source, f"image of {len(source)} bytes", max_pixels)
+    if isinstance(source, (str, os.PathLike, bytes)):
+        with _open(source, name) as (image, called):
+            return _from_pil(image, called, max_pixels, size)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "PIL image", max_pixels)
+        return _from_pil(source, name or "PIL image", max_pixels, size)
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
+        return _from_array(source, max_pixels, name or "array")
     torch = sys.modules.get("torch")  # who passes a tensor has imported torch
     if torch is not None and isinstance(source, torch.Tensor):
-        return _from_tensor(source, max_pixels)
+        return _from_tensor(source, max_pixels, name or "tensor")
     raise ValueError(
         "expected one image as a path, bytes, PIL image, numpy array (H W 3) or torch tensor (3 H W); "
         f"got {type(source).__name__}"
     )
+
+
+def read_stored(
+    source: File,
+    *,
+    palette: Literal["indices", "colors"] = "indices",
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> np.ndarray[Any, np.dtype[Any]]:
+    """An image file's values as stored: a label map, or ids that are written as colors.
+
+    Nothing is turned, scaled or composited. The array is H W or H W C, of the file's own depth.
+
+    Args:
+        source: a path or a file's bytes.
+        palette: of a file with a palette, the indices (labels) or the colors they stand for, H W 3 (ids).
+        max_pixels: as for `read_image`.
+        name: as for `read_image`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: this is no image, or is damaged, empty or too large.
+    """
+    with _open(source, name) as (image, called):
+        _check_size(image.width, image.height, called, max_pixels)
+        with _damage_told(called):
+            image.load()
+            colors = image.mode == "P" and palette == "colors"
+            values = np.array(image.convert("RGB") if colors else image)
+        return values.astype(np.uint8) if values.dtype == np.bool_ else values
+
+
+def read_header(source: File, *, name: str | None = None) -> ImageHeader:
+    """An image file's format, size and orientation, without decoding it.
+
+    Args:
+        source: a path or a file's bytes.
+        name: as for `read_image`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: this is no image, or is empty.
+    """
+    with _open(source, name) as (image, called), _damage_told(called):
+        orientation = int(image.getexif().get(_ORIENTATION, 1))
+        return ImageHeader(
+            format=str(image.format), height=image.height, width=image.width, orientation=orientation
+        )
 
 
 def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -129,41 +222,70 @@ def _existing_file(path: Path) -> Path:
     return path
 
 
-def _read_stream(source: Path | bytes, name: str, max_pixels: int) -> UInt8[np.ndarray, "H W 3"]:
+@contextmanager
+def _open(source: File, name: str | None) -> Generator[tuple[Image.Image, str]]:
+    """The file as a PIL image, not yet decoded, and what to call it."""
     if source == b"":
         raise ValueError("no image in 0 bytes; pass the whole content of an image file")
+    if isinstance(source, bytes):
+        called, stream = name or f"image of {len(source)} bytes", io.BytesIO(source)
+    else:
+        path = _existing_file(Path(source))
+        called, stream = name or str(path), path.open("rb")
+    with stream:
+        try:
+            opened = _heif(stream, called) or Image.open(stream, formats=FORMATS)
+        except UnidentifiedImageError as error:
+            raise ValueError(f"{called} is not an image that can be read; expected {_EXPECTED}") from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ValueError(
+                f"{called} is too large: {error} Shrink it first, or raise PIL.Image.MAX_IMAGE_PIXELS"
+            ) from error
+        except (PermissionError, ImportError):
+            raise
+        except Exception as error:
+            raise _damaged(called, error) from error
+        with opened as image:
+            yield image, called
+
+
+def _heif(stream: io.BytesIO | io.BufferedReader, name: str) -> Image.Image | None:
+    """A HEIC file, as phones write it, by a library of its own; None for every other file."""
+    head = stream.read(12)
+    stream.seek(0)
+    if head[4:8] != b"ftyp" or head[8:] not in _HEIF_BRANDS:
+        return None
     try:
-        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-    except UnidentifiedImageError as error:
+        heif = import_module("pillow_heif")
+    except ImportError as error:
         raise ValueError(
-            f"{name} is not an image that can be read; expected JPEG, PNG, WebP, BMP, GIF or TIFF"
+            f"{name} is a HEIC image, which needs pillow-heif: pip install 'xdecoder[heif]'"
         ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(
-            f"{name} is too large: {error} Shrink it first, or raise PIL.Image.MAX_IMAGE_PIXELS"
-        ) from error
-    except PermissionError:
-        raise
+    return heif.HeifImageFile(stream)
+
+
+@contextmanager
+def _damage_told(name: str) -> Generator[None]:
+    """Decoders raise whatever they please on damaged bytes; this is what the user gets."""
+    try:
+        yield
     except Exception as error:
         raise _damaged(name, error) from error
-    with opened as image:
-        return _from_pil(image, name, max_pixels)
 
 
 def _damaged(name: str, error: Exception) -> ValueError:
-    """Decoders raise whatever they please on damaged bytes; this is what the user gets."""
     return ValueError(f"{name} is cut short or damaged ({error}); fetch or write the file again")
 
 
-def _from_pil(image: Image.Image, name: str, max_pixels: int) -> UInt8[np.ndarray, "H W 3"]:
+def _from_pil(
+    image: Image.Image, name: str, max_pixels: int, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
     _check_size(image.width, image.height, name, max_pixels)
-    try:
+    with _damage_told(name):
         image.load()
         upright = ImageOps.exif_transpose(image)
-    except Exception as error:  # decoders raise whatever they please on damaged bytes
-        raise ValueError(
-            f"{name} is cut short or damaged ({error}); fetch or write the file again"
-        ) from error
+    if size == (image.height, image.width) != (upright.height, upright.width):
+        upright = image
     if upright.mode.startswith("I") or upright.mode == "F":
         return _from_deep_gray(np.asarray(upright), name)
     if upright.has_transparency_data:
@@ -185,7 +307,7 @@ def _from_deep_gray(pixels: np.ndarray, name: str) -> UInt8[np.ndarray, "H W 3"]
     return _gray_to_rgb(((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
-def _from_tensor(tensor: torch.Tensor, max_pixels: int) -> UInt8[np.ndarray, "H W 3"]:
+def _from_tensor(tensor: torch.Tensor, max_pixels: int, name: str) -> UInt8[np.ndarray, "H W 3"]:
     shape = tuple(tensor.shape)
     if len(shape) != 3 or shape[0] not in (1, 3):
         hint = ""
@@ -196,10 +318,10 @@ def _from_tensor(tensor: torch.Tensor, max_pixels: int) -> UInt8[np.ndarray, "H 
         raise ValueError(f"expected a tensor of shape 3 H W (RGB), got {_shape(shape)}{hint}")
     values = tensor.detach().cpu()
     pixels = (values.float() if values.is_floating_point() else values).numpy()
-    return _from_array(pixels.transpose(1, 2, 0), max_pixels, name="tensor")
+    return _from_array(pixels.transpose(1, 2, 0), max_pixels, name)
 
 
-def _from_array(array: np.ndarray, max_pixels: int, name: str = "array") -> UInt8[np.ndarray, "H W 3"]:
+def _from_array(array: np.ndarray, max_pixels: int, name: str) -> UInt8[np.ndarray, "H W 3"]:
     shape = cast("tuple[int, ...]", array.shape)
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
         hint = ""
