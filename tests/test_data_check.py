@@ -164,7 +164,7 @@ def test_shards_resume_after_a_kill_and_come_out_the_same(tmp_path: Path) -> Non
     for path in sorted((tmp_path / "whole").glob("*.tar")):
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
         assert tarfile.is_tarfile(path)
-    assert not list((tmp_path / "out").glob("*.tmp"))
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_shards_leave_unreadable_images_out_and_remember_them(tmp_path: Path) -> None:

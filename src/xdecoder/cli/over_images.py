@@ -17,9 +17,9 @@ import xdecoder
 from xdecoder.cli.console import FAILED, INTERRUPTED, console, describe_file, print_error
 from xdecoder.cli.progress import Progress, speed
 from xdecoder.cli.targets import Target
+from xdecoder.jobs.files import write_whole
 from xdecoder.jobs.isolation import Pixels, attempt
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.structures.result import write_whole
 from xdecoder.vocabularies import Vocabulary
 
 _R = TypeVar("_R")

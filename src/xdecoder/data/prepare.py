@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import IO, Any, final
 
 from PIL import Image
 
@@ -23,6 +23,7 @@ from xdecoder.data.decoding import read_json
 from xdecoder.data.opening import request
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.data.refer import Refer
+from xdecoder.jobs.files import remove_drafts, whole_file, write_whole
 
 
 @final
@@ -81,7 +82,7 @@ def _write_list(path: Path, images: frozenset[Any], without: dict[str, frozenset
     taken_out = {reason: len(images & ids) for reason, ids in without.items()}
     header = [f"# {len(kept)} of {len(images)} images"]
     header += [f"# without {reason}: {count}" for reason, count in taken_out.items()]
-    _replace(path, "\n".join([*header, *map(str, kept)]).encode() + b"\n")
+    write_whole(path, "\n".join([*header, *map(str, kept)]).encode() + b"\n")
     return LeakFree(path=path, kept=len(kept), taken_out=taken_out)
 
 
@@ -120,11 +121,12 @@ def write_shards(
     if per_shard < 1:
         raise ValueError(f"per_shard must be at least 1, got {per_shard}")
     out.mkdir(parents=True, exist_ok=True)
+    remove_drafts(out)
     plan = {"samples": len(samples), "per_shard": per_shard, "digest": _digest(samples)}
     plan_path = out / "plan.json"
     if plan_path.is_file() and json.loads(plan_path.read_text()) != plan:
         raise ValueError(f"{out} holds shards of other samples or of another size; write to an empty folder")
-    _replace(plan_path, json.dumps(plan).encode())
+    write_whole(plan_path, json.dumps(plan).encode())
     shards = -(-len(samples) // per_shard)
     written = 0
     skipped: list[Skip] = []
@@ -132,9 +134,10 @@ def write_shards(
         start, end = number * per_shard, min((number + 1) * per_shard, len(samples))
         path, list_path = out / f"{number:06d}.tar", out / f"{number:06d}.skipped.jsonl"
         if not path.is_file():
-            left_out = _write_shard(path, samples, start, end, on_progress)
-            _replace(list_path, b"".join(json.dumps(asdict(s)).encode() + b"\n" for s in left_out))
-            path.with_suffix(".tmp").replace(path)  # after its list, so that none is lost
+            with whole_file(path) as shard:
+                left_out = _write_shard(shard, samples, start, end, on_progress)
+                # before its shard is there, so that none is lost
+                write_whole(list_path, b"".join(json.dumps(asdict(s)).encode() + b"\n" for s in left_out))
             written += 1
         skipped.extend(Skip(**json.loads(line)) for line in list_path.read_text().splitlines())
         on_progress(end)
@@ -144,14 +147,14 @@ def write_shards(
 
 
 def _write_shard(
-    path: Path,
+    shard: IO[bytes],
     samples: Sequence[CaptionSample],
     start: int,
     end: int,
     on_progress: Callable[[int], None],
 ) -> list[Skip]:
     left_out: list[Skip] = []
-    with tarfile.open(path.with_suffix(".tmp"), "w") as tar:
+    with tarfile.open(fileobj=shard, mode="w") as tar:
         for i in range(start, end):
             sample = samples[i]
             try:
@@ -179,9 +182,3 @@ def _digest(samples: Sequence[CaptionSample]) -> str:
     for sample in samples:
         digest.update(repr((sample.image_id, sample.source.name, sample.captions)).encode())
     return digest.hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)

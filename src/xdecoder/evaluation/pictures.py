@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 from PIL import Image
 
-from xdecoder.structures.result import png_bytes, write_whole
+from xdecoder.jobs.files import write_whole
+from xdecoder.structures.result import png_bytes
 
 
 def write_png(path: Path, pixels: NDArray[Any]) -> None:

@@ -22,6 +22,7 @@ from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, Sample
 from xdecoder.evaluation.benchmarks import Benchmark
 from xdecoder.evaluation.classes import BenchmarkClasses
+from xdecoder.jobs.files import whole_file
 from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
@@ -180,18 +181,16 @@ def write_list(
     entries: Iterable[Any], path: Path, *, head: Mapping[str, Any] | None = None, key: str = ""
 ) -> None:
     """Write a JSON list entry by entry, or an object whose last field `key` is that list."""
-    draft = path.with_name(f".{path.name}.tmp")
-    with draft.open("w", encoding="utf-8") as file:
+    with whole_file(path) as file:
         start = (
             ""
             if head is None
             else json.dumps(dict(head))[:-1] + (", " if head else "") + json.dumps(key) + ": "
         )
-        file.write(start + "[")
+        file.write(f"{start}[".encode())
         for number, entry in enumerate(entries):
-            file.write((",\n" if number else "\n") + json.dumps(entry))
-        file.write("\n]" + ("" if head is None else "}") + "\n")
-    draft.replace(path)
+            file.write(((",\n" if number else "\n") + json.dumps(entry)).encode())
+        file.write(("\n]" + ("" if head is None else "}") + "\n").encode())
 
 
 def read_list(path: Path, fields: Collection[str], *, key: str | None = None) -> list[Entry]:

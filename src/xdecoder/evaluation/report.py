@@ -12,7 +12,7 @@ from typing import Any, final
 from xdecoder.config import InferenceConfig
 from xdecoder.evaluation.benchmarks import Benchmark, input_size, prompts_of
 from xdecoder.evaluation.protocol import Classes, Scores
-from xdecoder.structures.result import write_whole
+from xdecoder.jobs.files import write_whole
 
 _LISTED = 20
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id
+from xdecoder.jobs.files import whole_file
 from xdecoder.metrics.retrieval import Retrieval
 from xdecoder.predictor.predictor import Predictor
 
@@ -38,11 +39,9 @@ class ImageTextRetrieval(Protocol[CaptionSample]):
         return {"image_id": sample.image_id, "image": image, "captions": captions}
 
     def write(self, entries: Iterable[Entry], path: Path) -> None:
-        draft = path.with_name(f".{path.name}.tmp")
-        with draft.open("w", encoding="utf-8") as file:
+        with whole_file(path) as file:
             for entry in entries:
-                file.write(json.dumps(entry) + "\n")
-        draft.replace(path)
+                file.write(json.dumps(entry).encode() + b"\n")
 
     def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
         known = frozenset(s.image_id for s in self.dataset if s.image_id not in left_out)

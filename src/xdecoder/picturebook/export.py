@@ -20,8 +20,6 @@ A ref is one thing with every sentence that means it: {"ref_id", "ann_id" (of th
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as run_lengths
 
+from xdecoder.jobs.files import remove_drafts, whole_folder
 from xdecoder.picturebook.captions import captions
 from xdecoder.picturebook.composition import draw_scene
 from xdecoder.picturebook.nouns import words_rng
@@ -107,17 +106,9 @@ def export(
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise FileExistsError(f"{out} is not empty; name another folder, or overwrite to replace it")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        exported = _write(partial, count=count, split=split, size=size, seed=seed, progress=progress)
-        partial.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)  # a folder cannot be moved onto one that holds something
-        partial.replace(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return exported
+    remove_drafts(out.parent)
+    with whole_folder(out) as draft:
+        return _write(draft, count=count, split=split, size=size, seed=seed, progress=progress)
 
 
 def _write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xdecoder.jobs.files import whole_file
 from xdecoder.model import XDecoder
 from xdecoder.tasks.vocabulary import embed_names
 from xdecoder.tokenizer import Tokenizer
@@ -100,9 +100,7 @@ class NameCache:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_suffix(f".{os.getpid()}.tmp")
-            with aside.open("wb") as file:
+            with whole_file(path) as file:
                 np.save(file, embedding.cpu().numpy())
-            aside.replace(path)
         except OSError:  # a full or read-only disk costs time, not the result
             return

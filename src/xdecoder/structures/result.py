@@ -6,7 +6,6 @@ import importlib
 import io
 import json
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image
 
 from xdecoder.drawing.regions import Region, draw_regions
 from xdecoder.images import ImageSource, read_image
+from xdecoder.jobs.files import write_whole
 from xdecoder.structures.masks import Box, box_to_xywh, encode_rle
 from xdecoder.vocabularies import clean_name
 
@@ -233,25 +233,6 @@ def read_matching(image: ImageSource | None, height: int, width: int) -> UInt8[n
             "the image that the result belongs to"
         )
     return pixels
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that, whatever happens, it is there whole or as it was before.
-
-    Raises:
-        FileNotFoundError: its folder does not exist.
-    """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to; make it first")
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _text_of(part: Part) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xdecoder.config import PRESETS, ModelConfig
+from xdecoder.jobs.files import draft_folder, remove_drafts
 from xdecoder.weights import checkpoint_files, hub, published
 from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.folder import CONFIG, build_model, save_state
@@ -95,8 +95,9 @@ def pull(name: str, *, clip_vocabulary: str | Path | None = None) -> Path:
     folder = hub.cache_folder() / name
     if not (folder / CONFIG).is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
-            made = Path(temporary) / name
+        remove_drafts(folder.parent)
+        with draft_folder(folder.parent) as temporary:
+            made = temporary / name
             convert(hub.download(model), made, clip_vocabulary=clip_vocabulary)
             if not (folder / CONFIG).is_file():  # another process may have been faster
                 shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from xdecoder.config import ModelConfig
+from xdecoder.jobs.files import draft_folder, remove_drafts
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.tokenizer import Tokenizer
@@ -213,18 +213,18 @@ def save_state(
         CONFIG: lambda path: path.write_bytes(description.encode()),
     }
     existed = folder.exists()
-    temporary: Path | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
-        for name, write in writers.items():
-            write(temporary / name)
-            with (temporary / name).open("rb+") as file:
-                os.fsync(file.fileno())
-        for name in writers:
-            # safetensors makes files that nobody else may read; give them the mode of any other file
-            shutil.copymode(temporary / CONFIG, temporary / name)
-            (temporary / name).replace(folder / name)
+        remove_drafts(folder)
+        with draft_folder(folder) as draft:
+            for name, write in writers.items():
+                write(draft / name)
+                with (draft / name).open("rb+") as file:
+                    os.fsync(file.fileno())
+            for name in writers:
+                # safetensors makes files that nobody else may read; give them the mode of any other file
+                shutil.copymode(draft / CONFIG, draft / name)
+                (draft / name).replace(folder / name)
         for name in hub.ANSWER_FILES:
             if name not in writers:  # another model's
                 (folder / name).unlink(missing_ok=True)
@@ -233,8 +233,6 @@ def save_state(
             f"cannot write the model to {folder}: {error}. Files that were there before are unchanged"
         ) from error
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 

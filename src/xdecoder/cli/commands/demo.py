@@ -74,7 +74,7 @@ def demo(
         from xdecoder.demo.page import write_page
         from xdecoder.demo.poster import draw_poster
         from xdecoder.images import find_images
-        from xdecoder.structures.result import write_whole
+        from xdecoder.jobs.files import write_whole
         from xdecoder.vocabularies import parse_vocabulary
 
         paths = find_images(images) if images else []

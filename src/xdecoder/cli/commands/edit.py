@@ -77,8 +77,9 @@ def edit(
 
         from xdecoder.cli.over_images import Output, find_device, run
         from xdecoder.cli.targets import find_targets
+        from xdecoder.jobs.files import write_whole
         from xdecoder.structures import mask_box
-        from xdecoder.structures.result import Part, png_bytes, write_whole
+        from xdecoder.structures.result import Part, png_bytes
 
         name = edits.name
         output = Output(

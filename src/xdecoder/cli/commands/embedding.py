@@ -16,8 +16,8 @@ from rich.table import Table
 
 from xdecoder.cli.over_images import Output, Pixels, print_json, run
 from xdecoder.cli.targets import Target, find_targets
+from xdecoder.jobs.files import write_whole
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.structures.result import write_whole
 from xdecoder.tasks.retrieval import ImageEmbeddings
 
 _SUFFIXES = (".npz", ".safetensors")

@@ -155,9 +155,9 @@ def search(
         _check(query, image, part, out, regions=regions, ground=ground)
 
         from xdecoder.cli.over_images import load_predictor, print_json
+        from xdecoder.jobs.files import write_whole
         from xdecoder.search import Example, Index, write_page
         from xdecoder.search.tables import Tables
-        from xdecoder.structures.result import write_whole
 
         about = Tables.open(place).about
         predictor = load_predictor(weights or about.weights, device=device, dtype=dtype, batch_size=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from xdecoder.evaluation.picturebook.scores import PictureBookScores
-from xdecoder.structures.result import write_whole
+from xdecoder.jobs.files import write_whole
 
 COLUMNS: dict[str, str] = {
     "pq": "PQ",

@@ -13,8 +13,9 @@ from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import dataset_info, open_dataset
 from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample, Sample, Task
 from xdecoder.data.samples_sheet import draw_cell, draw_sample, join_cells
+from xdecoder.jobs.files import write_whole
 from xdecoder.predictor.predictor import Predictor, Segmentation
-from xdecoder.structures.result import png_bytes, write_whole
+from xdecoder.structures.result import png_bytes
 from xdecoder.training.datasets.batches import TaskConfig
 
 _PHRASES = 3
