@@ -3,22 +3,35 @@
 import itertools
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from xdecoder.losses.matching import MatchCosts, assign, match_masks, match_nouns
 from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
-from xdecoder.losses.points import RandomPoints, SeededPoints
+from xdecoder.losses.points import RandomPoints
 from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
 from xdecoder.networks.decoder import QueryOutputs
 
 Q, M, P, K, H, W = 7, 5, 3, 4, 9, 13
 CONFIG = LossConfig(points=16)
+
+
+class SeededPoints:
+    """Points that depend on the image alone: not on the batch it is in, nor on the process that holds it."""
+
+    def __init__(self, seeds: list[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, rows: Sequence[int], points: int) -> Float[Tensor, "N P 2"]:
+        drawn = [torch.rand(points, 2, generator=self.generators[image]) for image in rows]
+        return torch.stack(drawn) if drawn else torch.empty(0, points, 2)
 
 
 def test_the_cheapest_assignment_is_found() -> None:
@@ -157,7 +170,7 @@ class Step:
             nouns=self.nouns[part],
             class_texts=x["class_texts"],
             logit_scale=x["logit_scale"],
-            sampler=SeededPoints("cpu", [100 + image for image in self.images]),
+            sampler=SeededPoints([100 + image for image in self.images]),
         )
 
 

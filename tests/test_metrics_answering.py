@@ -1,4 +1,3 @@
-import json
 import re
 
 import pytest
@@ -116,16 +115,6 @@ def gather(drawn: dict) -> VqaAccuracy:
     return accuracy
 
 
-@given(questions, st.randoms(use_true_random=False))
-def test_merged_shards_and_any_order_equal_one_pass(drawn: dict, random) -> None:
-    order = list(drawn)
-    random.shuffle(order)
-    cut = random.randrange(len(order) + 1)
-    first, second = gather({i: drawn[i] for i in order[:cut]}), gather({i: drawn[i] for i in order[cut:]})
-    second.merge(VqaAccuracy.from_state(json.loads(json.dumps(first.state()))))
-    assert second.result() == gather(drawn).result()
-
-
 @given(answers)
 def test_the_annotators_own_answer_scores_one(answer: str) -> None:
     assert answer_accuracy(answer, [answer] * 10) == 1
@@ -149,5 +138,3 @@ def test_bad_input_says_what_to_do() -> None:
     accuracy.update(1, "cat", ["cat"])
     with pytest.raises(ValueError, match="question 1 was added before"):
         accuracy.update(1, "cat", ["cat"])
-    with pytest.raises(ValueError, match="both shards hold the questions"):
-        accuracy.merge(VqaAccuracy.from_state(accuracy.state()))

@@ -129,19 +129,6 @@ def test_scores_equal_the_per_pixel_version(drawn: list[Example]) -> None:
     assert agrees(result.stuff, naive_scores(drawn, CATEGORIES, False))
 
 
-@given(st.lists(examples(), min_size=2, max_size=5), st.randoms(use_true_random=False))
-def test_merged_shards_and_any_order_equal_one_pass(drawn: list[Example], random) -> None:
-    whole = score(drawn).result()
-    order = list(range(len(drawn)))
-    random.shuffle(order)
-    shards = [PanopticQuality(CATEGORIES), PanopticQuality(CATEGORIES)]
-    for i in order:
-        e = drawn[i]
-        shards[random.randrange(2)].update(i, e.truth, e.truth_segments, e.prediction, e.predicted_segments)
-    shards[1].merge(PanopticQuality.from_state(json.loads(json.dumps(shards[0].state()))))
-    assert repr(shards[1].result()) == repr(whole)
-
-
 @given(examples())
 def test_a_perfect_prediction_scores_one(example: Example) -> None:
     perfect = [s for s in example.truth_segments if not s.is_crowd]
@@ -247,10 +234,6 @@ def test_bad_input_says_what_to_do() -> None:
     quality.update(3, one, segments, one, segments)
     with pytest.raises(ValueError, match="image 3 was added before"):
         quality.update(3, one, segments, one, segments)
-    with pytest.raises(ValueError, match="both shards hold the images 3"):
-        quality.merge(PanopticQuality.from_state(quality.state()))
-    with pytest.raises(ValueError, match="different categories"):
-        quality.merge(PanopticQuality({1: True}))
     with pytest.raises(ValueError, match="no categories"):
         PanopticQuality({})
 

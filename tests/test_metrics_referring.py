@@ -1,4 +1,3 @@
-import json
 
 import numpy as np
 import pytest
@@ -35,16 +34,6 @@ def test_scores_equal_the_per_pixel_version(drawn: list) -> None:
         assert result.precision[threshold] == sum(iou >= threshold for iou in ious) / len(ious)
 
 
-@given(pairs, st.randoms(use_true_random=False))
-def test_merged_shards_and_any_order_equal_one_pass(drawn: list, random) -> None:
-    order = list(range(len(drawn)))
-    random.shuffle(order)
-    cut = random.randrange(len(order) + 1)
-    first, second = gather(drawn, order[:cut]), gather(drawn, order[cut:])
-    second.merge(ReferringSegmentation.from_state(json.loads(json.dumps(first.state()))))
-    assert second.result() == gather(drawn).result()
-
-
 @given(pairs)
 def test_a_perfect_prediction_scores_one(drawn: list) -> None:
     result = gather([(truth, truth) for truth, _ in drawn]).result()
@@ -75,5 +64,3 @@ def test_bad_input_says_what_to_do() -> None:
     scores.update([1, 2], masks, masks)
     with pytest.raises(ValueError, match=r"expressions \[2\] were added before"):
         scores.update([2, 3], masks, masks)
-    with pytest.raises(ValueError, match="both shards hold the expressions"):
-        scores.merge(ReferringSegmentation.from_state(scores.state()))

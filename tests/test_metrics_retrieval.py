@@ -1,4 +1,3 @@
-import json
 
 import numpy as np
 import pytest
@@ -54,17 +53,6 @@ def test_recalls_equal_the_naive_version(seed: int, B: int, block: int) -> None:
         assert result.image_retrieval[k] == pytest.approx(np.mean(hits))
 
 
-@given(st.integers(0, 10**6), st.integers(2, 9), st.randoms(use_true_random=False))
-def test_merged_shards_and_any_order_equal_one_pass(seed: int, B: int, random) -> None:
-    rows = drawn_rows(seed, B)
-    keys = list(rows)
-    random.shuffle(keys)
-    cut = random.randrange(B + 1)
-    first, second = gather(rows, keys[:cut]), gather(rows, keys[cut:])
-    second.merge(Retrieval.from_state(json.loads(json.dumps(first.state()))))
-    assert second.result() == gather(rows, list(rows)).result()
-
-
 def test_captions_at_their_images_are_all_found() -> None:
     rows = {i: (np.eye(13)[[i]], np.eye(13)[[i, i]]) for i in range(13)}
     result = gather(rows, list(rows)).result()
@@ -99,8 +87,6 @@ def test_bad_input_says_what_to_do() -> None:
         scores.update(4, one, one)
     with pytest.raises(ValueError, match=r"image 5 has embeddings \(2, 3\), others \(1, 3\)"):
         scores.update(5, np.ones((2, 3)), one)
-    with pytest.raises(ValueError, match="both shards hold the images"):
-        scores.merge(Retrieval.from_state(scores.state()))
     with pytest.raises(ValueError, match="finite and not zero"):
         recall(np.zeros((1, 1, 3)), one, np.array([0]))
     with pytest.raises(ValueError, match=r"1 images have no caption \(rows \[1\]\)"):

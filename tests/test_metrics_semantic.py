@@ -1,4 +1,3 @@
-import json
 import math
 from typing import Any
 
@@ -49,16 +48,6 @@ def test_scores_equal_the_per_pixel_version(absent: str, drawn: list) -> None:
     assert (result.classes, result.absent, result.images) == (taken, absent, len(drawn))
 
 
-@given(pairs, st.randoms(use_true_random=False))
-def test_merged_shards_and_any_order_equal_one_pass(drawn: list, random) -> None:
-    order = list(range(len(drawn)))
-    random.shuffle(order)
-    cut = random.randrange(len(order) + 1)
-    first, second = gather(drawn, order[:cut]), gather(drawn, order[cut:])
-    second.merge(SemanticSegmentation.from_state(json.loads(json.dumps(first.state()))))
-    assert repr(second.result()) == repr(gather(drawn).result())
-
-
 @given(pairs)
 def test_a_perfect_prediction_scores_one(drawn: list) -> None:
     result = gather([(truth, truth.astype(np.int64)) for truth, _ in drawn]).result()
@@ -97,10 +86,6 @@ def test_bad_input_says_what_to_do() -> None:
         scores.result()
     with pytest.raises(ValueError, match="image 'a' was added before"):
         scores.update("a", truth, truth)
-    with pytest.raises(ValueError, match="both shards hold the images"):
-        scores.merge(SemanticSegmentation.from_state(scores.state()))
-    with pytest.raises(ValueError, match="different classes"):
-        scores.merge(SemanticSegmentation(K, absent="all"))
     with pytest.raises(ValueError, match=r"ignore is 4, a class of 0..4"):
         SemanticSegmentation(K, ignore=4)
     with pytest.raises(ValueError, match="class_count must be positive"):

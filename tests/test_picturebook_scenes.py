@@ -1,3 +1,4 @@
+import colorsys
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from xdecoder.picturebook import (
     draw_scene,
 )
 from xdecoder.picturebook.composition import MIN_AREA, MIN_STUFF_AREA
-from xdecoder.picturebook.palette import TONES, color_name, sample_rgb
+from xdecoder.picturebook.palette import TONES, Rgb, sample_rgb
 from xdecoder.picturebook.things import KINDS, SIZE_FACTORS, draw_thing
 
 DIGEST = """
@@ -43,6 +44,23 @@ def scenes() -> list[Scene]:
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
+
+
+def color_name(rgb: Rgb) -> str:
+    """The nearest color's name, lightness weighing little: it recognizes a body under the scene's light."""
+    red, green, blue = (channel / 255 for channel in rgb)
+    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+    if value < 0.24 and saturation < 0.5:
+        return "black"
+    if saturation < 0.16:
+        return "white" if value > 0.76 else "gray"
+    degrees = hue * 360
+    if 14 <= degrees < 40:
+        return "brown" if value < 0.62 else "orange"
+    bounds = (("red", 14), ("yellow", 75), ("green", 175), ("blue", 250), ("purple", 310))
+    if 310 <= degrees < 350 or (degrees >= 350 and saturation < 0.55):
+        return "pink"
+    return next((name for name, upper in bounds if degrees < upper), "red")
 
 
 def test_a_seed_gives_the_same_bytes_and_words_in_every_process() -> None:

@@ -47,7 +47,6 @@ from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, b
 from xdecoder.training.picturebook.caption_reward import caption_reward
 from xdecoder.training.picturebook.objective import Canvas, Layers, Objective, Weights
 from xdecoder.training.picturebook.recipe import PictureBookRecipe
-from xdecoder.training.picturebook.samples import _series, draw_curves
 from xdecoder.weights.folder import load_answer_head, load_model, save_model
 
 TOKENIZER = build_tokenizer(40)
@@ -379,20 +378,6 @@ def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
     save_model(tmp_path, XDecoder(CONFIG), TOKENIZER)
     with pytest.raises(ValueError, match="is of other sizes than the recipe"):
         PictureBookRecipe(start=tmp_path).build()
-
-
-def test_curves_go_on_from_run_to_run(tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        for file, key in (("metrics.jsonl", "loss/masks"), ("scores.jsonl", "pq")):
-            rows = [json.dumps({"step": step, key: 1 / step}) for step in (2, 5)]
-            (tmp_path / name / file).write_text("\n".join(rows))
-    runs = [tmp_path / "first", tmp_path / "second"]
-    assert [step for step, _ in _series(runs, "scores.jsonl")["pq"]] == [2, 5, 7, 10]
-    draw_curves(runs, tmp_path / "curves.png")
-    assert Image.open(tmp_path / "curves.png").width > 1000
-    with pytest.raises(FileNotFoundError, match="no such numbers yet"):
-        draw_curves([tmp_path], tmp_path / "curves.png")
 
 
 def test_the_command_says_what_is_wrong() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -193,6 +193,13 @@ def write_list(
         file.write(("\n]" + ("" if head is None else "}") + "\n").encode())
 
 
+def write_lines(entries: Iterable[Entry], path: Path) -> None:
+    """Write a line of JSON for each entry."""
+    with whole_file(path) as file:
+        for entry in entries:
+            file.write(json.dumps(entry).encode() + b"\n")
+
+
 def read_list(path: Path, fields: Collection[str], *, key: str | None = None) -> list[Entry]:
     """A JSON list of objects, or an object's field `key` that is one.
 
@@ -208,11 +215,32 @@ def read_list(path: Path, fields: Collection[str], *, key: str | None = None) ->
     where = "a list" if key is None else f'an object with a list "{key}"'
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         raise ValueError(f"{path}: expected {where} of objects with {', '.join(fields)}")
-    rows: list[Entry] = data
+    _require(data, path, fields)
+    return data
+
+
+def read_lines(path: Path, fields: Collection[str]) -> list[Entry]:
+    """Lines of JSON objects; errors as `read_list`."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such result file")
+    rows: list[Entry] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path}: line {number} is not valid JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}: line {number}: expected an object with {', '.join(fields)}")
+            rows.append(row)
+    _require(rows, path, fields)
+    return rows
+
+
+def _require(rows: Sequence[Entry], path: Path, fields: Collection[str]) -> None:
     for number, row in enumerate(rows):
         if lacking := [name for name in fields if name not in row]:
             raise ValueError(f"{path}: entry {number} lacks {', '.join(lacking)}")
-    return rows
 
 
 def by_id(

@@ -6,16 +6,16 @@ embedding of the image (the published ensemble).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable
+import base64
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
+from jaxtyping import Float
 
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id
-from xdecoder.jobs.files import whole_file
+from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_lines, write_lines
 from xdecoder.metrics.retrieval import Retrieval
 from xdecoder.predictor.predictor import Predictor
 
@@ -32,16 +32,15 @@ class ImageTextRetrieval(Protocol[CaptionSample]):
     def predict(self, predictor: Predictor, sample: CaptionSample, picture: Picture) -> Entry:
         images = predictor.embed_images(self.encode(predictor, picture.pixels))
         texts = predictor.embed_texts(sample.captions)
-        gathered = Retrieval()
         both = np.stack([images.decoder[0].float().cpu().numpy(), images.backbone[0].float().cpu().numpy()])
-        gathered.update(sample.image_id, both, texts.float().cpu().numpy())
-        ((_, image, captions),) = gathered.state()["rows"]
-        return {"image_id": sample.image_id, "image": image, "captions": captions}
+        return {
+            "image_id": sample.image_id,
+            "image": _encode(both),
+            "captions": _encode(texts.float().cpu().numpy()),
+        }
 
     def write(self, entries: Iterable[Entry], path: Path) -> None:
-        with whole_file(path) as file:
-            for entry in entries:
-                file.write(json.dumps(entry).encode() + b"\n")
+        write_lines(entries, path)
 
     def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
         known = frozenset(s.image_id for s in self.dataset if s.image_id not in left_out)
@@ -61,18 +60,15 @@ def score_embeddings(path: Path, known: Collection[ImageId] | None = None) -> Sc
         ValueError: the file is malformed or empty, or names an image twice or an unknown one.
         FileNotFoundError: there is no such file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of embeddings")
-    with path.open(encoding="utf-8") as file:
+    rows = by_id(read_lines(path, ("image_id", "image", "captions")), path, known)
+    gathered = Retrieval()
+    for image_id, row in rows.items():
         try:
-            lines = [json.loads(line) for line in file if line.strip()]
-            rows = by_id(lines, path, known)
-            gathered = Retrieval.from_state(
-                {"rows": [[i, row["image"], row["captions"]] for i, row in rows.items()]}
-            )
-        except (KeyError, TypeError) as error:
+            gathered.update(image_id, _decode(row["image"]), _decode(row["captions"]))
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{path}: a line without {error}; expected image_id, image and captions on each"
+                f"{path}: image {image_id}: its embeddings cannot be read ({error}); expected [shape, base64 "
+                "of little-endian float32] as `xdecoder evaluate` writes them"
             ) from error
     result = gathered.result()
     return Scores(
@@ -83,3 +79,13 @@ def score_embeddings(path: Path, known: Collection[ImageId] | None = None) -> Sc
         images=result.images,
         missing=tuple(i for i in known or () if i not in rows),
     )
+
+
+def _encode(embeddings: Float[np.ndarray, "N C"]) -> list[Any]:
+    """Shape, and base64 of little-endian float32."""
+    return [list(embeddings.shape), base64.b64encode(embeddings.astype("<f4").tobytes()).decode("ascii")]
+
+
+def _decode(encoded: Sequence[Any]) -> Float[np.ndarray, "N C"]:
+    shape, text = encoded
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32).reshape(shape)

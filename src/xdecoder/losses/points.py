@@ -44,27 +44,6 @@ class RandomPoints:
         return torch.rand(len(rows), points, 2, device=self._device, generator=self._generator)
 
 
-@final
-class SeededPoints:
-    """Points that depend on the image alone: not on the batch it is in, nor on the process that holds it.
-
-    Args:
-        device: where they are wanted.
-        seeds: one for each image of the batch.
-    """
-
-    def __init__(self, device: torch.device | str, seeds: Sequence[int]) -> None:
-        self._device = torch.device(device)
-        self._generators = [torch.Generator(self._device).manual_seed(seed) for seed in seeds]
-
-    def __call__(self, rows: Sequence[int], points: int) -> Float[Tensor, "N P 2"]:
-        """Draw `points` for each row, each from its image's own generator."""
-        drawn = [
-            torch.rand(points, 2, device=self._device, generator=self._generators[image]) for image in rows
-        ]
-        return torch.stack(drawn) if drawn else torch.empty(0, points, 2, device=self._device)
-
-
 def sample_maps(maps: Shaped[Tensor, "N H W"], points: Float[Tensor, "N P 2"]) -> Float[Tensor, "N P"]:
     """Each map at its own points: bilinear between pixel centers, zero outside.
 

@@ -8,17 +8,14 @@ Detectron2 does, a detection's area is its mask's when masks are scored and its 
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
-from pycocotools import mask as rle
+from jaxtyping import Float, Integer
 
 IouType = Literal["segm", "bbox"]
 Detection = dict[str, Any]
@@ -57,83 +54,6 @@ class AveragePrecisionResult:
     kind: IouType
     images: int
     without_detection: tuple[int, ...]
-
-
-def detections_of_image(
-    image_id: int,
-    *,
-    category_ids: Sequence[int],
-    scores: Float[np.ndarray, " N"],
-    masks: Bool[np.ndarray, "M H W"],
-    boxes: Float[np.ndarray, "Nb 4"] | None = None,
-) -> list[Detection]:
-    """One image's detections as entries of a COCO result file.
-
-    Args:
-        image_id: the image's id in the truth.
-        category_ids: the data set's own ids.
-        scores: confidences.
-        masks: at the truth's size.
-        boxes: left, top, right, bottom in pixels; by default the boxes around the masks.
-
-    Raises:
-        ValueError: the numbers differ.
-    """
-    counts = {len(category_ids), len(scores), len(masks)} | (set() if boxes is None else {len(boxes)})
-    if len(counts) != 1:
-        raise ValueError(
-            f"image {image_id}: {len(category_ids)} categories, {len(scores)} scores and {len(masks)} masks: "
-            "give one of each per detection"
-        )
-    detections: list[Detection] = []
-    for n, mask in enumerate(masks):
-        encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
-        if boxes is None:
-            box = [float(v) for v in rle.toBbox(encoded)]
-        else:
-            left, top, right, bottom = (float(v) for v in boxes[n])
-            box = [left, top, right - left, bottom - top]
-        detections.append(
-            {
-                "image_id": int(image_id),
-                "category_id": int(category_ids[n]),
-                "score": float(scores[n]),
-                "bbox": box,
-                "segmentation": {"size": list(encoded["size"]), "counts": _ascii(encoded["counts"])},
-            }
-        )
-    return detections
-
-
-def write_detections(path: Path, detections: Iterable[Detection]) -> int:
-    """Writes a COCO result file, entry by entry, and returns how many."""
-    count = 0
-    with path.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for count, detection in enumerate(detections, 1):
-            file.write(("" if count == 1 else ",\n") + json.dumps(detection))
-        file.write("]\n")
-    return count
-
-
-def read_detections(path: Path) -> list[Detection]:
-    """Reads a COCO result file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no list of result entries.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no result file {path}")
-    try:
-        detections = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-    if not isinstance(detections, list) or not all(isinstance(d, dict) for d in detections):
-        raise ValueError(
-            f"{path} is no COCO result file: expected a list of entries with image_id, category_id ..."
-        )
-    return detections
 
 
 def average_precision(
@@ -232,78 +152,6 @@ def check_detections(truth: Mapping[str, Any], detections: Sequence[Detection], 
             )
 
 
-class AveragePrecision:
-    """Gathers detections over images and scores them together in `result`.
-
-    Args:
-        truth: a COCO instance annotation file's content.
-        kind: "segm" scores masks, "bbox" boxes.
-    """
-
-    def __init__(self, truth: Mapping[str, Any], *, kind: IouType = "segm") -> None:
-        check_truth(truth)
-        self._truth = truth
-        self._kind: IouType = kind
-        self._image_ids = frozenset(image["id"] for image in truth["images"])
-        self._detections: dict[int, list[Detection]] = {}
-
-    def update(self, image_id: int, detections: Sequence[Detection]) -> None:
-        """Adds one image's detections, none included.
-
-        Raises:
-            ValueError: the image is unknown or was added before, or a detection names another image.
-        """
-        if image_id not in self._image_ids:
-            raise ValueError(
-                f"image {image_id!r} is not in the truth, which has {len(self._image_ids)} images"
-            )
-        if image_id in self._detections:
-            raise ValueError(f"image {image_id!r} was added before: add every image once")
-        if others := {d["image_id"] for d in detections} - {image_id}:
-            raise ValueError(f"image {image_id!r} was given detections of the images {sorted(others)[:8]}")
-        self._detections[image_id] = list(detections)
-
-    def merge(self, other: AveragePrecision) -> None:
-        """Adds what another process gathered.
-
-        Raises:
-            ValueError: the kinds or the truths differ, or both hold an image.
-        """
-        if (other._kind, other._image_ids) != (self._kind, self._image_ids):
-            raise ValueError("cannot merge average precisions of different kinds or truths")
-        if twice := self._detections.keys() & other._detections.keys():
-            raise ValueError(
-                f"both shards hold the images {sorted(twice)[:8]}: give every image to one process"
-            )
-        self._detections |= other._detections
-
-    def result(self) -> AveragePrecisionResult:
-        """The scores against every image of the truth; images that were not added count as missed.
-
-        Raises:
-            ValueError: no image was added, or as `average_precision`.
-        """
-        if not self._detections:
-            raise ValueError("no image was added: average precision needs at least one")
-        gathered = [d for _, found in sorted(self._detections.items()) for d in found]
-        return average_precision(self._truth, gathered, kind=self._kind)
-
-    def state(self) -> dict[str, Any]:
-        """Everything gathered, as plain JSON values; the truth is not part of it."""
-        return {
-            "kind": self._kind,
-            "detections": [[image_id, found] for image_id, found in self._detections.items()],
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any], truth: Mapping[str, Any]) -> AveragePrecision:
-        """The accumulator that `state` was taken from, over the same truth."""
-        restored = cls(truth, kind=state["kind"])
-        for image_id, found in state["detections"]:
-            restored.update(image_id, found)
-        return restored
-
-
 def _check_names(truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], name: str) -> None:
     for field, part in (("image_id", "images"), ("category_id", "categories")):
         known = {entry["id"] for entry in truth[part]}
@@ -313,10 +161,6 @@ def _check_names(truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]],
                 f"{count} {name}s name the {part} {unknown[:8]}, which the truth lacks: score them against "
                 f"the truth they were made for, or map their {field} first"
             )
-
-
-def _ascii(counts: bytes | str) -> str:
-    return counts.decode("ascii") if isinstance(counts, bytes) else counts
 
 
 def _mean(precision: Float[np.ndarray, "..."] | Integer[np.ndarray, "..."]) -> float:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from xdecoder.metrics.tokenize import tokenize_caption
 
@@ -140,17 +139,6 @@ class CaptionScores:
             raise ValueError(f"image {image_id!r} needs a list of at least one reference caption")
         self._captions[image_id] = (candidate, tuple(references))
 
-    def merge(self, other: CaptionScores) -> None:
-        """Adds what another process gathered.
-
-        Raises:
-            ValueError: both hold an image.
-        """
-        if twice := self._captions.keys() & other._captions.keys():
-            shown = sorted(map(str, twice))[:8]
-            raise ValueError(f"both shards hold the images {shown}: give every image to one process")
-        self._captions |= other._captions
-
     def result(self) -> CaptionResult:
         """The scores over everything gathered.
 
@@ -169,19 +157,6 @@ class CaptionScores:
         return CaptionResult(
             bleu=bleu(corpus), rouge_l=rouge_l(corpus), cider_d=cider_d(corpus), images=len(corpus)
         )
-
-    def state(self) -> dict[str, Any]:
-        """Everything gathered, as plain JSON values."""
-        return {
-            "captions": [[key, candidate, list(refs)] for key, (candidate, refs) in self._captions.items()]
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> CaptionScores:
-        """The accumulator that `state` was taken from."""
-        restored = cls()
-        restored._captions = {key: (candidate, tuple(refs)) for key, candidate, refs in state["captions"]}
-        return restored
 
 
 def _words(tokens: Sequence[str]) -> list[str]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
@@ -178,7 +177,7 @@ def count_matches(
 
 
 class PanopticQuality:
-    """Gathers panoptic quality over images; shards merge to exactly the figures of one pass.
+    """Gathers panoptic quality over images; their order does not change the figures.
 
     Args:
         categories: category id -> whether it is a thing (countable) or stuff.
@@ -236,20 +235,6 @@ class PanopticQuality:
             self._without_prediction.add(image_id)
         self._add(counts)
 
-    def merge(self, other: PanopticQuality) -> None:
-        """Adds what another process gathered.
-
-        Raises:
-            ValueError: the categories differ, or both hold an image.
-        """
-        if other._categories != self._categories:
-            raise ValueError("cannot merge panoptic qualities over different categories")
-        if twice := self._images & other._images:
-            raise ValueError(f"both shards hold the images {_some(twice)}: give every image to one process")
-        self._images |= other._images
-        self._without_prediction |= other._without_prediction
-        self._add(other._counts)
-
     def result(self) -> PanopticResult:
         """The scores so far.
 
@@ -273,27 +258,6 @@ class PanopticQuality:
             images=len(self._images),
             without_prediction=tuple(sorted(self._without_prediction, key=str)),
         )
-
-    def state(self) -> dict[str, Any]:
-        """Everything gathered, as plain JSON values."""
-        return {
-            "categories": [[category, thing] for category, thing in sorted(self._categories.items())],
-            "counts": [
-                [category, c.iou_units, c.true_positives, c.false_positives, c.false_negatives]
-                for category, c in sorted(self._counts.items())
-            ],
-            "images": sorted(self._images, key=str),
-            "without_prediction": sorted(self._without_prediction, key=str),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> PanopticQuality:
-        """The accumulator that `state` was taken from."""
-        restored = cls(dict(state["categories"]))
-        restored._counts = {row[0]: _counts(row[1:]) for row in state["counts"]}
-        restored._images = set(state["images"])
-        restored._without_prediction = set(state["without_prediction"])
-        return restored
 
     def _add(self, counts: Mapping[int, CategoryCounts]) -> None:
         for category, more in counts.items():

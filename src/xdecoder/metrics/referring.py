@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -92,19 +91,6 @@ class ReferringSegmentation:
             zip(expression_ids, zip(intersection.tolist(), union.tolist(), strict=True), strict=True)
         )
 
-    def merge(self, other: ReferringSegmentation) -> None:
-        """Adds what another process gathered.
-
-        Raises:
-            ValueError: both hold an expression.
-        """
-        if twice := self._pixels.keys() & other._pixels.keys():
-            shown = sorted(map(str, twice))[:8]
-            raise ValueError(
-                f"both shards hold the expressions {shown}: give every expression to one process"
-            )
-        self._pixels |= other._pixels
-
     def result(self) -> ReferringResult:
         """The scores so far.
 
@@ -121,14 +107,3 @@ class ReferringSegmentation:
             precision={x: sum(iou >= x for iou in ious) / len(ious) for x in THRESHOLDS},
             expressions=len(ious),
         )
-
-    def state(self) -> dict[str, Any]:
-        """Everything gathered, as plain JSON values."""
-        return {"pixels": [[key, i, u] for key, (i, u) in self._pixels.items()]}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> ReferringSegmentation:
-        """The accumulator that `state` was taken from."""
-        restored = cls()
-        restored._pixels = {key: (i, u) for key, i, u in state["pixels"]}
-        return restored

@@ -8,10 +8,8 @@ mean of their cosines. Ties go to what was listed first, so that a constant scor
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -90,7 +88,7 @@ def recall(
 
 
 class Retrieval:
-    """Gathers embeddings of images and captions; the result does not depend on who gathered which."""
+    """Gathers embeddings of images and captions; their order does not change the result."""
 
     def __init__(self) -> None:
         # image id -> (image embeddings "E C", caption embeddings "L C")
@@ -133,18 +131,6 @@ class Retrieval:
             caption_embeddings.astype(np.float32),
         )
 
-    def merge(self, other: Retrieval) -> None:
-        """Adds what another process gathered.
-
-        Raises:
-            ValueError: both hold an image, or their embeddings differ in number or length.
-        """
-        if twice := self._rows.keys() & other._rows.keys():
-            shown = sorted(map(str, twice))[:8]
-            raise ValueError(f"both shards hold the images {shown}: give every image to one process")
-        for image_id, (image, captions) in other._rows.items():
-            self.update(image_id, image, captions)
-
     def result(self) -> RetrievalResult:
         """The recalls over everything gathered, images in the order of their ids.
 
@@ -159,17 +145,6 @@ class Retrieval:
             np.concatenate([captions for _, captions in rows]),
             np.repeat(np.arange(len(rows)), [len(captions) for _, captions in rows]),
         )
-
-    def state(self) -> dict[str, Any]:
-        """Everything gathered, as plain JSON values; embeddings as base64 of little-endian float32."""
-        return {"rows": [[key, _encode(image), _encode(text)] for key, (image, text) in self._rows.items()]}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Retrieval:
-        """The accumulator that `state` was taken from."""
-        restored = cls()
-        restored._rows = {key: (_decode(image), _decode(text)) for key, image, text in state["rows"]}
-        return restored
 
 
 def _unit(embeddings: Float[np.ndarray, "..."], name: str) -> Float[np.ndarray, "..."]:
@@ -187,12 +162,3 @@ def _blocks(
     for start in range(0, len(queries), _BLOCK):
         block = queries[start : start + _BLOCK]
         yield np.arange(start, start + len(block)), block @ captions.T
-
-
-def _encode(embeddings: Float[np.ndarray, "N C"]) -> list[Any]:
-    return [list(embeddings.shape), base64.b64encode(embeddings.astype("<f4").tobytes()).decode("ascii")]
-
-
-def _decode(encoded: Sequence[Any]) -> Float[np.ndarray, "N C"]:
-    shape, text = encoded
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32).reshape(shape)

@@ -13,9 +13,8 @@ Which classes the means take is a choice that moves the figure, see `AbsentRule`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Integer
@@ -133,24 +132,6 @@ class SemanticSegmentation:
             raise ValueError(f"image {image_id!r}: {error}") from None
         self._images.add(image_id)
 
-    def merge(self, other: SemanticSegmentation) -> None:
-        """Adds what another process gathered.
-
-        Raises:
-            ValueError: the settings differ, or both hold an image.
-        """
-        if (other._class_count, other._ignore, other._absent) != (
-            self._class_count,
-            self._ignore,
-            self._absent,
-        ):
-            raise ValueError("cannot merge semantic scores with different classes, ignored value or rule")
-        if twice := self._images & other._images:
-            shown = sorted(map(str, twice))[:8]
-            raise ValueError(f"both shards hold the images {shown}: give every image to one process")
-        self._images |= other._images
-        self._confusion += other._confusion
-
     def result(self) -> SemanticResult:
         """The scores so far.
 
@@ -180,28 +161,3 @@ class SemanticSegmentation:
             classes=int(taken.sum()),
             images=len(self._images),
         )
-
-    def state(self) -> dict[str, Any]:
-        """Everything gathered, as plain JSON values; the matrix as its non-zero entries."""
-        rows, columns = np.nonzero(self._confusion)
-        return {
-            "class_count": self._class_count,
-            "ignore": self._ignore,
-            "absent": self._absent,
-            "confusion": [
-                rows.tolist(),
-                columns.tolist(),
-                self._confusion[rows, columns].tolist(),
-            ],
-            "images": sorted(self._images, key=str),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> SemanticSegmentation:
-        """The accumulator that `state` was taken from."""
-        restored = cls(state["class_count"], ignore=state["ignore"], absent=state["absent"])
-        entries: Sequence[list[int]] = state["confusion"]
-        rows, columns, counts = entries
-        restored._confusion[rows, columns] = counts
-        restored._images = set(state["images"])
-        return restored

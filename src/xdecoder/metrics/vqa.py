@@ -15,7 +15,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _PERIOD = re.compile(r"\.(?!\d)")
@@ -131,17 +130,6 @@ class VqaAccuracy:
             raise ValueError(f"question {question_id!r} was added before: answer every question once")
         self._scores[question_id] = (answer_type, answer_accuracy(answer, annotators))
 
-    def merge(self, other: VqaAccuracy) -> None:
-        """Adds what another process gathered.
-
-        Raises:
-            ValueError: both hold a question.
-        """
-        if twice := self._scores.keys() & other._scores.keys():
-            shown = sorted(map(str, twice))[:8]
-            raise ValueError(f"both shards hold the questions {shown}: give every question to one process")
-        self._scores |= other._scores
-
     def result(self) -> AnsweringResult:
         """The accuracies so far.
 
@@ -159,17 +147,6 @@ class VqaAccuracy:
             per_answer_type={t: math.fsum(s) / len(s) for t, s in sorted(by_type.items())},
             questions=len(scores),
         )
-
-    def state(self) -> dict[str, Any]:
-        """Everything gathered, as plain JSON values."""
-        return {"scores": [[key, answer_type, score] for key, (answer_type, score) in self._scores.items()]}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> VqaAccuracy:
-        """The accumulator that `state` was taken from."""
-        restored = cls()
-        restored._scores = {key: (answer_type, score) for key, answer_type, score in state["scores"]}
-        return restored
 
 
 def _strip(text: str) -> str:

@@ -63,23 +63,6 @@ def sample_rgb(color: str, rng: np.random.Generator) -> Rgb:
     return tone_rgb(TONES[color], hue, saturation, value)
 
 
-def color_name(rgb: Rgb) -> str:
-    """The nearest color's name, lightness weighing little: it recognizes a body under the scene's light."""
-    red, green, blue = (channel / 255 for channel in rgb)
-    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
-    if value < 0.24 and saturation < 0.5:
-        return "black"
-    if saturation < 0.16:
-        return "white" if value > 0.76 else "gray"
-    degrees = hue * 360
-    if 14 <= degrees < 40:
-        return "brown" if value < 0.62 else "orange"
-    bounds = (("red", 14), ("yellow", 75), ("green", 175), ("blue", 250), ("purple", 310))
-    if 310 <= degrees < 350 or (degrees >= 350 and saturation < 0.55):
-        return "pink"
-    return next((name for name, upper in bounds if degrees < upper), "red")
-
-
 def mix(first: Rgb, second: Rgb, share: float) -> Rgb:
     """`first` with `share` (0..1) of `second` mixed in."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))

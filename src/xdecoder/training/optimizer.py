@@ -161,12 +161,6 @@ class EMA:
             else:
                 average.copy_(tensor)
 
-    @torch.no_grad()
-    def copy_to(self, model: nn.Module) -> None:
-        """Put the average into a model of the same shape."""
-        for name, tensor in named_tensors(model):
-            tensor.copy_(self.tensors[name])
-
 
 def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Parameters and buffers, by the names that they have in the unwrapped model."""
