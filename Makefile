@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install check test demo clean
+.PHONY: help install check test docs demo clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ check: install  ## format, lint, types, import rules
 
 test: check  ## the checks and the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+docs: install  ## the pages of docs/ and the API reference, in out/docs; open out/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 demo: .venv/demo-installed  ## a page that shows the bundled model at work, and IMAGES="a.jpg b.jpg" of yours
 	$(BIN)/xdecoder demo $(IMAGES) --out out/demo.html \

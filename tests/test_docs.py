@@ -1,7 +1,10 @@
 """What the documentation says can be done can be done."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,3 +134,17 @@ def test_the_readme_shows_the_usual_verbs() -> None:
 
 def test_the_readme_s_picture_is_small_enough_for_a_clone() -> None:
     assert (ROOT / "docs/images/demo.png").stat().st_size < 600_000
+
+
+def test_the_site_of_pages_and_docstrings_builds_and_needs_no_network(tmp_path: Path) -> None:
+    """Strict: a broken link, or a docstring that names an argument that is not there, fails."""
+    subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        check=True,
+    )
+    page = (tmp_path / "api" / "predictor.html").read_text(encoding="utf-8")
+    assert 'id="xdecoder.predictor.predictor.Predictor.segment"' in page
+    fetched = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?(https?:[^\"> ]+)", page)
+    assert not fetched
