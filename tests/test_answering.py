@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import xdecoder
-from tiny_model import save_tiny_model
+from builders import save_tiny_model
 from xdecoder.cli.app import app
 from xdecoder.networks.queries import QueryKind, visibility
 from xdecoder.predictor import answering

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import xdecoder
-from tiny_model import save_tiny_model
+from builders import save_tiny_model
 from xdecoder.editing import Recolor, edit
 from xdecoder.predictor.predictor import Predictor
 

@@ -11,8 +11,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from test_data_coco import coco_instances, coco_panoptic, square, write_image, write_json
-from test_data_language import REFS, karpathy_row, refer_layout
+from builders import (
+    REFS,
+    coco_instances,
+    coco_panoptic,
+    karpathy_row,
+    refer_layout,
+    square,
+    write_image,
+    write_json,
+)
 from xdecoder.cli.commands.datasets import app
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.check import check_dataset, expected_tree

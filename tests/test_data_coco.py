@@ -7,97 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from builders import (
+    PERSON,
+    SKY_OTHER,
+    H,
+    W,
+    coco_instances,
+    coco_panoptic,
+    panoptic_ids,
+    segment,
+    square,
+    write_ids,
+    write_image,
+    write_json,
+)
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import VOID, CaptionSample, InstanceSample, PanopticSample, SemanticSample
-
-H, W = 6, 8
-PERSON, SKY_OTHER = (
-    {"id": 1, "name": "person", "isthing": 1},
-    {"id": 187, "name": "sky-other-merged", "isthing": 0},
-)
-DOG = {"id": 18, "name": "dog", "isthing": 1}
-
-
-def write_json(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
-
-
-def write_image(path: Path, height: int = H, width: int = W) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(path)
-
-
-def write_ids(path: Path, ids: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rgb = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
-    Image.fromarray(rgb).save(path)
-
-
-def panoptic_ids() -> np.ndarray:
-    """Void on top, then sky, two people side by side, and a crowd."""
-    ids = np.zeros((H, W), np.int64)
-    ids[1:3] = 70001
-    ids[3:, :3] = 300
-    ids[3:, 3:5] = 7
-    ids[3:, 5:] = 9
-    return ids
-
-
-def segment(number: int, category: int, crowd: int = 0) -> dict[str, Any]:
-    return {"id": number, "category_id": category, "iscrowd": crowd, "area": 1, "bbox": [0, 0, 1, 1]}
-
-
-def coco_panoptic(root: Path, **changes: Any) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "images": [{"id": 5, "file_name": "000000000005.jpg", "height": H, "width": W}],
-        "annotations": [
-            {
-                "image_id": 5,
-                "file_name": "000000000005.png",
-                "segments_info": [
-                    segment(70001, 187),
-                    segment(300, 1),
-                    segment(7, 1),
-                    segment(9, 1, crowd=1),
-                ],
-            }
-        ],
-        "categories": [PERSON, SKY_OTHER],
-    } | changes
-    write_json(root / "coco/annotations/panoptic_val2017.json", data)
-    write_image(root / "coco/val2017/000000000005.jpg")
-    write_ids(root / "coco/panoptic_val2017/000000000005.png", panoptic_ids())
-    return data
-
-
-def square(number: int, category: int, image: int = 5, **more: Any) -> dict[str, Any]:
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": category,
-        "iscrowd": 0,
-        "area": 6,
-        "bbox": [1, 2, 3, 2],
-        "segmentation": [[1, 2, 4, 2, 4, 4, 1, 4]],
-    } | more
-
-
-def coco_instances(root: Path, annotations: list[dict[str, Any]], **changes: Any) -> None:
-    data: dict[str, Any] = {
-        "images": [
-            {"id": 5, "file_name": "000000000005.jpg", "height": H, "width": W},
-            {"id": 6, "file_name": "000000000006.jpg", "height": H, "width": W},
-        ],
-        "annotations": annotations,
-        "categories": [PERSON, DOG],
-    } | changes
-    write_json(root / "coco/annotations/instances_val2017.json", data)
-    for image in data["images"]:
-        write_image(root / "coco/val2017" / image["file_name"])
 
 
 def panoptic(root: Path, **options: Any) -> Dataset[PanopticSample]:

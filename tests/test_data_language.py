@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from test_data_coco import H, W, square, write_image, write_json
+from builders import REFS, H, W, karpathy_row, ref, refer_layout, square, vqa_layout, write_image, write_json
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.pairs import PairShards, PairTable, find_tables, open_pair_folder
 from xdecoder.data.refer import read_plain_pickle
@@ -30,41 +30,6 @@ def jpeg(value: int = 90) -> bytes:
 
 
 # Referring.
-
-
-def ref(number: int, annotation: int, image: int, split: str, *phrases: str) -> dict[str, Any]:
-    return {
-        "ref_id": number,
-        "ann_id": annotation,
-        "image_id": image,
-        "category_id": 1,
-        "split": split,
-        "file_name": f"COCO_train2014_{image:012d}_{annotation}.jpg",
-        "sent_ids": list(range(len(phrases))),
-        "sentences": [
-            {"raw": p, "sent": p.lower(), "sent_id": i, "tokens": p.split()} for i, p in enumerate(phrases)
-        ],
-    }
-
-
-def refer_layout(root: Path, refs: list[dict[str, Any]], folder: str = "refcocog", by: str = "umd") -> Path:
-    base = root / "refcocoseg" / folder
-    annotations = [square(1, 1, image=9), square(2, 18, image=9), square(3, 1, image=25)]
-    images = [
-        {"id": i, "file_name": f"COCO_train2014_{i:012d}.jpg", "height": H, "width": W} for i in (9, 25)
-    ]
-    write_json(base / "instances.json", {"images": images, "annotations": annotations, "categories": []})
-    (base / f"refs({by}).p").write_bytes(pickle.dumps(refs, protocol=0))
-    for image in images:
-        write_image(root / "coco/train2014" / image["file_name"])
-    return base
-
-
-REFS = [
-    ref(10, 1, 9, "val", "The man.", "a man"),
-    ref(11, 2, 9, "val", "his dog"),
-    ref(12, 3, 25, "train", "a woman"),
-]
 
 
 def test_referring_groups_the_split_s_referents_by_image(tmp_path: Path) -> None:
@@ -156,16 +121,6 @@ def test_refs_to_unknown_annotations_and_duplicate_refs_are_refused(tmp_path: Pa
 # Captions and questions.
 
 
-def karpathy_row(number: int, split: str, folder: str, **more: Any) -> dict[str, Any]:
-    return {
-        "filepath": folder,
-        "filename": f"COCO_{folder}_{number:012d}.jpg",
-        "cocoid": number,
-        "split": split,
-        "sentences": [{"raw": f"caption {number}"}, {"raw": "another"}],
-    } | more
-
-
 def karpathy_layout(root: Path) -> None:
     rows = [
         karpathy_row(1, "test", "val2014"),
@@ -205,25 +160,6 @@ def test_flickr30k(tmp_path: Path) -> None:
     write_json(tmp_path / "flickr30k/dataset_flickr30k.json", {"images": rows})
     write_image(tmp_path / "flickr30k/flickr30k-images/1007.jpg")
     assert open_dataset("flickr30k", tmp_path)[0].captions == ("c0", "c1", "c2", "c3", "c4")
-
-
-def vqa_layout(root: Path, answered: tuple[int, ...]) -> None:
-    questions = [
-        {"question_id": 42000, "image_id": 42, "question": "What color? "},
-        {"question_id": 42001, "image_id": 42, "question": "Is it a dog?"},
-    ]
-    answers = [{"answer": "yes", "answer_id": i + 1, "answer_confidence": "yes"} for i in range(10)]
-    write_json(root / "vqa/v2_OpenEnded_mscoco_val2014_questions.json", {"questions": questions})
-    write_json(
-        root / "vqa/v2_mscoco_val2014_annotations.json",
-        {
-            "annotations": [
-                {"question_id": q, "image_id": 42, "answers": answers, "answer_type": "yes/no"}
-                for q in answered
-            ]
-        },
-    )
-    write_image(root / "coco/val2014/COCO_val2014_000000000042.jpg")
 
 
 def test_vqav2_groups_questions_with_their_ten_answers(tmp_path: Path) -> None:

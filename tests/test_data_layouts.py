@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from test_data_coco import square, write_ids, write_image, write_json
+from builders import square, write_ids, write_image, write_json
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import LabelCoding

@@ -7,7 +7,7 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from test_evaluation_run import build_predictor, write_data
+from builders import build_predictor, write_data
 from xdecoder.cli.commands import evaluate, score
 
 app = Typer(pretty_exceptions_enable=False)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from test_evaluation_run import build_predictor
-from test_metrics_panoptic_quality import COCO100, needs_coco100
+from builders import build_predictor
+from goldens import COCO100, needs_coco100
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import PanopticMap
 from xdecoder.evaluation.benchmarks import BENCHMARKS

@@ -11,126 +11,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from test_data_coco import write_ids, write_image, write_json
-from test_data_language import REFS, refer_layout, vqa_layout
-from xdecoder.config import (
-    DecoderConfig,
-    FocalNetConfig,
-    InferenceConfig,
-    ModelConfig,
-    PixelDecoderConfig,
-    TextConfig,
+from builders import (
+    CATEGORIES,
+    IMAGES,
+    build_predictor,
+    size_of,
+    write_data,
+    write_ids,
+    write_image,
+    write_json,
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.panoptic import Panoptic
 from xdecoder.evaluation.report import BenchmarkReport, markdown_of
 from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
 from xdecoder.evaluation.scoring import Truth, score
-from xdecoder.model import XDecoder
-from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.tokenizer import build_word_tokenizer
 from xdecoder.weights.folder import load_model
 
-IMAGES = 7
 SIDE = {name: 64 if row.square or row.kind == "question" else 32 for name, row in BENCHMARKS.items()}
-CATEGORIES = [
-    {"id": 3, "name": "dog", "isthing": 1},
-    {"id": 8, "name": "cat", "isthing": 1},
-    {"id": 11, "name": "grass", "isthing": 0},
-]
-WORDS = ["dog", "cat", "grass", "background", "man", "the", "a", "his", "bird", "sky", "red"]
-
-
-def size_of(number: int) -> tuple[int, int]:
-    return 20 + number, 31 - number
-
-
-def write_data(root: Path) -> Path:
-    """Seven images with a dog, a cat and grass, in the layouts of custom data, refer, VQA and Karpathy."""
-    generator = np.random.default_rng(0)
-    panoptic, instances, images = [], [], []
-    for number in range(1, IMAGES + 1):
-        height, width = size_of(number)
-        name = f"{number}.png"
-        (root / "images/val").mkdir(parents=True, exist_ok=True)
-        pixels = generator.integers(0, 255, (height, width, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(root / "images/val" / name)
-        ids = np.full((height, width), 300)
-        ids[2:9, 3:12], ids[10:15, 5:20], ids[0] = 1, 70001, 0
-        write_ids(root / "panoptic_val" / name, ids)
-        segments = [
-            {"id": i, "category_id": c, "iscrowd": 0, "area": 1, "bbox": [0, 0, 1, 1]}
-            for i, c in ((300, 11), (1, 3), (70001, 8))
-        ]
-        panoptic.append({"image_id": number, "file_name": name, "segments_info": segments})
-        images.append({"id": number, "file_name": name, "height": height, "width": width})
-        for category, (x, y, w, h) in ((3, (3, 2, 9, 7)), (8, (5, 10, 15, 5))):
-            instances.append(
-                {
-                    "id": len(instances) + 1,
-                    "image_id": number,
-                    "category_id": category,
-                    "iscrowd": 0,
-                    "area": w * h,
-                    "bbox": [x, y, w, h],
-                    "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
-                }
-            )
-    file = {"images": images, "annotations": panoptic, "categories": CATEGORIES}
-    write_json(root / "annotations/panoptic_val.json", file)
-    write_json(
-        root / "annotations/instances_val.json",
-        {"images": images, "annotations": instances, "categories": CATEGORIES[:2]},
-    )
-    refer_layout(root, REFS)
-    vqa_layout(root, (42000, 42001))
-    rows = []
-    for number in (5, 6):
-        write_image(root / f"coco/val2014/COCO_val2014_{number:012d}.jpg", 20, 30)
-        sentences = [{"raw": f"the {word}"} for word in ("dog", "cat", "red bird")[: number - 3]]
-        name = f"COCO_val2014_{number:012d}.jpg"
-        rows.append(
-            {
-                "cocoid": number,
-                "filepath": "val2014",
-                "filename": name,
-                "split": "test",
-                "sentences": sentences,
-            }
-        )
-    write_json(root / "coco/annotations/dataset_coco.json", {"images": rows})
-    return root
-
-
-def build_predictor(seed_weight: float = 0.0) -> Predictor:
-    tokenizer = build_word_tokenizer(WORDS, context_length=20)
-    model = XDecoder(
-        ModelConfig(
-            backbone=FocalNetConfig(
-                block="plain", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2
-            ),
-            pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
-            text=TextConfig(
-                width=16, layers=1, heads=2, context_length=20, vocabulary_size=tokenizer.vocabulary_size
-            ),
-            decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
-            embed_width=16,
-            inference=InferenceConfig(
-                object_threshold=0.0,
-                overlap_threshold=0.0,
-                detections=6,
-                caption_steps=4,
-                prompt_ensemble=False,
-            ),
-        )
-    )
-    if seed_weight:
-        model.logit_scale.data += seed_weight
-    head = AnswerHead(16, ("yes", "no", "red"), question_length=9)
-    return Predictor(model.requires_grad_(False), tokenizer, answer_head=head)
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from test_data_coco import write_json
-from test_evaluation_run import CATEGORIES, IMAGES, write_data
-from test_metrics_panoptic_quality import COCO100, GOLDEN, Example, damaged_coco100, needs_coco100
+from builders import CATEGORIES, IMAGES, write_data, write_json
+from goldens import COCO100, PANOPTIC_QUALITY, Example, damaged_coco100, needs_coco100
 from xdecoder.evaluation.protocol import Scores
 from xdecoder.evaluation.scoring import Truth, score
 from xdecoder.metrics.panoptic_quality import ScoredSegment
@@ -98,7 +97,7 @@ def test_damaged_real_truth_scores_the_golden_figures(tmp_path: Path) -> None:
         tmp_path / "results.json",
         Truth(file=tmp_path / "truth.json", maps=COCO100 / "panoptic_train2017"),
     )
-    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    golden = json.loads(PANOPTIC_QUALITY.read_text(encoding="utf-8"))
     for ending, part in (("", "all"), ("_th", "things"), ("_st", "stuff")):
         found = [scores.figures[f"{name}{ending}"] for name in ("PQ", "SQ", "RQ")]
         assert found == pytest.approx([100 * value for value in golden[part]], abs=1e-9)

@@ -2,34 +2,20 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from goldens import Golden, assert_close
-from xdecoder.model import ImageFeatures, XDecoder, normalize
+from goldens import Golden, assert_close, encode_images, prepare_images
+from xdecoder.model import XDecoder, normalize
 from xdecoder.networks.queries import QueryKind
-from xdecoder.tasks.geometry import normalize_image
-
-
-def prepare(model: XDecoder, *images: Tensor) -> Tensor:
-    """Normalize, and pad to the largest, as the published program batches."""
-    prepared = [normalize_image(i, model.config.pixel_mean, model.config.pixel_std) for i in images]
-    height, width = (max(p.shape[d] for p in prepared) for d in (1, 2))
-    return torch.stack([F.pad(p, (0, width - p.shape[2], 0, height - p.shape[1])) for p in prepared])
-
-
-def encode(model: XDecoder, *images: Tensor) -> ImageFeatures:
-    with torch.no_grad():
-        return model.encode_images(prepare(model, *images))
 
 
 def test_images_are_normalized_then_padded(golden_a: Golden, models: dict[str, XDecoder]) -> None:
-    images = prepare(models["A"], golden_a["a2/in/image0"], golden_a["a2/in/image1"])
+    images = prepare_images(models["A"], golden_a["a2/in/image0"], golden_a["a2/in/image1"])
     assert_close(images, golden_a["a2/normalized_padded"])
 
 
 def test_backbone_and_pixel_decoder(golden: Golden, model: XDecoder) -> None:
-    maps = model.backbone(prepare(model, golden["a2/in/image0"], golden["a2/in/image1"]))
+    maps = model.backbone(prepare_images(model, golden["a2/in/image0"], golden["a2/in/image1"]))
     features = model.pixel_decoder(maps)
     for key, actual in {
         **{f"res{i}": maps[i - 2] for i in (2, 3, 4, 5)},
@@ -61,7 +47,7 @@ def test_text_encoder(golden: Golden, model: XDecoder) -> None:
 
 def test_predictions_of_every_layer(golden: Golden, model: XDecoder) -> None:
     images = golden["a/in/images"]
-    features = encode(model, *images)
+    features = encode_images(model, *images)
     states = model.decoder.decode_latents(features.memory).states
     assert len(states) == model.config.decoder.layers + 1
     compared = 0
@@ -83,7 +69,7 @@ def test_predictions_of_every_layer(golden: Golden, model: XDecoder) -> None:
 def test_attention_masks_of_every_layer(
     golden: Golden, model: XDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    features = encode(model, *golden["a/in/images"])
+    features = encode_images(model, *golden["a/in/images"])
     used: list[Tensor] = []
     for layer in model.decoder.layers:
         look = layer.cross_attend
@@ -102,7 +88,7 @@ def test_phrases_pick_the_published_queries(golden: Golden, model: XDecoder) -> 
     for group in ("e1", "e2", "e3"):
         if f"{group}/ids" not in golden.io:
             continue
-        features = encode(model, golden[f"{group}/in/image0"])
+        features = encode_images(model, golden[f"{group}/in/image0"])
         ids = golden[f"{group}/ids"]
         text = model.text_encoder(ids)
         lengths = (ids == model.config.text.end_id).int().argmax(1) + 1
@@ -125,7 +111,7 @@ def test_phrases_pick_the_published_queries(golden: Golden, model: XDecoder) -> 
 def test_caption_tokens_leave_the_latent_queries_alone(golden_a: Golden, models: dict[str, XDecoder]) -> None:
     """The published program decodes latent queries and caption tokens together."""
     model = models["A"]
-    features = encode(model, golden_a["f2/in/image0"])
+    features = encode_images(model, golden_a["f2/in/image0"])
     latents = model.decoder.decode_latents(features.memory)
     expected = model.decoder.norm(golden_a["f2/step0_layer3/output"].transpose(0, 1))
     objects = model.config.decoder.queries - 1
@@ -133,7 +119,7 @@ def test_caption_tokens_leave_the_latent_queries_alone(golden_a: Golden, models:
 
 
 def test_reading_tokens_one_by_one_equals_all_at_once(golden: Golden, model: XDecoder) -> None:
-    features = encode(model, *golden["f1/in/images"])
+    features = encode_images(model, *golden["f1/in/images"])
     ids = golden["f1/captioning_token"][:, :7]
     tokens = model.text_encoder.continue_texts(ids, None)
     latents = model.decoder.decode_latents(features.memory, keep=True)

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from goldens import Golden, assert_close
-from test_goldens_networks import encode
+from goldens import Golden, assert_close, encode_images
 from xdecoder.model import XDecoder, normalize
 from xdecoder.predictor.name_cache import NameCache
 from xdecoder.tasks.captioning import CaptionDecoder, caption_greedily, region_at_levels
@@ -37,7 +36,7 @@ def geometry(image: Tensor, output: list[int]) -> Geometry:
 
 
 def logits(model: XDecoder, golden: Golden, *images: Tensor) -> list[SegmentationLogits]:
-    features = encode(model, *images)
+    features = encode_images(model, *images)
     latents = model.decoder.decode_latents(features.memory)
     vocabulary = golden["vocab/text_embeddings"]
     return [segmentation_logits(model, features, latents, vocabulary, i) for i in range(len(images))]
@@ -137,7 +136,7 @@ def test_referring_masks(
     image = golden[f"{group}/in/image0"]
     texts = [text for texts in golden.meta["inputs"][group]["texts"] for text in texts]
     phrases, valid = encode_phrases(model, clip_tokenizer, texts)
-    result = refer(model, encode(model, image), 0, phrases, valid, together=True)
+    result = refer(model, encode_images(model, image), 0, phrases, valid, together=True)
     assert_close(result.similarity, golden[f"{group}/similarity"].T)
     assert torch.equal(result.chosen, golden[f"{group}/matched_id"])
     if f"{group}/pred_gmasks_matched" in golden.io:
@@ -152,7 +151,7 @@ def test_referring_masks(
 def test_phrases_one_by_one_equal_each_alone(
     golden: Golden, model: XDecoder, clip_tokenizer: Tokenizer
 ) -> None:
-    features = encode(model, golden["e1/in/image0"])
+    features = encode_images(model, golden["e1/in/image0"])
     texts = [text for texts in golden.meta["inputs"]["e1"]["texts"] for text in texts]
     phrases, valid = encode_phrases(model, clip_tokenizer, texts)
     separately = refer(model, features, 0, phrases, valid, together=False)
@@ -169,7 +168,7 @@ def test_captions(
     golden, model = goldens[name], models[name]
     keys = [k for k in (f"{group}/in/images", f"{group}/in/image0", "d2/in/image0") if k in golden.io]
     images = golden[keys[0]] if group == "f1" else golden[keys[0]][None]
-    features = encode(model, *images)
+    features = encode_images(model, *images)
     latents = model.decoder.decode_latents(features.memory, keep=True)
     sizes = geometry(images[0], list(images.shape[-2:]))
     regions = None
@@ -190,7 +189,9 @@ def test_captions(
 
 
 def test_retrieval_embeddings(golden: Golden, model: XDecoder, clip_tokenizer: Tokenizer) -> None:
-    features = encode(model, golden["g/in/image0"], golden["g/in/image1"])  # padded together, as published
+    features = encode_images(
+        model, golden["g/in/image0"], golden["g/in/image1"]
+    )  # padded together, as published
     both_images = embed_images(model, features, model.decoder.decode_latents(features.memory))
     for i, captions in enumerate(golden.meta["inputs"]["g"]["captions"]):
         embeddings = ImageEmbeddings(
@@ -243,7 +244,7 @@ def test_name_cache_survives_damage_and_tells_models_apart(
 
 def test_a_region_too_small_for_a_level_keeps_one_cell(golden_a: Golden, models: dict[str, XDecoder]) -> None:
     image = golden_a["e1/in/image0"]
-    features = encode(models["A"], image)
+    features = encode_images(models["A"], image)
     region = torch.zeros(image.shape[-2:], dtype=torch.bool)
     region[37, 70] = True
     levels = region_at_levels(region, geometry(image, list(image.shape[-2:])), features.memory.sizes)

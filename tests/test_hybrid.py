@@ -4,12 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from builders import tiny_config
 from xdecoder.config import (
-    DecoderConfig,
     HybridConfig,
     ModelConfig,
     PixelDecoderConfig,
-    TextConfig,
 )
 from xdecoder.model import XDecoder
 from xdecoder.networks.hybrid import Hybrid
@@ -61,13 +60,7 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 def test_a_model_is_built_from_its_written_configuration() -> None:
-    config = ModelConfig(
-        backbone=HybridConfig(widths=WIDTHS, depths=(1, 1, 1, 1)),
-        pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
-        text=TextConfig(width=16, layers=1, heads=2, context_length=9, vocabulary_size=40),
-        decoder=DecoderConfig(width=16, queries=5, layers=2, heads=2, feedforward=24),
-        embed_width=16,
-    )
+    config = tiny_config(backbone=HybridConfig(widths=WIDTHS, depths=(1, 1, 1, 1)))
     assert ModelConfig.from_dict(config.to_dict()) == config
     assert isinstance(XDecoder(config).backbone, Hybrid)
 

@@ -3,28 +3,16 @@
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
+from goldens import PANOPTIC_QUALITY, Example, damaged_coco100, needs_coco100, present
 from xdecoder.metrics.panoptic_quality import PanopticQuality, PanopticScores, ScoredSegment, count_matches
 
-COCO100 = Path(__file__).parents[2] / "shared" / "data" / "coco100"
-GOLDEN = Path(__file__).parent / "goldens" / "metrics" / "panoptic_quality_coco100.json"
 CATEGORIES = {1: True, 2: True, 7: False}
-
-
-@dataclass(frozen=True)
-class Example:
-    truth: np.ndarray
-    truth_segments: list[ScoredSegment]
-    prediction: np.ndarray | None
-    predicted_segments: list[ScoredSegment]
 
 
 def naive_counts(example: Example) -> dict[int, list[float]]:
@@ -84,10 +72,6 @@ def score(examples: list[Example], categories: dict[int, bool] = CATEGORIES) -> 
     for i, e in enumerate(examples):
         quality.update(i, e.truth, e.truth_segments, e.prediction, e.predicted_segments)
     return quality
-
-
-def present(ids: np.ndarray, segments: list[ScoredSegment]) -> list[ScoredSegment]:
-    return [s for s in segments if (ids == s.id).any()]
 
 
 @st.composite
@@ -238,54 +222,15 @@ def test_bad_input_says_what_to_do() -> None:
         PanopticQuality({})
 
 
-def damaged_coco100(step: int = 1) -> tuple[list[Example], dict[int, bool]]:
-    """Every image's truth, damaged in one of five ways by its position; one crowd more, one image without."""
-    annotation = json.loads((COCO100 / "annotations" / "panoptic_train2017.json").read_text(encoding="utf-8"))
-    categories = {c["id"]: bool(c["isthing"]) for c in annotation["categories"]}
-    order = sorted(categories)
-    damaged: list[Example] = []
-    images = sorted(annotation["annotations"], key=lambda a: a["image_id"])
-    for index, image in list(enumerate(images))[::step]:
-        colors = np.asarray(Image.open(COCO100 / "panoptic_train2017" / image["file_name"]), np.int64)
-        truth = colors @ np.array([1, 256, 65536])
-        segments = [
-            ScoredSegment(
-                id=s["id"], category_id=s["category_id"], is_crowd=bool(s["iscrowd"]) or (index, n) == (14, 0)
-            )
-            for n, s in enumerate(image["segments_info"])
-        ]
-        predicted = [ScoredSegment(id=s.id, category_id=s.category_id) for s in segments]
-        prediction: np.ndarray | None = truth.copy()
-        if index % 5 == 0:  # shifted
-            prediction = np.zeros_like(truth)
-            prediction[11:, 17:] = truth[:-11, :-17]
-        elif index % 5 == 1 and len(predicted) > 1:  # two segments merged
-            prediction[truth == predicted[1].id] = predicted[0].id
-        elif index % 5 == 2:  # the last segment relabeled
-            last = predicted[-1]
-            other = order[(order.index(last.category_id) + 1) % len(order)]
-            predicted[-1] = ScoredSegment(id=last.id, category_id=other)
-        elif index % 5 == 3:  # every second segment dropped
-            prediction[np.isin(truth, [s.id for s in predicted[::2]])] = 0
-        predicted = present(prediction, predicted)
-        if index == 9:
-            prediction, predicted = None, []
-        damaged.append(Example(truth, segments, prediction, predicted))
-    return damaged, categories
-
-
-needs_coco100 = pytest.mark.skipif(not COCO100.is_dir(), reason=f"needs the 100 COCO images at {COCO100}")
-
-
 def test_the_golden_file_is_there() -> None:
-    assert GOLDEN.is_file()
+    assert PANOPTIC_QUALITY.is_file()
 
 
 @needs_coco100
 def test_damaged_real_truth_scores_the_golden_figures() -> None:
     examples, categories = damaged_coco100()
     result = score(examples, categories).result()
-    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    golden = json.loads(PANOPTIC_QUALITY.read_text(encoding="utf-8"))
     for part in ("all", "things", "stuff"):
         scores: PanopticScores = getattr(result, part)
         assert [scores.pq, scores.sq, scores.rq] == pytest.approx(golden[part], abs=1e-12)

@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import xdecoder
-from tiny_model import save_tiny_model
+from builders import save_tiny_model
 from xdecoder.cli.app import app
 from xdecoder.demo.facts import read_scores
 from xdecoder.evaluation.picturebook.scores import SIZE, evaluate_picturebook

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import xdecoder
-from xdecoder.config import DecoderConfig, FocalNetConfig, ModelConfig, PixelDecoderConfig, TextConfig
+from builders import tiny_config
 from xdecoder.model import XDecoder
 from xdecoder.networks.queries import QueryKind
 from xdecoder.predictor.predictor import Predictor
@@ -310,17 +310,9 @@ def test_a_caption_scores_the_mean_of_its_tokens(predictor: Predictor) -> None:
 def small() -> tuple[XDecoder, Tokenizer]:
     tokenizer = build_word_tokenizer(["a red blue circle left of"], context_length=9)
     torch.manual_seed(3)
-    return XDecoder(small_config(tokenizer.vocabulary_size)).eval().requires_grad_(False), tokenizer
-
-
-def small_config(vocabulary_size: int) -> ModelConfig:
-    return ModelConfig(
-        backbone=FocalNetConfig(block="plain", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2),
-        pixel_decoder=PixelDecoderConfig(width=32, mask_width=28, layers=1, heads=4, feedforward=36),
-        text=TextConfig(width=16, layers=1, heads=4, context_length=9, vocabulary_size=vocabulary_size),
-        decoder=DecoderConfig(width=16, queries=7, layers=2, heads=4, feedforward=40),
-        embed_width=16,
-    )
+    return XDecoder(
+        tiny_config(tokenizer.vocabulary_size, context_length=9, heads=4, queries=7)
+    ).eval().requires_grad_(False), tokenizer
 
 
 @torch.inference_mode()
@@ -440,6 +432,7 @@ def test_a_model_stored_in_float16_runs_in_float32_on_a_cpu(folder: Path, tmp_pa
 
 COMPILE = """
 import torch
+from builders import tiny_config
 from xdecoder.config import *
 from xdecoder.model import XDecoder
 
@@ -452,15 +445,11 @@ backbones = {
     "davit 3": DaViTConfig(widths=widths, depths=depths, heads=heads, groups=heads, merge_kernel=3),
     "hybrid": HybridConfig(widths=widths, depths=depths),
 }
-text = TextConfig(width=16, layers=1, heads=2, vocabulary_size=50)
-decoder = DecoderConfig(width=16, queries=5, layers=1, heads=2, feedforward=16)
 for name, backbone in backbones.items():
     for kind in ("fpn", "deformable") if name == "hybrid" else ("fpn",):
         sizes = PixelDecoderConfig(kind=kind, width=32, mask_width=28, layers=1, heads=4, feedforward=16)
         torch.manual_seed(0)
-        model = XDecoder(ModelConfig(
-            backbone=backbone, pixel_decoder=sizes, text=text, decoder=decoder, embed_width=16
-        )).eval()
+        model = XDecoder(tiny_config(backbone=backbone, pixel_decoder=sizes)).eval()
         def features(images):
             return model.pixel_decoder(model.backbone(images))
         torch.compiler.reset()
@@ -476,6 +465,12 @@ for name, backbone in backbones.items():
 
 def test_backbone_and_pixel_decoder_compile_without_graph_breaks() -> None:
     """In a process of its own: the shape checks of the tests are not part of the product."""
-    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stdout.splitlines()) == 6

@@ -9,24 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from builders import tiny_config
 from xdecoder.config import (
-    DecoderConfig,
     HybridConfig,
     InteractionConfig,
     ModelConfig,
-    PixelDecoderConfig,
-    TextConfig,
 )
 from xdecoder.model import XDecoder
 from xdecoder.networks.decoder import Decoder, Memory
 from xdecoder.networks.queries import VISIBILITY, QueryKind, Sight, visibility
 
-CONFIG = ModelConfig(
+CONFIG = tiny_config(
+    context_length=9,
+    queries=6,
+    layers=4,
     backbone=HybridConfig(widths=(8, 8, 12, 16), depths=(1, 1, 1, 1)),
-    pixel_decoder=PixelDecoderConfig(width=32, mask_width=12, layers=1, heads=2, feedforward=16),
-    text=TextConfig(width=16, layers=1, heads=2, context_length=9, vocabulary_size=23),
-    decoder=DecoderConfig(width=16, queries=6, layers=4, heads=2, feedforward=24),
-    embed_width=16,
 )
 COUNTS = {
     QueryKind.OBJECT: 5,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import xdecoder
-from xdecoder.picturebook import draw_scene
+from builders import draw_picture
 from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.search import Example, Index, write_page
@@ -35,18 +35,13 @@ def predictor(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield loaded
 
 
-def draw(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_scene(seed, split="val", size=96).image).crop((0, 0, 96, 80)).save(path)
-
-
 def read(predictor: Predictor, path: Path) -> EncodedImage:
     return predictor.encode(path, short_side=SIDE)
 
 
 def draw_pictures(folder: Path) -> Path:
     for seed, name in enumerate(NAMES):
-        draw(folder / name, seed)
+        draw_picture(folder / name, seed)
     return folder
 
 
@@ -252,8 +247,8 @@ def test_unchanged_images_are_not_read_again(
 def test_changed_new_and_deleted_images_are_followed(own: tuple[Index, Path], predictor: Predictor) -> None:
     index, folder = own
     before = rows(index)
-    draw(folder / "a.png", 31)
-    draw(folder / "new" / "f.png", 32)
+    draw_picture(folder / "a.png", 31)
+    draw_picture(folder / "new" / "f.png", 32)
     (folder / "d.png").unlink()
     report = index.update(folder)
     assert (report.indexed, report.unchanged, report.removed, report.failures) == (2, 2, 1, ())
@@ -267,7 +262,7 @@ def test_changed_new_and_deleted_images_are_followed(own: tuple[Index, Path], pr
 
 def test_folders_of_one_index_do_not_touch_each_other(own: tuple[Index, Path], tmp_path: Path) -> None:
     index, folder = own
-    draw(tmp_path / "pictures_2" / "z.png", 40)
+    draw_picture(tmp_path / "pictures_2" / "z.png", 40)
     assert index.update(tmp_path / "pictures_2").removed == 0
     assert set(rows(index)) == {str(folder / name) for name in NAMES} | {
         str(tmp_path / "pictures_2" / "z.png")

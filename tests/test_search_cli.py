@@ -9,8 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 import xdecoder
-from test_search import draw
-from tiny_model import save_tiny_model
+from builders import draw_picture, save_tiny_model
 from xdecoder.cli.app import app
 from xdecoder.search import Index
 from xdecoder.search.about import About
@@ -24,8 +23,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a model, pictures and their index, in which the commands run."""
     base = tmp_path_factory.mktemp("search")
     save_tiny_model(base / "model")
-    draw(base / "pictures" / "one.png", 1)
-    draw(base / "pictures" / "two.png", 2)
+    draw_picture(base / "pictures" / "one.png", 1)
+    draw_picture(base / "pictures" / "two.png", 2)
     (base / "pictures" / "text.png").write_text("no picture")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDECODER_CACHE", str(base / "cache"))
@@ -57,8 +56,8 @@ def test_a_bad_file_is_told_and_does_not_stop_the_others(indexed: tuple[int, str
 
 
 def test_a_file_that_can_no_longer_be_read_leaves_the_index(place: Path, run: Run) -> None:
-    draw(place / "changing" / "a.png", 3)
-    draw(place / "changing" / "b.png", 4)
+    draw_picture(place / "changing" / "a.png", 3)
+    draw_picture(place / "changing" / "b.png", 4)
     assert run("index", "changing", "--to", "changing.index", "-v", "car,cat", "-w", "model")[0] == 0
     (place / "changing" / "a.png").write_text("no picture any more")
     code, _, told = run("index", "changing", "--to", "changing.index", "-w", "model")

@@ -12,8 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import xdecoder
-from test_search import draw
-from tiny_model import save_tiny_model
+from builders import draw_picture, save_tiny_model
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.search import Index
 from xdecoder.search.tables import Tables
@@ -52,7 +51,7 @@ def predictor(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     for seed in range(IMAGES):
-        draw(folder / f"{seed}.png", seed)
+        draw_picture(folder / f"{seed}.png", seed)
     return folder
 
 

@@ -11,7 +11,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import xdecoder
-from tiny_model import save_tiny_model
+from builders import save_tiny_model
 from xdecoder.cli.commands.train import train as train_command
 from xdecoder.picturebook import draw_scene
 from xdecoder.training.datasets.finetune import FinetuneAnswering

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from tiny_training import Tiny
+from builders import FPN, Tiny
 from xdecoder.config import BackboneConfig, DaViTConfig, FocalNetConfig, PixelDecoderConfig
 from xdecoder.jobs.distributed import World
 from xdecoder.training.activation_checkpointing import checkpoint_activations
@@ -22,7 +22,6 @@ from xdecoder.training.compile import compile_encoders
 from xdecoder.training.loop import RunConfig, train
 
 FOCALNET = FocalNetConfig(block="depthwise", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=1)
-FPN = PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24)
 DAVIT = DaViTConfig(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(2, 2, 2, 4), groups=(2, 2, 4, 2))
 
 

@@ -15,14 +15,10 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import xdecoder
+from builders import FOCALNET, tiny_config
 from xdecoder.cli.commands.train import train as train_command
 from xdecoder.config import (
-    DecoderConfig,
-    FocalNetConfig,
     InteractionConfig,
-    ModelConfig,
-    PixelDecoderConfig,
-    TextConfig,
 )
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import FileImage
@@ -54,14 +50,8 @@ from xdecoder.training.recipes import RECIPES
 from xdecoder.weights.folder import load_model, save_model
 
 TOKENIZER = build_tokenizer(30)
-CONFIG = ModelConfig(
-    backbone=FocalNetConfig(block="depthwise", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2),
-    pixel_decoder=PixelDecoderConfig(width=32, mask_width=16, layers=1, heads=2, feedforward=24),
-    text=TextConfig(
-        width=16, layers=1, heads=2, context_length=30, vocabulary_size=TOKENIZER.vocabulary_size
-    ),
-    decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
-    embed_width=16,
+CONFIG = tiny_config(
+    TOKENIZER.vocabulary_size, context_length=30, backbone=dataclasses.replace(FOCALNET, block="depthwise")
 )
 LOSSES = PublishedLosses(config=LossConfig(points=50))
 

@@ -14,14 +14,11 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import xdecoder
+from builders import FPN, tiny_config
 from xdecoder.cli.commands.train import train as train_command
 from xdecoder.config import (
-    DecoderConfig,
     HybridConfig,
     InferenceConfig,
-    ModelConfig,
-    PixelDecoderConfig,
-    TextConfig,
 )
 from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
 from xdecoder.losses.matching import assign
@@ -50,16 +47,11 @@ from xdecoder.training.picturebook.recipe import PictureBookRecipe
 from xdecoder.weights.folder import load_answer_head, load_model, save_model
 
 TOKENIZER = build_tokenizer(40)
-CONFIG = ModelConfig(
+CONFIG = tiny_config(
+    TOKENIZER.vocabulary_size,
+    context_length=40,
     backbone=HybridConfig(widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), place_channels=8),
-    pixel_decoder=PixelDecoderConfig(
-        width=32, mask_width=16, mask_stride=2, layers=1, heads=2, feedforward=24
-    ),
-    text=TextConfig(
-        width=16, layers=1, heads=2, context_length=40, vocabulary_size=TOKENIZER.vocabulary_size
-    ),
-    decoder=DecoderConfig(width=16, queries=18, layers=2, heads=2, feedforward=24),
-    embed_width=16,
+    pixel_decoder=dataclasses.replace(FPN, mask_stride=2),
     inference=InferenceConfig(short_side=64, long_side=64, caption_steps=12),
 )
 SOURCE = PictureBook(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiny_training import Tiny
+from builders import Tiny
 from xdecoder.jobs.distributed import join_world, leave_world
 from xdecoder.training.loop import RunConfig, train
 

@@ -7,8 +7,8 @@ import safetensors.torch
 import torch
 from safetensors.torch import load_file, save_file
 
+from builders import tiny_config
 from goldens import Golden
-from xdecoder.config import DecoderConfig, FocalNetConfig, ModelConfig, PixelDecoderConfig, TextConfig
 from xdecoder.model import XDecoder
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.weights import hub
@@ -29,19 +29,7 @@ def tokenizer() -> Tokenizer:
 @pytest.fixture(scope="module")
 def model(tokenizer: Tokenizer) -> XDecoder:
     torch.manual_seed(0)
-    return XDecoder(
-        ModelConfig(
-            backbone=FocalNetConfig(
-                block="plain", widths=(8, 12, 16, 20), depths=(1, 1, 2, 1), focal_levels=2
-            ),
-            pixel_decoder=PixelDecoderConfig(width=32, mask_width=28, layers=1, heads=4, feedforward=36),
-            text=TextConfig(
-                width=16, layers=1, heads=4, context_length=12, vocabulary_size=tokenizer.vocabulary_size
-            ),
-            decoder=DecoderConfig(width=16, queries=7, layers=2, heads=4, feedforward=40),
-            embed_width=16,
-        )
-    )
+    return XDecoder(tiny_config(tokenizer.vocabulary_size, context_length=12, heads=4, queries=7))
 
 
 @pytest.fixture
