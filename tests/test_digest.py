@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiny_model import save_tiny_model
+from builders import save_tiny_model
 from xdecoder.model import XDecoder
 from xdecoder.predictor.loading import load
 from xdecoder.predictor.predictor import Predictor
