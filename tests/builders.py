@@ -30,11 +30,12 @@ from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS, draw_scene
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import build_word_tokenizer
-from xdecoder.training.batches import Batch, BatchSource, SceneBatch
+from xdecoder.training.batches import Batch, BatchSource
 from xdecoder.training.loop import Phase, Recipe
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
-from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, build_tokenizer
+from xdecoder.training.picturebook.batches import SceneBatch
 from xdecoder.training.picturebook.objective import Layers, Objective, Weights
+from xdecoder.training.picturebook.source import Mixture, PictureBook, Sizes, build_tokenizer
 from xdecoder.weights.folder import save_model
 
 # Models.

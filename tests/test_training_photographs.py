@@ -37,15 +37,15 @@ from xdecoder.losses.objective import LossConfig
 from xdecoder.model import XDecoder
 from xdecoder.picturebook import draw_scene
 from xdecoder.picturebook.export import export
-from xdecoder.training.batches import Batch
-from xdecoder.training.datasets.batches import DatasetBatches, TaskConfig, shuffled
-from xdecoder.training.datasets.nouns import NounFinder, text_number
+from xdecoder.training.batches import Batch, text_id
+from xdecoder.training.datasets.nouns import NounFinder
 from xdecoder.training.datasets.objective import PublishedLosses
 from xdecoder.training.datasets.recipe import DatasetRecipe
 from xdecoder.training.datasets.samples import draw_predictions
+from xdecoder.training.datasets.source import DatasetBatches, TaskConfig, shuffled
 from xdecoder.training.datasets.validation import score_validation, validation_benchmarks
 from xdecoder.training.loop import RunConfig, train
-from xdecoder.training.picturebook.batches import build_tokenizer
+from xdecoder.training.picturebook.source import build_tokenizer
 from xdecoder.training.recipes import RECIPES
 from xdecoder.weights.folder import load_model, save_model
 
@@ -346,7 +346,7 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
     names = made.datasets["panoptic"].vocabulary
     assert names is not None
     assert nouns.groups[0] == nouns.name_groups[names.classes.index("car")]
-    assert nouns.groups[1] == text_number("zebra")
+    assert nouns.groups[1] == text_id("zebra")
     recipe = DatasetRecipe(start=model, data=data, segments=part, losses=LOSSES)
     objective = recipe.build()
     terms = objective(batch)

@@ -39,11 +39,11 @@ from xdecoder.picturebook import (
 )
 from xdecoder.picturebook.statements import SETTING_WORDS
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
-from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, build_tokenizer, coverage
+from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.picturebook.caption_reward import caption_reward
 from xdecoder.training.picturebook.objective import Canvas, Layers, Objective, Weights
 from xdecoder.training.picturebook.recipe import PictureBookRecipe
+from xdecoder.training.picturebook.source import Mixture, PictureBook, Sizes, build_tokenizer, coverage
 from xdecoder.weights.folder import load_answer_head, load_model, save_model
 
 TOKENIZER = build_tokenizer(40)

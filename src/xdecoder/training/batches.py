@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast, final
+from typing import Generic, TypeVar, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-
-from xdecoder.picturebook import Scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,88 +36,6 @@ def _to(value: object, device: torch.device) -> object:
     return value
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class TextBatch(Batch):
-    """Texts alone.
-
-    Attributes:
-        token_ids: (M, L).
-        overlaps: cosine of the texts' bags of words.
-    """
-
-    token_ids: Int[Tensor, "M L"]
-    overlaps: Float[Tensor, "M M"]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class PatchBatch(Batch):
-    """Pictures of one thing, and lists of texts among which each has one of its own.
-
-    Attributes:
-        images: normalized.
-        token_ids: the texts of all lists.
-        names: what each list is called.
-        rows: per list, its rows in `token_ids`.
-        wanted: per list, each image's own text, counted within the list.
-    """
-
-    images: Float[Tensor, "B 3 H W"]
-    token_ids: Int[Tensor, "M L"]
-    names: tuple[str, ...]
-    rows: tuple[Int[Tensor, " _K"], ...]
-    wanted: tuple[Int[Tensor, " B"], ...]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class SceneBatch(Batch):
-    """Whole scenes with everything that is known of them.
-
-    Attributes:
-        images: normalized; H and W are multiples of 32.
-        names: the vocabulary, the background last.
-        classes: per image, each segment's row of `names`.
-        masks: per image, how much of each cell at the masks' stride each segment covers, 0 to 1.
-        phrases: of all images, one after the other.
-        phrase_lengths: tokens of each phrase, start and end included.
-        phrase_counts: phrases of each image.
-        phrase_masks: per image, what each phrase means, as `masks`.
-        captions: `captions_each` for each image.
-        caption_valid: true from the start token to the end token.
-        caption_names: tokens that name a category or a color.
-        captions_each: captions an image.
-        caption_regions: per level of the decoder's memory, the cells that each caption is about.
-        pairs: the text that retrieval learns from, of each image.
-        pair_groups: such texts of the same words have the same number.
-        questions: of all images, one after the other, padded as the answer head wants them.
-        question_images: the image that each is about.
-        answers: index of each answer.
-        scenes: what the images show, for captions that the model makes up; empty where it need not.
-    """
-
-    images: Float[Tensor, "B 3 H W"]
-    names: Int[Tensor, "K L1"]
-    classes: tuple[Int[Tensor, " _N"], ...]
-    masks: tuple[Float[Tensor, "_N H4 W4"], ...]
-    phrases: Int[Tensor, "M1 L2"]
-    phrase_lengths: tuple[int, ...]
-    phrase_counts: tuple[int, ...]
-    phrase_masks: tuple[Float[Tensor, "_N H4 W4"], ...]
-    captions: Int[Tensor, "M2 L3"]
-    caption_valid: Bool[Tensor, "M2 L3"]
-    caption_names: Bool[Tensor, "M2 L3"]
-    captions_each: int
-    caption_regions: tuple[Bool[Tensor, "M2 _ _"], ...]
-    pairs: Int[Tensor, "B L5"]
-    pair_groups: Int[Tensor, " B"]
-    questions: Int[Tensor, "M3 L4"]
-    question_images: Int[Tensor, " M3"]
-    answers: Int[Tensor, " M3"]
-    scenes: tuple[Scene, ...] = ()
-
-
 class BatchSource(ABC, Generic[B_co]):
     """Where batches come from: a pure function of the step, so that a resumed run sees what it would have."""
 
@@ -132,6 +47,14 @@ class BatchSource(ABC, Generic[B_co]):
     @abstractmethod
     def batch(self, step: int, rank: int, world_size: int) -> B_co:
         """The batch of one process in one step."""
+
+
+def text_id(text: str) -> int:
+    """A number by which equal texts know each other, the same in every process."""
+    value = 0
+    for byte in text.encode():
+        value = (value * 1_000_003 + byte) % (1 << 61)
+    return value
 
 
 class _Steps(Dataset[tuple[B, ...]]):

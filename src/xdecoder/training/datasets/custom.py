@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from xdecoder.training.datasets.batches import TaskConfig
 from xdecoder.training.datasets.recipe import DatasetRecipe
+from xdecoder.training.datasets.source import TaskConfig
 from xdecoder.training.optimizer import Cosine, OptimizerConfig, Schedule
 
 

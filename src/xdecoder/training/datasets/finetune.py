@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from xdecoder.losses.objective import LossConfig
-from xdecoder.training.datasets.batches import TaskConfig
 from xdecoder.training.datasets.objective import PublishedLosses
 from xdecoder.training.datasets.recipe import DatasetRecipe
+from xdecoder.training.datasets.source import TaskConfig
 from xdecoder.training.optimizer import MultiStep, OptimizerConfig, Schedule
 
 _LAST_EPOCHS = MultiStep(milestones=(21 / 24, 23 / 24))

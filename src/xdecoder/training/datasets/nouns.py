@@ -1,4 +1,4 @@
-"""What texts mean: the nouns of captions, and numbers by which texts of one meaning know each other."""
+"""The nouns of captions, in dictionary forms."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ import re
 from typing import Any, final
 
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
-
-
-def text_number(text: str) -> int:
-    """The same number for the same text, in every process."""
-    value = 0
-    for byte in text.encode():
-        value = (value * 1_000_003 + byte) % (1 << 61)
-    return value
 
 
 @final

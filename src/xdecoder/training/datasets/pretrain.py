@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 
 from xdecoder.config import InteractionConfig
 from xdecoder.losses.objective import LossConfig
-from xdecoder.training.datasets.batches import TaskConfig
 from xdecoder.training.datasets.objective import PublishedLosses
 from xdecoder.training.datasets.recipe import DatasetRecipe
+from xdecoder.training.datasets.source import TaskConfig
 
 _COCO_IMAGES = 118_000
 _SEGMENTS = TaskConfig(dataset="coco", task="panoptic", split="train", images=32, captions=True)

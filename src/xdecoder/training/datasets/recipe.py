@@ -20,9 +20,9 @@ from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.datasets.batches import DatasetBatches, TaskConfig
 from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
 from xdecoder.training.datasets.samples import draw_predictions
+from xdecoder.training.datasets.source import DatasetBatches, TaskConfig
 from xdecoder.training.datasets.validation import score_validation
 from xdecoder.training.loop import Phase, Recipe
 from xdecoder.training.optimizer import MultiStep, OptimizerConfig, Schedule

@@ -16,7 +16,7 @@ from xdecoder.data.samples_sheet import draw_cell, draw_sample, join_cells
 from xdecoder.jobs.files import write_whole
 from xdecoder.predictor.predictor import Predictor, Segmentation
 from xdecoder.structures.result import png_bytes
-from xdecoder.training.datasets.batches import TaskConfig
+from xdecoder.training.datasets.source import TaskConfig
 
 _PHRASES = 3
 _QUESTIONS = 3

@@ -12,7 +12,7 @@ from xdecoder.data.opening import dataset_info
 from xdecoder.evaluation.benchmarks import BENCHMARKS, Benchmark, BenchmarkTask
 from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.training.datasets.batches import TaskConfig
+from xdecoder.training.datasets.source import TaskConfig
 
 
 def validation_benchmarks(parts: Sequence[TaskConfig]) -> tuple[Benchmark, ...]:

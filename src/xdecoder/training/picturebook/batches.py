@@ -1,413 +1,94 @@
-"""Batches of the picture-book world, drawn as they are needed: step and process decide every one of them."""
+"""The three kinds of batches of the bundled model's training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from typing import final
 
-import numpy as np
-import torch
-from jaxtyping import Bool, Float, Float32, Int
-from numpy.typing import NDArray
-from PIL import Image
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xdecoder.bounds import require_at_least, require_shares
-from xdecoder.config import ModelConfig
-from xdecoder.picturebook import (
-    ANSWERS,
-    COLORS,
-    HELD_OUT_PAIRS,
-    QUESTION_SHARES,
-    STUFF_CATEGORIES,
-    SYNONYMS,
-    THING_CATEGORIES,
-    WORDS,
-    Phrase,
-    QuestionKind,
-    Scene,
-    caption,
-    captions,
-    description,
-    draw_patch,
-    draw_scene,
-    phrases,
-    plural,
-    questions,
-    region_caption,
-)
-from xdecoder.picturebook import names as forms_of
-from xdecoder.tasks.captioning import region_at_levels
-from xdecoder.tasks.geometry import Geometry
-from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
-from xdecoder.training.batches import Batch, BatchSource, PatchBatch, SceneBatch, TextBatch
-from xdecoder.training.datasets.nouns import text_number
-from xdecoder.vocabularies import prompts, training_prompt
-
-BACKGROUND = "background"
-PATCH_SIZE = 64
-_LEVELS = (32, 16, 8)
-_TEMPLATES = prompts("thing")
-_PAIRS: tuple[tuple[str, str], ...] = tuple(
-    (color, category)
-    for category in THING_CATEGORIES
-    for color in COLORS
-    if (color, category) not in HELD_OUT_PAIRS
-)
-
-_QUESTION_SHARES: Mapping[QuestionKind, int] = {
-    **QUESTION_SHARES,
-    "count": 7,
-    "where": 4,
-    "holds": 5,
-    "ground": 3,
-}
-
-_NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms}
-_PLACES = {word: place for place, word in enumerate((*WORDS, BACKGROUND))}
+from xdecoder.picturebook import Scene
+from xdecoder.training.batches import Batch
 
 
-def build_tokenizer(context_length: int) -> Tokenizer:
-    """The small vocabulary: the world's words and those of the prompt templates; all else is spelled."""
-    return build_word_tokenizer((*WORDS, BACKGROUND, *_TEMPLATES), context_length=context_length)
-
-
+@final
 @dataclass(frozen=True, kw_only=True)
-class Mixture:
-    """What a batch of scenes is made of.
+class TextBatch(Batch):
+    """Texts alone.
 
     Attributes:
-        pair_share: batches whose vocabulary is "color category" instead of categories.
-        vocabulary_size: names of a pair vocabulary, the segments' own among them.
-        template_share: names that are put into a template.
-        synonym_share: names for which a synonym stands.
-        phrases: referring phrases an image, at the most.
-        hard_share: images that are asked for the leftmost of its kind, or for one at a place, before others.
-        captions: captions an image.
-        setting_share: captions that name the largest things and where the scene plays, the others being of
-            any style: what is commonest is what greedy decoding says.
-        region_captions: captions of one thing, by its mask or its box, an image.
-        box_share: such regions that are boxes.
-        judged_captions: captions of its own that the model is judged by, an image; at least 2.
-        questions: questions an image, those that are hard to learn the most often.
-        description_share: images that retrieval knows by their full description, the others by a caption.
+        token_ids: (M, L).
+        overlaps: cosine of the texts' bags of words.
     """
 
-    pair_share: float = 0.3
-    vocabulary_size: int = 48
-    template_share: float = 0.5
-    synonym_share: float = 0.2
-    phrases: int = 5
-    hard_share: float = 0.4
-    captions: int = 2
-    setting_share: float = 0.6
-    region_captions: int = 1
-    box_share: float = 0.3
-    judged_captions: int = 2
-    questions: int = 7
-    description_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        require_shares(self, "pair_share", "template_share", "synonym_share", "hard_share")
-        require_shares(self, "setting_share", "box_share", "description_share")
-        require_at_least(0, self, "region_captions")
-        require_at_least(1, self, "vocabulary_size", "phrases", "captions", "questions")
-        require_at_least(2, self, "judged_captions")
+    token_ids: Int[Tensor, "M L"]
+    overlaps: Float[Tensor, "M M"]
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How large the pictures of some steps are.
+class PatchBatch(Batch):
+    """Pictures of one thing, and lists of texts among which each has one of its own.
 
     Attributes:
-        steps: how many steps.
-        drawn: side that they are drawn at, in pixels.
-        read: side that they are resized to for the model, a multiple of 32.
+        images: normalized.
+        token_ids: the texts of all lists.
+        names: what each list is called.
+        rows: per list, its rows in `token_ids`.
+        wanted: per list, each image's own text, counted within the list.
     """
 
-    steps: int
-    drawn: int
-    read: int
+    images: Float[Tensor, "B 3 H W"]
+    token_ids: Int[Tensor, "M L"]
+    names: tuple[str, ...]
+    rows: tuple[Int[Tensor, " _K"], ...]
+    wanted: tuple[Int[Tensor, " B"], ...]
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
-class PictureBook(BatchSource[Batch]):
-    """The three kinds of batches of the bundled model's training, one after the other.
+class SceneBatch(Batch):
+    """Whole scenes with everything that is known of them.
 
     Attributes:
-        config: of the model: pixel statistics.
-        tokenizer: of the model.
-        seed: of the run; each has scenes of its own.
-        text_steps: steps of texts alone.
-        patch_steps: steps of single things.
-        patches: patches a step, over all processes.
-        sizes: of the scenes, in order; the last lasts.
-        judged_from: the step of the scenes from which on the model's own captions are judged.
-        images: scenes a step, over all processes.
-        question_length: tokens a question is padded to.
-        mixture: what a batch of scenes is made of.
+        images: normalized; H and W are multiples of 32.
+        names: the vocabulary, the background last.
+        classes: per image, each segment's row of `names`.
+        masks: per image, how much of each cell at the masks' stride each segment covers, 0 to 1.
+        phrases: of all images, one after the other.
+        phrase_lengths: tokens of each phrase, start and end included.
+        phrase_counts: phrases of each image.
+        phrase_masks: per image, what each phrase means, as `masks`.
+        captions: `captions_each` for each image.
+        caption_valid: true from the start token to the end token.
+        caption_names: tokens that name a category or a color.
+        captions_each: captions an image.
+        caption_regions: per level of the decoder's memory, the cells that each caption is about.
+        pairs: the text that retrieval learns from, of each image.
+        pair_groups: such texts of the same words have the same number.
+        questions: of all images, one after the other, padded as the answer head wants them.
+        question_images: the image that each is about.
+        answers: index of each answer.
+        scenes: what the images show, for captions that the model makes up; empty where it need not.
     """
 
-    config: ModelConfig
-    tokenizer: Tokenizer
-    seed: int
-    text_steps: int
-    patch_steps: int
-    patches: int
-    sizes: tuple[Sizes, ...]
-    judged_from: int
-    images: int
-    question_length: int
-    mixture: Mixture
-
-    @cached_property
-    def _name_ids(self) -> Int[Tensor, " N"]:
-        """The tokens of categories and colors, in every form."""
-        words = [form for name in (*THING_CATEGORIES, *COLORS) for form in forms_of(name)]
-        forms = [*words, *map(plural, words)]
-        encoded = self.tokenizer.encode_batch(forms)
-        return torch.tensor(sorted({ids[1] for ids in encoded if ids[2] == self.tokenizer.end_id}))
-
-    @property
-    def images_a_step(self) -> tuple[int, ...]:
-        return (self.patches, self.images) if self.patch_steps else (self.images,)
-
-    def batch(self, step: int, rank: int, world_size: int) -> Batch:
-        """The batch of one process in one step."""
-        rng = np.random.default_rng((self.seed, step, rank))
-        if step < self.text_steps:
-            return self._texts(rng)
-        step -= self.text_steps
-        if step < self.patch_steps:
-            return self._patches(step, rank, world_size, rng)
-        step -= self.patch_steps
-        return self._scenes(step, rank, world_size, rng)
-
-    # Texts
-
-    def _texts(self, rng: np.random.Generator) -> TextBatch:
-        drawn = [self._random_text(rng) for _ in range(128)]
-        bags = np.zeros((len(drawn), len(_PLACES)), np.float32)
-        for row, (_, words) in enumerate(drawn):
-            for word in words:
-                bags[row, _PLACES[_NAMES.get(word, word)]] += 1
-        bags /= np.linalg.norm(bags, axis=1, keepdims=True)
-        texts = [text for text, _ in drawn]
-        return TextBatch(token_ids=self._encode(texts), overlaps=torch.from_numpy(bags @ bags.T))
-
-    def _random_text(self, rng: np.random.Generator) -> tuple[str, list[str]]:
-        """A text and the words that it says: a template says nothing, a synonym says the name."""
-        names = (*THING_CATEGORIES, *STUFF_CATEGORIES, *COLORS, BACKGROUND)
-        kind = int(rng.integers(3))
-        if kind == 2:
-            words = [WORDS[i] for i in rng.integers(len(WORDS), size=int(rng.integers(2, 9)))]
-            return " ".join(words), words
-        pair = _PAIRS[int(rng.integers(len(_PAIRS)))]
-        name = names[int(rng.integers(len(names)))] if kind == 0 else " ".join(pair)
-        return self._written(name, rng), name.split()
-
-    # Patches
-
-    def _patches(self, step: int, rank: int, world_size: int, rng: np.random.Generator) -> PatchBatch:
-        count = self.patches // world_size
-        first = self.seed * 100_000_000 + step * self.patches + rank * count
-        drawn = [draw_patch(first + i, PATCH_SIZE) for i in range(count)]
-        lists: dict[str, list[str]] = {
-            "categories": [c for _, c, _ in drawn],
-            "colors": [c for *_, c in drawn],
-            "pairs": [f"{color} {category}" for _, category, color in drawn],
-        }
-        everything = {"categories": list(THING_CATEGORIES), "colors": list(COLORS)}
-        texts: list[str] = []
-        rows: list[Int[Tensor, " K"]] = []
-        wanted: list[Int[Tensor, " B"]] = []
-        for name, own in lists.items():
-            known = everything.get(name) or list(dict.fromkeys(own))
-            rows.append(torch.arange(len(texts), len(texts) + len(known)))
-            texts += [self._written(text, rng) for text in known]
-            wanted.append(torch.tensor([known.index(text) for text in own]))
-        return PatchBatch(
-            images=self._normalize([image for image, *_ in drawn]),
-            token_ids=self._encode(texts),
-            names=tuple(lists),
-            rows=tuple(rows),
-            wanted=tuple(wanted),
-        )
-
-    # Scenes
-
-    def _sizes(self, step: int) -> Sizes:
-        """Those of a step of the scenes."""
-        for sizes in self.sizes:
-            if step < sizes.steps:
-                return sizes
-            step -= sizes.steps
-        return self.sizes[-1]
-
-    def _scenes(self, step: int, rank: int, world_size: int, rng: np.random.Generator) -> SceneBatch:
-        count = self.images // world_size
-        first = self.seed * 100_000_000 + step * self.images + rank * count
-        sizes, mixture = self._sizes(step), self.mixture
-        scenes = [draw_scene(first + i, split="train", size=sizes.drawn) for i in range(count)]
-        cells = sizes.read // self.config.pixel_decoder.mask_stride
-        masks = [coverage(scene, cells) for scene in scenes]
-        names, classes = self._vocabulary(scenes, rng)
-        chosen = [self._choose_phrases(scene, rng) for scene in scenes]
-        phrase_ids = [self.tokenizer.encode(p.text) for own in chosen for p in own]
-        texts = [self._describe(scene, rng) for scene in scenes]
-        parts = [self._describe_regions(scene, rng) for scene in scenes]
-        caption_ids = [
-            self.tokenizer.encode(text)
-            for own, regions in zip(texts, parts, strict=True)
-            for text in (*own, *(text for text, _ in regions))
-        ]
-        asked = [questions(s, rng, count=mixture.questions, shares=_QUESTION_SHARES) for s in scenes]
-        told = self._pad(caption_ids)
-        paired = [
-            description(scene, rng) if rng.random() < mixture.description_share else own[0]
-            for scene, own in zip(scenes, texts, strict=True)
-        ]
-        return SceneBatch(
-            images=self._normalize([resize(scene.image, sizes.read) for scene in scenes]),
-            names=names,
-            classes=classes,
-            masks=tuple(masks),
-            phrases=self._pad(phrase_ids),
-            phrase_lengths=tuple(len(ids) for ids in phrase_ids),
-            phrase_counts=tuple(len(own) for own in chosen),
-            phrase_masks=tuple(m[[p.segment - 1 for p in own]] for m, own in zip(masks, chosen, strict=True)),
-            captions=told,
-            caption_valid=torch.arange(told.shape[1]) < torch.tensor([len(i) for i in caption_ids])[:, None],
-            caption_names=torch.isin(told, self._name_ids),
-            captions_each=mixture.captions + mixture.region_captions,
-            caption_regions=self._caption_levels([[mask for _, mask in own] for own in parts], sizes),
-            pairs=self._pad([self.tokenizer.encode(text) for text in paired]),
-            pair_groups=torch.tensor([text_number(" ".join(sorted(text.split()))) for text in paired]),
-            questions=self._encode([q.text for own in asked for q in own], self.question_length),
-            question_images=torch.arange(count).repeat_interleave(torch.tensor([len(q) for q in asked])),
-            answers=torch.tensor([ANSWERS.index(q.answer) for own in asked for q in own]),
-            scenes=tuple(scenes) if step >= self.judged_from else (),
-        )
-
-    def _vocabulary(
-        self, scenes: Sequence[Scene], rng: np.random.Generator
-    ) -> tuple[Int[Tensor, "K L"], tuple[Int[Tensor, " N"], ...]]:
-        """The names of a batch and each segment's own."""
-        names = [*THING_CATEGORIES, *STUFF_CATEGORIES]
-        own = [[s.category for s in scene.segments] for scene in scenes]
-        if rng.random() < self.mixture.pair_share:
-            own = [
-                [f"{s.color} {s.category}" if s.color else s.category for s in scene.segments]
-                for scene in scenes
-            ]
-            names = list(dict.fromkeys(name for names in own for name in names))
-            others = [f"{_PAIRS[i][0]} {_PAIRS[i][1]}" for i in rng.permutation(len(_PAIRS))]
-            more = [name for name in (*others, *STUFF_CATEGORIES) if name not in names]
-            names += more[: max(0, self.mixture.vocabulary_size - len(names))]
-        place = {name: i for i, name in enumerate(names)}
-        classes = tuple(torch.tensor([place[name] for name in image]) for image in own)
-        return self._encode([self._written(name, rng) for name in (*names, BACKGROUND)]), classes
-
-    def _choose_phrases(self, scene: Scene, rng: np.random.Generator) -> list[Phrase]:
-        """Phrases of different segments, those of things first."""
-        found = phrases(scene, rng)
-        order = [found[i] for i in rng.permutation(len(found))]
-        if rng.random() < self.mixture.hard_share:
-            order.sort(key=_is_easy)
-        chosen: dict[int, Phrase] = {}
-        for phrase in order:
-            chosen.setdefault(phrase.segment, phrase)
-        things = [p for p in chosen.values() if scene.segment(p.segment).is_thing]
-        stuff = [p for p in chosen.values() if not scene.segment(p.segment).is_thing]
-        return (things[: self.mixture.phrases - 1] + stuff)[: self.mixture.phrases]
-
-    def _describe(self, scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
-        settings = int(rng.binomial(self.mixture.captions, self.mixture.setting_share))
-        return (
-            *(caption(scene, rng, style="setting") for _ in range(settings)),
-            *captions(scene, rng, count=self.mixture.captions - settings),
-        )
-
-    def _describe_regions(
-        self, scene: Scene, rng: np.random.Generator
-    ) -> list[tuple[str, Bool[NDArray[np.bool_], "H W"]]]:
-        """Captions of single things with the part of the picture that each is about."""
-        found: list[tuple[str, NDArray[np.bool_]]] = []
-        for place in rng.integers(len(scene.things), size=self.mixture.region_captions).tolist():
-            thing = scene.things[place]
-            mask = scene.ids == thing.id
-            if rng.random() < self.mixture.box_share:
-                mask = mask.any(1)[:, None] & mask.any(0)
-            found.append((region_caption(scene, thing, rng), mask))
-        return found
-
-    def _caption_levels(
-        self, regions: Sequence[Sequence[Bool[NDArray[np.bool_], "H W"]]], sizes: Sizes
-    ) -> tuple[Bool[Tensor, "M _ _"], ...]:
-        """The cells that the captions of all images are about: everything, then each image's regions."""
-        geometry = Geometry.of((sizes.drawn, sizes.drawn), short_side=sizes.read, long_side=sizes.read)
-        levels = [(sizes.read // stride, sizes.read // stride) for stride in _LEVELS]
-        whole = [torch.ones(self.mixture.captions, *level, dtype=torch.bool) for level in levels]
-        rows: list[Sequence[Tensor]] = []
-        for own in regions:
-            rows.append(whole)
-            rows += [region_at_levels(torch.from_numpy(mask), geometry, levels) for mask in own]
-        return tuple(torch.cat(level) for level in zip(*rows, strict=True))
-
-    def _written(self, name: str, rng: np.random.Generator) -> str:
-        """A name, perhaps by a synonym, perhaps within a template."""
-        if rng.random() < self.mixture.synonym_share:
-            name = " ".join(
-                word if word not in SYNONYMS else SYNONYMS[word][int(rng.integers(len(SYNONYMS[word])))]
-                for word in name.split()
-            )
-        if rng.random() < self.mixture.template_share:
-            return training_prompt(name, int(rng.integers(len(_TEMPLATES))))
-        return f"{name}."
-
-    def _encode(self, texts: Sequence[str], length: int | None = None) -> Int[Tensor, "M L"]:
-        return torch.tensor(self.tokenizer.encode_batch(texts, length))
-
-    def _pad(self, rows: Sequence[Sequence[int]]) -> Int[Tensor, "M L"]:
-        length = max(len(row) for row in rows)
-        return torch.tensor([[*row, *[self.tokenizer.end_id] * (length - len(row))] for row in rows])
-
-    def _normalize(self, images: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "B 3 H W"]:
-        return normalize(images, self.config)
-
-
-def _is_easy(phrase: Phrase) -> bool:
-    """Whether it asks for no place in the picture."""
-    return phrase.spec.extreme is None and phrase.spec.place is None
-
-
-def normalize(images: Sequence[NDArray[np.uint8]], config: ModelConfig) -> Float[Tensor, "B 3 H W"]:
-    """Pictures of one size as the model takes them; their sides are multiples of 32."""
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(x)[:, None, None] for x in (config.pixel_mean, config.pixel_std))
-    return (pixels - mean) / std
-
-
-def resize(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A picture at another size, as `Predictor.encode` resizes it."""
-    if image.shape[:2] == (side, side):
-        return image
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
-
-
-def coverage(scene: Scene, cells: int) -> Float[Tensor, "N cells cells"]:
-    """How much each segment covers of each of `cells` by `cells` cells that part the picture."""
-    shares = _shares(scene.size, cells)
-    numbers = np.arange(1, len(scene.segments) + 1, dtype=np.int32)[:, None, None]
-    return torch.from_numpy(shares @ (scene.ids == numbers).astype(np.float32) @ shares.T)
-
-
-@cache
-def _shares(pixels: int, cells: int) -> Float32[NDArray[np.float32], "cells pixels"]:
-    """How much of each cell of a row each pixel of it fills."""
-    edges = np.arange(cells + 1) * (pixels / cells)
-    left, right = edges[:-1, None], edges[1:, None]
-    places = np.arange(pixels)
-    shared = np.clip(np.minimum(right, places + 1) - np.maximum(left, places), 0, None)
-    return (shared * (cells / pixels)).astype(np.float32)
+    images: Float[Tensor, "B 3 H W"]
+    names: Int[Tensor, "K L1"]
+    classes: tuple[Int[Tensor, " _N"], ...]
+    masks: tuple[Float[Tensor, "_N H4 W4"], ...]
+    phrases: Int[Tensor, "M1 L2"]
+    phrase_lengths: tuple[int, ...]
+    phrase_counts: tuple[int, ...]
+    phrase_masks: tuple[Float[Tensor, "_N H4 W4"], ...]
+    captions: Int[Tensor, "M2 L3"]
+    caption_valid: Bool[Tensor, "M2 L3"]
+    caption_names: Bool[Tensor, "M2 L3"]
+    captions_each: int
+    caption_regions: tuple[Bool[Tensor, "M2 _ _"], ...]
+    pairs: Int[Tensor, "B L5"]
+    pair_groups: Int[Tensor, " B"]
+    questions: Int[Tensor, "M3 L4"]
+    question_images: Int[Tensor, " M3"]
+    answers: Int[Tensor, " M3"]
+    scenes: tuple[Scene, ...] = ()

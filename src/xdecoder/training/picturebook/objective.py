@@ -29,7 +29,7 @@ from xdecoder.networks.text_encoder import TextFeatures
 from xdecoder.picturebook import Scene
 from xdecoder.tasks.captioning import sample_captions
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.batches import PatchBatch, SceneBatch, TextBatch
+from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.picturebook.caption_reward import caption_reward
 
 

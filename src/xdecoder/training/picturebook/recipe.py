@@ -38,9 +38,9 @@ from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.checkpoints import start_from
 from xdecoder.training.loop import Phase, Recipe
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
-from xdecoder.training.picturebook.batches import Mixture, PictureBook, Sizes, build_tokenizer
 from xdecoder.training.picturebook.objective import Layers, Objective, Weights
 from xdecoder.training.picturebook.samples import draw_samples
+from xdecoder.training.picturebook.source import Mixture, PictureBook, Sizes, build_tokenizer
 from xdecoder.weights.folder import load_answer_head, load_model, save_model
 from xdecoder.weights.sources import resolve_model
 
