@@ -38,7 +38,7 @@ def train(
     """
     with report_errors(debug=debug):
         try:
-            from xdecoder.training.start import list_recipes, run_recipe
+            from xdecoder.training.run import list_recipes, run_recipe
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
