@@ -71,7 +71,7 @@ def test_check_lists_bad_samples_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "coco/val2017/000000000005.jpg").write_bytes(b"")
     (task,) = check_dataset("coco", tmp_path, task="instance").tasks
     assert task.opened == 1
-    assert "unreadable image" in task.problems[0]
+    assert "is empty (0 bytes)" in task.problems[0]
 
 
 def test_check_exit_codes(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_images_that_cannot_be_used_are_left_out_and_listed(subject: EvaluatedMo
     report = run("custom-panoptic", subject, root, tmp_path)
     assert report.scores.images == IMAGES - 4
     reasons = {skip.item: skip.reason for skip in report.scores.skipped}
-    assert "unreadable image" in reasons["image 2"]
+    assert "is not an image that can be read" in reasons["image 2"]
     assert "the annotation file says 28x23, the image is 9x9" in reasons["image 3"]
     assert "the image is 27x24, its annotation 6x5" in reasons["image 4"]
     assert "segment id(s) [12] are in the PNG but not in the annotation file" in reasons["image 5"]
@@ -281,7 +281,7 @@ def test_a_data_set_without_a_usable_image_is_an_error(subject: EvaluatedModel, 
     root = write_data(tmp_path / "data")
     for path in (root / "images/val").iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"none of the 7 images could be used; the first: .*unreadable"):
+    with pytest.raises(ValueError, match=r"none of the 7 images could be used; the first: .*is not an image"):
         run("custom-instance", subject, root, tmp_path)
     file = root / "annotations/panoptic_val.json"
     write_json(file, {**json.loads(file.read_text()), "annotations": []})

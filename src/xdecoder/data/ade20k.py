@@ -10,10 +10,11 @@ import numpy as np
 
 from xdecoder.data.coco import categories_by_id, read_instances, read_panoptic
 from xdecoder.data.dataset import Dataset, Presence
-from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys, read_raster
+from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys
 from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
 from xdecoder.data.records import PanopticMap, PanopticSource, SemanticSample
 from xdecoder.data.request import Request, things_of
+from xdecoder.images import read_stored
 from xdecoder.vocabularies import built_in
 
 _FOLDER = "ADEChallengeData2016"
@@ -33,8 +34,8 @@ class DownloadedMaps(PanopticSource):
 
     def load(self) -> PanopticMap:
         """Decode ids and segments."""
-        categories = read_raster(self.semantic)
-        instances = read_raster(self.instance)
+        categories = read_stored(self.semantic)
+        instances = read_stored(self.instance)
         if categories.ndim != 2 or instances.shape[:2] != categories.shape or instances.ndim != 3:
             raise ValueError(
                 f"{self.instance}: shape {instances.shape} does not fit {self.semantic}, {categories.shape}; "

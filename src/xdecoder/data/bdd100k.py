@@ -9,10 +9,11 @@ import numpy as np
 
 from xdecoder.data.coco import categories_by_id, read_panoptic
 from xdecoder.data.dataset import Dataset, Presence
-from xdecoder.data.decoding import FileImage, panoptic_from_keys, read_raster
+from xdecoder.data.decoding import FileImage, panoptic_from_keys
 from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
 from xdecoder.data.records import PanopticMap, PanopticSource
 from xdecoder.data.request import Request
+from xdecoder.images import read_stored
 from xdecoder.vocabularies import built_in
 
 _CLASSES = 40
@@ -28,7 +29,7 @@ class Bitmask(PanopticSource):
 
     def load(self) -> PanopticMap:
         """Decode ids and segments."""
-        stored = read_raster(self.path)
+        stored = read_stored(self.path)
         if stored.ndim != 3 or stored.shape[2] != 4:
             raise ValueError(
                 f"{self.path}: a BDD100K bit mask has four channels, this has shape {stored.shape}"

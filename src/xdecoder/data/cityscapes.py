@@ -10,10 +10,11 @@ import numpy as np
 
 from xdecoder.data.coco import categories_by_id, read_panoptic
 from xdecoder.data.dataset import Dataset, Presence
-from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys, read_raster
+from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys
 from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
 from xdecoder.data.records import PanopticMap, PanopticSource, SemanticSample
 from xdecoder.data.request import Request
+from xdecoder.images import read_stored
 from xdecoder.vocabularies import built_in
 
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -34,7 +35,7 @@ class InstanceIds(PanopticSource):
 
     def load(self) -> PanopticMap:
         """Decode ids and segments; classes outside the 19 are void."""
-        stored = read_raster(self.path)
+        stored = read_stored(self.path)
         if stored.ndim != 2:
             raise ValueError(f"{self.path}: instance ids have one channel, this has shape {stored.shape}")
         keys = stored.astype(np.int64)

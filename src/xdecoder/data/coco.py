@@ -36,6 +36,13 @@ class Categories:
     index_of: Mapping[int, int]
     void: frozenset[int] = frozenset()
 
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The id of each class of the vocabulary; none where the file leaves out some."""
+        id_of = {index: category_id for category_id, index in self.index_of.items()}
+        whole = len(id_of) == len(self.vocabulary)
+        return tuple(id_of[i] for i in range(len(id_of))) if whole else ()
+
     def index(self, category_id: int, where: str) -> int:
         """The vocabulary index of a category id.
 
@@ -146,7 +153,7 @@ def read_panoptic(
                 ),
             )
         )
-    return from_panoptic(entries, request, match.vocabulary, presence.finish())
+    return from_panoptic(entries, request, match.vocabulary, presence.finish(), category_ids=match.ids)
 
 
 def _segment(row: dict[str, Any], match: Categories, where: str) -> SegmentInfo:
@@ -205,6 +212,7 @@ def read_instances(
         task="instance",
         split=request.split,
         vocabulary=match.vocabulary,
+        category_ids=match.ids,
         skipped=(*presence.finish(), *left_out),
     )
 

@@ -42,6 +42,8 @@ class Dataset(Sequence[S_co], Generic[S_co]):
         task: what its samples carry.
         split: which part.
         vocabulary: the class names that category indexes point into; None for text-only data.
+        category_ids: of each class of the vocabulary, the id that the data set's own files give it; 1, 2, ...
+            where they give none.
         skipped: what was left out on opening, and why.
     """
 
@@ -53,6 +55,7 @@ class Dataset(Sequence[S_co], Generic[S_co]):
         task: Task,
         split: str = "",
         vocabulary: Vocabulary | None = None,
+        category_ids: Sequence[int] = (),
         skipped: Sequence[Skip] = (),
     ) -> None:
         packed = [pickle.dumps(sample, protocol=pickle.HIGHEST_PROTOCOL) for sample in samples]
@@ -63,6 +66,7 @@ class Dataset(Sequence[S_co], Generic[S_co]):
         self.task: Task = task
         self.split = split
         self.vocabulary = vocabulary
+        self.category_ids = tuple(category_ids) or tuple(range(1, len(vocabulary or ()) + 1))
         self.skipped = tuple(skipped)
         self._ends = np.cumsum([len(p) for p in packed], dtype=np.int64)
         self._bytes = b"".join(packed)
@@ -86,6 +90,18 @@ class Dataset(Sequence[S_co], Generic[S_co]):
     def __iter__(self) -> Iterator[S_co]:
         for i in range(len(self)):
             yield self[i]
+
+    def first(self, count: int) -> Dataset[S_co]:
+        """The first `count` samples as a data set of their own."""
+        return Dataset(
+            self[:count],
+            name=self.name,
+            task=self.task,
+            split=self.split,
+            vocabulary=self.vocabulary,
+            category_ids=self.category_ids,
+            skipped=self.skipped,
+        )
 
     def __repr__(self) -> str:
         return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,9 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Int16, Int64, UInt8
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from xdecoder.data.records import VOID, ImageSource, LabelSource, PanopticMap, PanopticSource, SegmentInfo
-
-_UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+from xdecoder.images import read_image, read_stored
 
 
 def read_json(path: Path) -> Any:
@@ -35,22 +32,6 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: not valid JSON ({error}); download the file again") from error
 
 
-def read_raster(path: str) -> NDArray[Any]:
-    """An annotation image's stored values, whatever their depth.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read as an image.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such annotation image; the annotation archive is incomplete")
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image)
-    except _UNREADABLE as error:
-        raise ValueError(f"{path}: unreadable annotation image ({error}); unpack it again") from error
-
-
 @final
 @dataclass(frozen=True, kw_only=True)
 class FileImage(ImageSource):
@@ -67,11 +48,9 @@ class FileImage(ImageSource):
         """The file's bytes."""
         return Path(self.path).read_bytes()
 
-    def load(self) -> UInt8[np.ndarray, "H W 3"]:
-        """Decode to `[H, W, 3]` RGB as stored: no EXIF rotation, since masks ignore it too."""
-        if not Path(self.path).is_file():
-            raise FileNotFoundError(f"{self.path}: no such image; the image archive is incomplete")
-        return _decode(self.path, self.path)
+    def load(self, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+        """Decode to `[H, W, 3]` RGB, as the predictor reads it."""
+        return read_image(self.path, size=size)
 
 
 @final
@@ -91,17 +70,9 @@ class EncodedImage(ImageSource):
         """The bytes."""
         return self.data
 
-    def load(self) -> UInt8[np.ndarray, "H W 3"]:
-        """Decode to `[H, W, 3]` RGB."""
-        return _decode(io.BytesIO(self.data), self.label)
-
-
-def _decode(file: str | io.BytesIO, name: str) -> UInt8[np.ndarray, "H W 3"]:
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("RGB"))
-    except _UNREADABLE as error:
-        raise ValueError(f"{name}: unreadable image ({error}); download it again or leave it out") from error
+    def load(self, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+        """Decode to `[H, W, 3]` RGB, as the predictor reads it."""
+        return read_image(self.data, size=size, name=self.label)
 
 
 @final
@@ -154,7 +125,7 @@ class LabelFile(LabelSource):
 
     def load(self) -> Int16[np.ndarray, "H W"]:
         """Decode to `[H, W]` category indexes."""
-        return self.coding.decode(read_raster(self.path), self.path)
+        return self.coding.decode(read_stored(self.path), self.path)
 
 
 @final
@@ -168,9 +139,14 @@ class CocoPanoptic(PanopticSource):
 
     def load(self) -> PanopticMap:
         """Decode ids and segments, with areas counted afresh."""
-        rgb = read_raster(self.path)
-        if rgb.ndim != 3:
-            raise ValueError(f"{self.path}: a panoptic PNG has three channels, this has shape {rgb.shape}")
+        rgb = read_stored(self.path, palette="colors")
+        if rgb.ndim == 2:  # equal channels, stored once by a lossless optimizer
+            rgb = np.repeat(rgb[..., None], 3, axis=2)
+        if rgb.dtype != np.uint8 or rgb.shape[2] < 3:
+            raise ValueError(
+                f"{self.path}: a panoptic PNG has three channels of 8 bits, this has shape {rgb.shape} of "
+                f"{rgb.dtype}"
+            )
         ids = rgb[..., :3].astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32)
         if self.unlabeled:
             ids[np.isin(ids, self.unlabeled)] = 0

@@ -38,6 +38,8 @@ def from_panoptic(
     request: Request,
     vocabulary: Vocabulary,
     skipped: Sequence[Skip],
+    *,
+    category_ids: Sequence[int] = (),
 ) -> Dataset[Any]:
     """The data set that `request.task` asks for: panoptic, semantic or instance.
 
@@ -64,6 +66,7 @@ def from_panoptic(
         ]
     elif request.task == "instance":
         categories = tuple(sorted(vocabulary.things))
+        category_ids = tuple(category_ids[i] for i in categories) if category_ids else ()
         vocabulary = things_of(vocabulary)
         samples = [
             InstanceSample(
@@ -82,5 +85,6 @@ def from_panoptic(
         task=request.task,
         split=request.split,
         vocabulary=vocabulary,
+        category_ids=category_ids,
         skipped=skipped,
     )

@@ -140,8 +140,12 @@ class ImageSource(ABC):
     """Where an image lies."""
 
     @abstractmethod
-    def load(self) -> UInt8[np.ndarray, "H W 3"]:
-        """Decode to `[H, W, 3]` RGB.
+    def load(self, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+        """Decode to `[H, W, 3]` RGB, upright.
+
+        Args:
+            size: height and width of the annotation: an image that EXIF turns is left as stored where only
+                that fits.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -260,7 +264,7 @@ class Sample:
             FileNotFoundError: there is no such file.
             ValueError: it cannot be read, or is not of the size that the annotation file states.
         """
-        pixels = self.source.load()
+        pixels = self.source.load(self.size)
         if self.size is not None and pixels.shape[:2] != self.size:
             height, width = self.size
             raise ValueError(
@@ -295,7 +299,8 @@ class SemanticSample(Sample):
         Raises:
             ValueError: they differ in size.
         """
-        image, labels = self.image(), self.labels()
+        labels = self.labels()
+        image = self.image() if self.size else self.source.load(labels.shape)
         _require_same_size(image, labels, self.source.name)
         return image, labels
 
@@ -317,7 +322,8 @@ class PanopticSample(Sample):
         Raises:
             ValueError: they differ in size.
         """
-        image, panoptic = self.image(), self.panoptic()
+        panoptic = self.panoptic()
+        image = self.image() if self.size else self.source.load(panoptic.ids.shape)
         _require_same_size(image, panoptic.ids, self.source.name)
         return image, panoptic
 

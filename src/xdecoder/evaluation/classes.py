@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
-from xdecoder.data.decoding import read_json
-from xdecoder.data.opening import dataset_info, request
 from xdecoder.data.request import things_of
 from xdecoder.evaluation.benchmarks import Benchmark
 from xdecoder.vocabularies import Vocabulary, built_in
@@ -57,8 +54,8 @@ class BenchmarkClasses:
         return dict(zip(self.ids, self.truth.classes, strict=True))
 
 
-def classes_of(benchmark: Benchmark, root: Path, truth: Vocabulary) -> BenchmarkClasses:
-    """The classes of a benchmark whose data set has the vocabulary `truth`.
+def classes_of(benchmark: Benchmark, truth: Vocabulary, ids: tuple[int, ...]) -> BenchmarkClasses:
+    """The classes of a benchmark whose data set has the vocabulary `truth`, with these ids in its files.
 
     Raises:
         ValueError: the data set's classes are neither the benchmark's nor its things.
@@ -74,17 +71,4 @@ def classes_of(benchmark: Benchmark, root: Path, truth: Vocabulary) -> Benchmark
             f"{benchmark.name}: the data set's {len(truth)} classes are neither those of {asked.name!r} nor "
             "its things; check which release of the data set this is"
         )
-    return BenchmarkClasses(asked=asked, truth=truth, category=category, ids=_ids(benchmark, root, truth))
-
-
-def _ids(benchmark: Benchmark, root: Path, truth: Vocabulary) -> tuple[int, ...]:
-    """The ids that the data set's COCO-style file gives its classes; 1, 2, ... where it has none."""
-    asked = request(benchmark.data, root, task=benchmark.task, split=benchmark.split)
-    for pattern in dataset_info(benchmark.data).files[benchmark.task]:
-        path = asked.path(pattern)
-        if path.suffix == ".json" and path.is_file():
-            rows = read_json(path).get("categories", [])
-            id_of = {str(row["name"]).strip(): int(row["id"]) for row in rows}
-            if len(set(truth.classes)) == len(truth) and all(name in id_of for name in truth.classes):
-                return tuple(id_of[name] for name in truth.classes)
-    return tuple(range(1, len(truth) + 1))
+    return BenchmarkClasses(asked=asked, truth=truth, category=category, ids=ids)

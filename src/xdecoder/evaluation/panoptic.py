@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Integer
 
 from xdecoder.data.dataset import Skip
-from xdecoder.data.decoding import read_raster
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
 from xdecoder.evaluation.pictures import write_png
 from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
+from xdecoder.images import read_stored
 from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 from xdecoder.predictor.predictor import Predictor
 
@@ -156,7 +156,7 @@ def maps_beside(path: Path) -> Path:
 
 def _read_map(row: Entry, folder: Path, *, drop_empty: bool = False) -> Map:
     path = folder / row["file_name"]
-    stored = read_raster(str(path))
+    stored = read_stored(path)
     if stored.ndim != 3 or stored.shape[2] < 3:
         raise ValueError(f"{path}: a panoptic PNG has three channels, this has shape {stored.shape}")
     red, green, blue = (stored[..., channel].astype(np.int32) for channel in range(3))

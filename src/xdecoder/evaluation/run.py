@@ -126,7 +126,7 @@ def evaluate(
     changes, world = changes or Overrides(), world or World()
     started = time.monotonic()
     dataset = open_benchmark(benchmark, data, changes)
-    job = make_run(benchmark, dataset, data=data, folder=out / benchmark.name, changes=changes)
+    job = make_run(benchmark, dataset, folder=out / benchmark.name, changes=changes)
     pipeline = PIPELINES[benchmark.kind](job, dataset)
     fingerprint = _fingerprint(job, subject)
     _predict(pipeline, subject.predictor, fingerprint, world, advance)
@@ -158,16 +158,7 @@ def open_benchmark(benchmark: Benchmark, data: Path, changes: Overrides) -> Data
         split=benchmark.split,
         missing="skip" if changes.skip_missing else "error",
     )
-    if changes.limit is None or changes.limit >= len(dataset):
-        return dataset
-    return Dataset(
-        dataset[: changes.limit],
-        name=dataset.name,
-        task=dataset.task,
-        split=dataset.split,
-        vocabulary=dataset.vocabulary,
-        skipped=dataset.skipped,
-    )
+    return dataset if changes.limit is None else dataset.first(changes.limit)
 
 
 def check_data(benchmarks: Sequence[Benchmark], data: Path, changes: Overrides) -> None:
@@ -190,9 +181,7 @@ def check_data(benchmarks: Sequence[Benchmark], data: Path, changes: Overrides) 
         )
 
 
-def make_run(
-    benchmark: Benchmark, dataset: Dataset[Any], *, data: Path, folder: Path, changes: Overrides
-) -> Run:
+def make_run(benchmark: Benchmark, dataset: Dataset[Any], *, folder: Path, changes: Overrides) -> Run:
     """A benchmark with a run's changes.
 
     Raises:
@@ -206,7 +195,7 @@ def make_run(
         long = None if long is None else round(long * changes.short_side / short)
         short = changes.short_side
     truth = dataset.vocabulary
-    names = classes_of(benchmark, data, truth) if segments and truth is not None else None
+    names = classes_of(benchmark, truth, dataset.category_ids) if segments and truth is not None else None
     return Run(
         benchmark=benchmark,
         short_side=short,

@@ -88,6 +88,6 @@ def _score_benchmark(name: str, predictions: Path, truth: Truth) -> Scores:
     (benchmark,) = find_benchmarks([name])
     changes = Overrides(skip_missing=truth.skip_missing, limit=truth.limit)
     dataset = open_benchmark(benchmark, truth.data, changes)
-    job = make_run(benchmark, dataset, data=truth.data, folder=predictions.parent, changes=changes)
+    job = make_run(benchmark, dataset, folder=predictions.parent, changes=changes)
     scores = PIPELINES[benchmark.kind](job, dataset).score(predictions)
     return replace(scores, skipped=(*dataset.skipped, *scores.skipped))

@@ -11,10 +11,11 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 
 from xdecoder.data.dataset import Skip
-from xdecoder.data.decoding import LabelCoding, read_raster
+from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.records import VOID, ImageId, SemanticSample
 from xdecoder.evaluation.pictures import write_png
 from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
+from xdecoder.images import read_stored
 from xdecoder.metrics.semantic import SemanticSegmentation
 from xdecoder.predictor.predictor import Predictor
 
@@ -57,7 +58,7 @@ class Semantic(Protocol[SemanticSample]):
 
         def read(row: Entry) -> Labels:
             file = str(folder / row["file_name"])
-            return coding.decode(read_raster(file), file)
+            return coding.decode(read_stored(file), file)
 
         return score_semantic(
             kept, {i: lambda row=row: read(row) for i, row in rows.items()}, self.names.truth.classes
@@ -144,7 +145,7 @@ def _coding(classes: int) -> LabelCoding:
 
 
 def _raster(path: Path) -> NDArray[Any]:
-    return read_raster(str(path))
+    return read_stored(path)
 
 
 def _own_name(classes: Sequence[str], k: int) -> str:
