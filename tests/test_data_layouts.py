@@ -15,7 +15,7 @@ from xdecoder.data.catalog import DATASETS
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.folders import pascal_context_459
-from xdecoder.data.opening import open_dataset, request
+from xdecoder.data.opening import open_dataset, select
 from xdecoder.data.records import VOID, RunLengths
 from xdecoder.vocabularies import built_in
 
@@ -319,7 +319,7 @@ def test_pascal_context_459_takes_its_names_from_the_download(tmp_path: Path) ->
     assert names_of(open_dataset("pascal-context-459", tmp_path))[:3] == ["class 1", "class 459", "void"]
     (root / "labels.txt").write_text("1: accordion\n")
     with pytest.raises(ValueError, match="expected 459 classes"):
-        pascal_context_459(request("pascal-context-459", tmp_path))
+        pascal_context_459(select("pascal-context-459", tmp_path))
 
 
 def test_unknown_label_values_are_refused(tmp_path: Path) -> None:

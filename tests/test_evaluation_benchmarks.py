@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xdecoder.data.catalog import DATASETS
-from xdecoder.data.request import built_in_for
+from xdecoder.data.selection import built_in_for
 from xdecoder.evaluation.benchmarks import (
     BENCHMARKS,
     GROUPS,

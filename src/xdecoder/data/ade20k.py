@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from xdecoder.data.coco import categories_by_id, read_instances, read_panoptic
-from xdecoder.data.dataset import Dataset, Presence
-from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys
-from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
-from xdecoder.data.records import PanopticMap, PanopticSource, SemanticSample
-from xdecoder.data.request import Request, things_of
+from xdecoder.data.dataset import Dataset, ExistingFiles
+from xdecoder.data.decoding import FileImage, LabelCoding, panoptic_from_keys
+from xdecoder.data.folders import Folders, named
+from xdecoder.data.panoptic_tasks import PanopticSample, from_panoptic
+from xdecoder.data.records import PanopticMap, StoredPanoptic
+from xdecoder.data.selection import Selection, things_of
 from xdecoder.images import read_stored
 from xdecoder.vocabularies import built_in
 
@@ -22,7 +22,7 @@ _FOLDER = "ADEChallengeData2016"
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DownloadedMaps(PanopticSource):
+class DownloadedMaps(StoredPanoptic):
     """The two maps of the download: categories from 1, and RGB with R the thing's number from 1, G its id.
 
     Things are painted over stuff, as the challenge does; a pixel that only the category map calls a thing
@@ -62,78 +62,60 @@ class DownloadedMaps(PanopticSource):
         return panoptic_from_keys(keys, meaning)
 
 
-def open_ade20k(request: Request) -> Dataset[Any]:
+def open_ade20k(selection: Selection) -> Dataset[Any]:
     """ADE20K-150 under `ADEChallengeData2016/`.
 
     Semantic maps come from `annotations/` (or `annotations_detectron2/`); instances and panoptic from
     `ade20k_{instance,panoptic}_<split>.json` where it is there, and else from `annotations_instance/`.
     """
     vocabulary = built_in("ade20k")
-    images = request.path(f"{_FOLDER}/images/{{word}}")
-    if request.task == "semantic":
-        return _semantic(request, images)
-    if request.task == "panoptic":
-        annotations = request.path(f"{_FOLDER}/ade20k_panoptic_{{split}}.json")
+    images = selection.path(f"{_FOLDER}/images/{{word}}")
+    if selection.task == "semantic":
+        return _semantic(selection)(selection)
+    if selection.task == "panoptic":
+        annotations = selection.path(f"{_FOLDER}/ade20k_panoptic_{{split}}.json")
         if annotations.is_file():
             return read_panoptic(
-                request,
+                selection,
                 annotations=annotations,
-                maps=request.path(f"{_FOLDER}/ade20k_panoptic_{{split}}"),
+                maps=selection.path(f"{_FOLDER}/ade20k_panoptic_{{split}}"),
                 image_path=lambda _image, row: images / f"{row['file_name'].removesuffix('.png')}.jpg",
                 categories=categories_by_id(vocabulary, tuple(range(150))),
             )
     else:
-        annotations = request.path(f"{_FOLDER}/ade20k_instance_{{split}}.json")
+        annotations = selection.path(f"{_FOLDER}/ade20k_instance_{{split}}.json")
         if annotations.is_file():
             return read_instances(
-                request,
+                selection,
                 annotations=annotations,
                 image_path=lambda row: images / row["file_name"],
                 categories=categories_by_id(things_of(vocabulary), tuple(sorted(vocabulary.things))),
             )
-    semantic = request.path(f"{_FOLDER}/annotations/{{word}}")
-    instance = request.path(f"{_FOLDER}/annotations_instance/{{word}}")
-    presence = Presence(request.name, request.missing)
-    entries: list[PanopticEntry] = []
+    semantic = selection.path(f"{_FOLDER}/annotations/{{word}}")
+    instance = selection.path(f"{_FOLDER}/annotations_instance/{{word}}")
+    existing = ExistingFiles(selection.name, selection.missing)
+    panoptic: list[PanopticSample] = []
     for image in sorted(images.glob("*.jpg")):
         maps = [str(folder / f"{image.stem}.png") for folder in (semantic, instance)]
-        if request.wants(image.stem) and presence.has(*maps):
-            entries.append(
-                PanopticEntry(
+        if selection.wants(image.stem) and existing.has(*maps):
+            panoptic.append(
+                PanopticSample(
                     image_id=image.stem,
                     source=FileImage(path=str(image)),
-                    panoptic=DownloadedMaps(semantic=maps[0], instance=maps[1]),
+                    panoptic_source=DownloadedMaps(semantic=maps[0], instance=maps[1]),
                 )
             )
-    return from_panoptic(entries, request, vocabulary, presence.finish())
+    return from_panoptic(panoptic, selection, vocabulary, existing.finish())
 
 
-def _semantic(request: Request, images: Path) -> Dataset[Any]:
-    downloaded = request.path(f"{_FOLDER}/annotations/{{word}}")
-    prepared = request.path(f"{_FOLDER}/annotations_detectron2/{{word}}")
-    labels = downloaded if downloaded.is_dir() or not prepared.is_dir() else prepared
-    coding = (
-        LabelCoding(classes=150, first=1, void=(0,))
-        if labels == downloaded
-        else LabelCoding(classes=150, void=(255,))
-    )
-    presence = Presence(request.name, request.missing)
-    samples: list[SemanticSample] = []
-    for image in sorted(images.glob("*.jpg")):
-        label = str(labels / f"{image.stem}.png")
-        if request.wants(image.stem) and presence.has(label):
-            samples.append(
-                SemanticSample(
-                    image_id=image.stem,
-                    source=FileImage(path=str(image)),
-                    label_source=LabelFile(path=label, coding=coding),
-                )
-            )
-    return Dataset(
-        samples,
-        name=request.name,
-        task="semantic",
-        split=request.split,
-        vocabulary=built_in("ade20k"),
-        skipped=presence.finish(),
+def _semantic(selection: Selection) -> Folders:
+    downloaded, prepared = f"{_FOLDER}/annotations/{{word}}", f"{_FOLDER}/annotations_detectron2/{{word}}"
+    as_downloaded = selection.path(downloaded).is_dir() or not selection.path(prepared).is_dir()
+    return Folders(
+        images=f"{_FOLDER}/images/{{word}}",
+        labels=downloaded if as_downloaded else prepared,
+        coding=LabelCoding(classes=150, first=1, void=(0,))
+        if as_downloaded
+        else LabelCoding(classes=150, void=(255,)),
+        vocabulary=named("ade20k"),
     )

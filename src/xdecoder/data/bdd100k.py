@@ -8,11 +8,11 @@ from typing import Any, final
 import numpy as np
 
 from xdecoder.data.coco import categories_by_id, read_panoptic
-from xdecoder.data.dataset import Dataset, Presence
+from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import FileImage, panoptic_from_keys
-from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
-from xdecoder.data.records import PanopticMap, PanopticSource
-from xdecoder.data.request import Request
+from xdecoder.data.panoptic_tasks import PanopticSample, from_panoptic
+from xdecoder.data.records import PanopticMap, StoredPanoptic
+from xdecoder.data.selection import Selection
 from xdecoder.images import read_stored
 from xdecoder.vocabularies import built_in
 
@@ -22,7 +22,7 @@ _CROWD, _IGNORE = 2, 1  # bits of the attribute channel; 8 is truncated, 4 occlu
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Bitmask(PanopticSource):
+class Bitmask(StoredPanoptic):
     """An RGBA PNG: R category from 1, G attribute bits, B and A the instance id; ignored ones are void."""
 
     path: str
@@ -46,27 +46,27 @@ class Bitmask(PanopticSource):
         return panoptic_from_keys(keys, meaning)
 
 
-def open_bdd100k_panoptic(request: Request) -> Dataset[Any]:
+def open_bdd100k_panoptic(selection: Selection) -> Dataset[Any]:
     """BDD100K under `bdd100k/labels/pan_seg/`: `meta/coco_<split>.json` if there, else `bitmasks/`."""
     vocabulary = built_in("bdd-panoptic")
-    images = request.path("bdd100k/images/10k/{word}")
-    annotations = request.path("bdd100k/labels/pan_seg/meta/coco_{word}.json")
+    images = selection.path("bdd100k/images/10k/{word}")
+    annotations = selection.path("bdd100k/labels/pan_seg/meta/coco_{word}.json")
     if annotations.is_file():
         return read_panoptic(
-            request,
+            selection,
             annotations=annotations,
-            maps=request.path("bdd100k/labels/pan_seg/coco_pano/{word}"),
+            maps=selection.path("bdd100k/labels/pan_seg/coco_pano/{word}"),
             image_path=lambda _image, row: images / f"{row['file_name'].removesuffix('.png')}.jpg",
             categories=categories_by_id(vocabulary, tuple(range(1, _CLASSES + 1)), frozenset({0})),
         )
-    presence = Presence(request.name, request.missing)
-    entries: list[PanopticEntry] = []
-    for path in sorted(request.path("bdd100k/labels/pan_seg/bitmasks/{word}").glob("*.png")):
+    existing = ExistingFiles(selection.name, selection.missing)
+    panoptic: list[PanopticSample] = []
+    for path in sorted(selection.path("bdd100k/labels/pan_seg/bitmasks/{word}").glob("*.png")):
         image = str(images / f"{path.stem}.jpg")
-        if request.wants(path.stem) and presence.has(image):
-            entries.append(
-                PanopticEntry(
-                    image_id=path.stem, source=FileImage(path=image), panoptic=Bitmask(path=str(path))
+        if selection.wants(path.stem) and existing.has(image):
+            panoptic.append(
+                PanopticSample(
+                    image_id=path.stem, source=FileImage(path=image), panoptic_source=Bitmask(path=str(path))
                 )
             )
-    return from_panoptic(entries, request, vocabulary, presence.finish())
+    return from_panoptic(panoptic, selection, vocabulary, existing.finish())

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xdecoder.data.dataset import Dataset, Presence, Skip, refuse_duplicates
+from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, refuse_duplicates
 from xdecoder.data.decoding import FileImage, read_json
 from xdecoder.data.records import CaptionSample
-from xdecoder.data.request import Request, read_image_list
+from xdecoder.data.selection import Selection, read_image_list
 
 TRAINING_SPLITS = ("train", "restval", "val")
 """Karpathy's splits that the published models were trained on."""
@@ -31,51 +31,51 @@ def karpathy_rows(path: Path, split: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["split"] == split]
 
 
-def coco_image(request: Request, image_id: int, folder_2014: str) -> Path:
+def coco_image(selection: Selection, image_id: int, folder_2014: str) -> Path:
     """The file of a COCO image, in the 2014 folders or else the 2017 ones (ids are the same in both)."""
-    in_2014 = request.path(f"coco/{folder_2014}/COCO_{folder_2014}_{image_id:012d}.jpg")
+    in_2014 = selection.path(f"coco/{folder_2014}/COCO_{folder_2014}_{image_id:012d}.jpg")
     if in_2014.parent.is_dir():
         return in_2014
-    return request.path(f"coco/train2017/{image_id:012d}.jpg|coco/val2017/{image_id:012d}.jpg")
+    return selection.path(f"coco/train2017/{image_id:012d}.jpg|coco/val2017/{image_id:012d}.jpg")
 
 
-def open_coco_karpathy(request: Request) -> Dataset[CaptionSample]:
+def open_coco_karpathy(selection: Selection) -> Dataset[CaptionSample]:
     """COCO's captions in Karpathy's split: `coco/annotations/dataset_coco.json`.
 
     "train-leakfree" is all that may be trained on, by the list that `prepare.write_leakfree` writes.
     """
-    path = request.path("coco/annotations/dataset_coco.json")
-    if request.split == "train-leakfree":
-        listed = read_image_list(request.path("coco/annotations/karpathy_leakfree.txt"))
-        request = replace(request, only=listed if request.only is None else listed & request.only)
+    path = selection.path("coco/annotations/dataset_coco.json")
+    if selection.split == "train-leakfree":
+        listed = read_image_list(selection.path("coco/annotations/karpathy_leakfree.txt"))
+        selection = replace(selection, only=listed if selection.only is None else listed & selection.only)
         rows = [row for split in TRAINING_SPLITS for row in karpathy_rows(path, split)]
     else:
-        rows = karpathy_rows(path, request.word)
+        rows = karpathy_rows(path, selection.word)
     return _samples(
-        request,
+        selection,
         path,
-        [(row["cocoid"], coco_image(request, row["cocoid"], row["filepath"]), row) for row in rows],
+        [(row["cocoid"], coco_image(selection, row["cocoid"], row["filepath"]), row) for row in rows],
     )
 
 
-def open_flickr30k(request: Request) -> Dataset[CaptionSample]:
+def open_flickr30k(selection: Selection) -> Dataset[CaptionSample]:
     """Flickr30k in Karpathy's split: `flickr30k/dataset_flickr30k.json` and `flickr30k/flickr30k-images/`."""
-    path = request.path("flickr30k/dataset_flickr30k.json")
-    images = request.path("flickr30k/flickr30k-images|flickr30k/flickr30k_images")
-    rows = karpathy_rows(path, request.word)
-    return _samples(request, path, [(row["imgid"], images / row["filename"], row) for row in rows])
+    path = selection.path("flickr30k/dataset_flickr30k.json")
+    images = selection.path("flickr30k/flickr30k-images|flickr30k/flickr30k_images")
+    rows = karpathy_rows(path, selection.word)
+    return _samples(selection, path, [(row["imgid"], images / row["filename"], row) for row in rows])
 
 
 def _samples(
-    request: Request, path: Path, entries: list[tuple[int, Path, dict[str, Any]]]
+    selection: Selection, path: Path, entries: list[tuple[int, Path, dict[str, Any]]]
 ) -> Dataset[CaptionSample]:
     refuse_duplicates((image_id for image_id, _file, _row in entries), what="image", where=path)
-    presence = Presence(request.name, request.missing)
+    existing = ExistingFiles(selection.name, selection.missing)
     left_out: list[Skip] = []
     samples: list[CaptionSample] = []
     for image_id, file, row in entries:
         captions = tuple(str(s["raw"]).strip() for s in row["sentences"])
-        if not request.wants(image_id) or not presence.has(str(file)):
+        if not selection.wants(image_id) or not existing.has(str(file)):
             continue
         if not captions:
             left_out.append(Skip(item=f"image {image_id}", reason="no caption"))
@@ -83,8 +83,8 @@ def _samples(
         samples.append(CaptionSample(image_id=image_id, source=FileImage(path=str(file)), captions=captions))
     return Dataset(
         samples,
-        name=request.name,
+        name=selection.name,
         task="caption",
-        split=request.split,
-        skipped=(*presence.finish(), *left_out),
+        split=selection.split,
+        skipped=(*existing.finish(), *left_out),
     )

@@ -76,7 +76,7 @@ def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> D
             license="expressions: Apache 2.0; images: COCO's",
         ),
         vocabulary="none (phrases)",
-        reader=Refer(folder=folder, partition=partition),
+        loader=Refer(folder=folder, partition=partition),
     )
 
 
@@ -92,12 +92,12 @@ def _seginw(name: str) -> DatasetInfo:
             license="each set's own, see roboflow.com",
         ),
         vocabulary="the annotation file",
-        reader=open_seginw,
+        loader=open_seginw,
     )
 
 
 def _folders(
-    reader: Folders,
+    loader: Folders,
     *,
     title: str,
     splits: Mapping[str, Split],
@@ -106,14 +106,14 @@ def _folders(
     more: tuple[str, ...] = (),
 ) -> DatasetInfo:
     """A row of a data set that is a folder of images and one of label maps."""
-    listing = (reader.listing,) if reader.listing else ()
+    listing = (loader.listing,) if loader.listing else ()
     return DatasetInfo(
         title=title,
-        files={"semantic": (*listing, reader.images, reader.labels, *more)},
+        files={"semantic": (*listing, loader.images, loader.labels, *more)},
         splits=splits,
         origin=origin,
         vocabulary=vocabulary,
-        reader=reader,
+        loader=loader,
     )
 
 
@@ -140,7 +140,7 @@ DATASETS: dict[str, DatasetInfo] = {
         },
         origin=Origin(size="27 GB", source=_COCO, license=_COCO_TERMS),
         vocabulary="coco",
-        reader=open_coco,
+        loader=open_coco,
     ),
     "coco100": DatasetInfo(
         title="A hundred images of COCO train2017, panoptic",
@@ -159,7 +159,7 @@ DATASETS: dict[str, DatasetInfo] = {
             license=_COCO_TERMS,
         ),
         vocabulary="coco",
-        reader=open_coco100,
+        loader=open_coco100,
     ),
     "coco-karpathy": DatasetInfo(
         title="COCO captions in Karpathy's split, for retrieval and captioning",
@@ -181,7 +181,7 @@ DATASETS: dict[str, DatasetInfo] = {
             size="19 GB", source="https://cs.stanford.edu/people/karpathy/deepimagesent/", license=_COCO_TERMS
         ),
         vocabulary="none (captions)",
-        reader=open_coco_karpathy,
+        loader=open_coco_karpathy,
     ),
     "refcoco": _refer(
         "RefCOCO, UNC partition", "refcoco", "unc", {"val": 1500, "testA": 750, "testB": 750, "train": 16994}
@@ -228,7 +228,7 @@ DATASETS: dict[str, DatasetInfo] = {
             license="BSD-3 annotations; images for research and education",
         ),
         vocabulary="ade20k",
-        reader=open_ade20k,
+        loader=open_ade20k,
     ),
     "ade20k-847": _folders(
         Folders(
@@ -268,7 +268,7 @@ DATASETS: dict[str, DatasetInfo] = {
             license="non-commercial research, Cityscapes' own terms",
         ),
         vocabulary="cityscapes",
-        reader=open_cityscapes,
+        loader=open_cityscapes,
     ),
     "bdd100k-semantic": _folders(
         Folders(
@@ -302,7 +302,7 @@ DATASETS: dict[str, DatasetInfo] = {
             license="BSD-3 labels; images for non-commercial use",
         ),
         vocabulary="bdd-panoptic",
-        reader=open_bdd100k_panoptic,
+        loader=open_bdd100k_panoptic,
     ),
     "sun-rgbd-37": _folders(
         Folders(
@@ -337,7 +337,7 @@ DATASETS: dict[str, DatasetInfo] = {
         splits=_SCANNET_SPLITS,
         origin=_SCANNET,
         vocabulary="scannet",
-        reader=ScanNet(classes=20),
+        loader=ScanNet(classes=20),
     ),
     "scannet-40": DatasetInfo(
         title="ScanNet 25k frames, the 40 NYU classes",
@@ -347,7 +347,7 @@ DATASETS: dict[str, DatasetInfo] = {
         splits=_SCANNET_SPLITS,
         origin=_SCANNET,
         vocabulary="scannet-40",
-        reader=ScanNet(classes=40),
+        loader=ScanNet(classes=40),
     ),
     "pascal-voc-20": _folders(
         Folders(
@@ -409,7 +409,7 @@ DATASETS: dict[str, DatasetInfo] = {
             license="captions CC BY-SA 3.0; images: Flickr terms, non-commercial research",
         ),
         vocabulary="none (captions)",
-        reader=open_flickr30k,
+        loader=open_flickr30k,
     ),
     "vqav2": DatasetInfo(
         title="VQA v2: questions about COCO's images, ten answers each",
@@ -426,7 +426,7 @@ DATASETS: dict[str, DatasetInfo] = {
             license="CC BY 4.0 questions and answers; images: COCO's",
         ),
         vocabulary="none (answers)",
-        reader=open_vqav2,
+        loader=open_vqav2,
     ),
     **{f"seginw-{name}": _seginw(name) for name in _SEGINW.split(", ")},
     "custom-instances": DatasetInfo(
@@ -440,7 +440,7 @@ DATASETS: dict[str, DatasetInfo] = {
         splits={name: Split(word=name) for name in ("val", "train", "test", "valid")},
         origin=_YOURS,
         vocabulary="the annotation file",
-        reader=open_custom_instances,
+        loader=open_custom_instances,
     ),
     "custom-panoptic": DatasetInfo(
         title="Your own COCO-style panoptic folder",
@@ -455,7 +455,7 @@ DATASETS: dict[str, DatasetInfo] = {
         splits={name: Split(word=name) for name in ("val", "train", "test")},
         origin=_YOURS,
         vocabulary="the annotation file",
-        reader=open_custom_panoptic,
+        loader=open_custom_panoptic,
     ),
     "custom-pairs": DatasetInfo(
         title="Your own image-text pairs: a folder with pairs.jsonl",
@@ -463,6 +463,6 @@ DATASETS: dict[str, DatasetInfo] = {
         splits={"all": Split(word="all")},
         origin=_YOURS,
         vocabulary="none (captions)",
-        reader=open_custom_pairs,
+        loader=open_custom_pairs,
     ),
 }

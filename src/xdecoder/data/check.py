@@ -10,7 +10,7 @@ from typing import Any, final
 from PIL import Image
 
 from xdecoder.data.dataset import Dataset, Skip
-from xdecoder.data.opening import dataset_info, open_dataset, request
+from xdecoder.data.opening import dataset_info, open_dataset, select
 from xdecoder.data.records import (
     InstanceSample,
     PanopticSample,
@@ -25,7 +25,7 @@ from xdecoder.vocabularies import Vocabulary
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class RequiredPath:
     """One path that a data set needs: the pattern with its alternatives, and what was found of them."""
 
     wanted: str
@@ -41,7 +41,7 @@ class TaskCheck:
         samples: how many there are; 0 if it did not open.
         expected: how many the table says; 0 for no expectation.
         opened: how many samples were decoded without a problem.
-        skipped: what the reader left out.
+        skipped: what the loader left out.
         problems: what is wrong, one sentence each.
     """
 
@@ -61,7 +61,7 @@ class DatasetReport:
 
     name: str
     root: str
-    entries: tuple[Entry, ...]
+    entries: tuple[RequiredPath, ...]
     tasks: tuple[TaskCheck, ...]
 
     @property
@@ -97,7 +97,7 @@ def check_dataset(
         ValueError: there is no such data set, task or split.
     """
     info = dataset_info(name)
-    asked = request(name, root, task=task, split=split)
+    asked = select(name, root, task=task, split=split)
     tasks = (task,) if task else info.tasks
     patterns = dict.fromkeys(p for t in tasks for p in info.files[t])
     entries = tuple(_entry(asked.root, p.format(split=asked.split, word=asked.word)) for p in patterns)
@@ -149,8 +149,10 @@ def expected_tree(report: DatasetReport) -> str:
     return "\n".join(lines)
 
 
-def _entry(root: Path, wanted: str) -> Entry:
-    return Entry(wanted=wanted, found=next((p for p in wanted.split("|") if (root / p).exists()), None))
+def _entry(root: Path, wanted: str) -> RequiredPath:
+    return RequiredPath(
+        wanted=wanted, found=next((p for p in wanted.split("|") if (root / p).exists()), None)
+    )
 
 
 def _check(task: Task, split: str, expected: int, *, problem: str) -> TaskCheck:

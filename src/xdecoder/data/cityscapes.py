@@ -9,11 +9,11 @@ from typing import Any, final
 import numpy as np
 
 from xdecoder.data.coco import categories_by_id, read_panoptic
-from xdecoder.data.dataset import Dataset, Presence
+from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys
-from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
-from xdecoder.data.records import PanopticMap, PanopticSource, SemanticSample
-from xdecoder.data.request import Request
+from xdecoder.data.panoptic_tasks import PanopticSample, from_panoptic
+from xdecoder.data.records import PanopticMap, SemanticSample, StoredPanoptic
+from xdecoder.data.selection import Selection
 from xdecoder.images import read_stored
 from xdecoder.vocabularies import built_in
 
@@ -25,7 +25,7 @@ _CODING = LabelCoding(classes=19, stored=LABEL_IDS, void=(), others_void=True)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class InstanceIds(PanopticSource):
+class InstanceIds(StoredPanoptic):
     """`*_instanceIds.png`: label id, or 1000 times the label id plus a number for a thing told apart.
 
     A thing that carries its bare label id is a group: a crowd.
@@ -50,50 +50,52 @@ class InstanceIds(PanopticSource):
         return panoptic_from_keys(keys, meaning)
 
 
-def open_cityscapes(request: Request) -> Dataset[Any]:
+def open_cityscapes(selection: Selection) -> Dataset[Any]:
     """Cityscapes under `cityscapes/`; panoptic needs `gtFine/cityscapes_panoptic_<split>.json`.
 
     Instances come from `*_instanceIds.png`, semantic maps from `*_labelIds.png`.
     """
     vocabulary = built_in("cityscapes")
-    images = request.path("cityscapes/leftImg8bit/{word}")
-    if request.task == "panoptic":
+    images = selection.path("cityscapes/leftImg8bit/{word}")
+    if selection.task == "panoptic":
         return read_panoptic(
-            request,
-            annotations=request.path("cityscapes/gtFine/cityscapes_panoptic_{word}.json"),
-            maps=request.path("cityscapes/gtFine/cityscapes_panoptic_{word}"),
+            selection,
+            annotations=selection.path("cityscapes/gtFine/cityscapes_panoptic_{word}.json"),
+            maps=selection.path("cityscapes/gtFine/cityscapes_panoptic_{word}"),
             image_path=lambda _image, row: _image_path(images, str(row["image_id"])),
             categories=categories_by_id(vocabulary, LABEL_IDS),
         )
-    ending = "labelIds" if request.task == "semantic" else "instanceIds"
-    folder = request.path("cityscapes/gtFine/{word}")
-    presence = Presence(request.name, request.missing)
+    ending = "labelIds" if selection.task == "semantic" else "instanceIds"
+    folder = selection.path("cityscapes/gtFine/{word}")
+    existing = ExistingFiles(selection.name, selection.missing)
     semantic: list[SemanticSample] = []
-    entries: list[PanopticEntry] = []
+    panoptic: list[PanopticSample] = []
     for path in sorted(folder.glob(f"*/*_gtFine_{ending}.png")):
         image_id = path.name.removesuffix(f"_gtFine_{ending}.png")
         image = str(_image_path(images, image_id))
-        if not request.wants(image_id) or not presence.has(image):
+        if not selection.wants(image_id) or not existing.has(image):
             continue
-        if request.task == "semantic":
+        if selection.task == "semantic":
             labels = LabelFile(path=str(path), coding=_CODING)
             semantic.append(
                 SemanticSample(image_id=image_id, source=FileImage(path=image), label_source=labels)
             )
         else:
-            entries.append(
-                PanopticEntry(
-                    image_id=image_id, source=FileImage(path=image), panoptic=InstanceIds(path=str(path))
+            panoptic.append(
+                PanopticSample(
+                    image_id=image_id,
+                    source=FileImage(path=image),
+                    panoptic_source=InstanceIds(path=str(path)),
                 )
             )
-    skipped = presence.finish()
-    if request.task != "semantic":
-        return from_panoptic(entries, request, vocabulary, skipped)
+    skipped = existing.finish()
+    if selection.task != "semantic":
+        return from_panoptic(panoptic, selection, vocabulary, skipped)
     return Dataset(
         semantic,
-        name=request.name,
+        name=selection.name,
         task="semantic",
-        split=request.split,
+        split=selection.split,
         vocabulary=vocabulary,
         skipped=skipped,
     )

@@ -9,9 +9,9 @@ from typing import Any, final
 
 from pycocotools import mask as coco_mask
 
-from xdecoder.data.dataset import Dataset, Presence, Skip, group_by, refuse_duplicates
+from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by, refuse_duplicates
 from xdecoder.data.decoding import CocoPanoptic, FileImage, read_json
-from xdecoder.data.panoptic_views import PanopticEntry, from_panoptic
+from xdecoder.data.panoptic_tasks import PanopticSample, from_panoptic
 from xdecoder.data.records import (
     Annotation,
     CaptionSample,
@@ -21,7 +21,7 @@ from xdecoder.data.records import (
     RunLengths,
     SegmentInfo,
 )
-from xdecoder.data.request import Request, built_in_for, read_image_list
+from xdecoder.data.selection import Selection, built_in_for, read_image_list
 from xdecoder.vocabularies import Vocabulary
 
 MatchCategories = Callable[[Path, list[dict[str, Any]]], "Categories"]
@@ -103,7 +103,7 @@ def _listed(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read_panoptic(
-    request: Request,
+    selection: Selection,
     *,
     annotations: Path,
     maps: Path,
@@ -113,7 +113,7 @@ def read_panoptic(
     """COCO's panoptic format: a JSON file beside a folder of PNGs.
 
     Args:
-        request: what is asked for; its task may be panoptic, semantic or instance.
+        selection: what is asked for; its task may be panoptic, semantic or instance.
         annotations: the JSON file.
         maps: the folder of PNGs.
         image_path: the image's path, from its entry in "images" and its entry in "annotations".
@@ -127,33 +127,33 @@ def read_panoptic(
     match = categories(annotations, data.get("categories", []))
     images = {row["id"]: row for row in data["images"]}
     refuse_duplicates((row["image_id"] for row in data["annotations"]), what="image", where=annotations)
-    presence = Presence(request.name, request.missing)
-    entries: list[PanopticEntry] = []
+    existing = ExistingFiles(selection.name, selection.missing)
+    panoptic: list[PanopticSample] = []
     for row in data["annotations"]:
         image_id = row["image_id"]
         if image_id not in images:
             raise ValueError(f'{annotations}: an annotation names image {image_id}, which "images" lacks')
-        if not request.wants(image_id):
+        if not selection.wants(image_id):
             continue
         path, png = str(image_path(images[image_id], row)), str(maps / row["file_name"])
-        if not presence.has(path, png):
+        if not existing.has(path, png):
             continue
         where = f"{annotations}, image {image_id}"
         refuse_duplicates((s["id"] for s in row["segments_info"]), what="segment", where=Path(where))
         labeled = [s for s in row["segments_info"] if s["category_id"] not in match.void]
-        entries.append(
-            PanopticEntry(
+        panoptic.append(
+            PanopticSample(
                 image_id=image_id,
                 source=FileImage(path=path),
                 size=_size(images[image_id]),
-                panoptic=CocoPanoptic(
+                panoptic_source=CocoPanoptic(
                     path=png,
                     segments=tuple(_segment(s, match, where) for s in labeled),
                     unlabeled=tuple(s["id"] for s in row["segments_info"] if s["category_id"] in match.void),
                 ),
             )
         )
-    return from_panoptic(entries, request, match.vocabulary, presence.finish(), category_ids=match.ids)
+    return from_panoptic(panoptic, selection, match.vocabulary, existing.finish(), category_ids=match.ids)
 
 
 def _segment(row: dict[str, Any], match: Categories, where: str) -> SegmentInfo:
@@ -168,7 +168,7 @@ def _segment(row: dict[str, Any], match: Categories, where: str) -> SegmentInfo:
 
 
 def read_instances(
-    request: Request,
+    selection: Selection,
     *,
     annotations: Path,
     image_path: Callable[[dict[str, Any]], Path],
@@ -184,11 +184,11 @@ def read_instances(
     match = categories(annotations, data.get("categories", []))
     refuse_duplicates((row["id"] for row in data["annotations"]), what="annotation", where=annotations)
     of_image = _by_image(annotations, data)
-    presence = Presence(request.name, request.missing)
+    existing = ExistingFiles(selection.name, selection.missing)
     left_out: list[Skip] = []
     samples: list[InstanceSample] = []
     for row in data["images"]:
-        if not request.wants(row["id"]) or not presence.has(str(image_path(row))):
+        if not selection.wants(row["id"]) or not existing.has(str(image_path(row))):
             continue
         regions: list[Annotation] = []
         for item in of_image.get(row["id"], []):
@@ -208,12 +208,12 @@ def read_instances(
         )
     return Dataset(
         samples,
-        name=request.name,
+        name=selection.name,
         task="instance",
-        split=request.split,
+        split=selection.split,
         vocabulary=match.vocabulary,
         category_ids=match.ids,
-        skipped=(*presence.finish(), *left_out),
+        skipped=(*existing.finish(), *left_out),
     )
 
 
@@ -254,7 +254,7 @@ def _run_lengths(row: Mapping[str, Any]) -> RunLengths:
     )
 
 
-def read_captions(request: Request, *, annotations: Path, images: Path) -> Dataset[CaptionSample]:
+def read_captions(selection: Selection, *, annotations: Path, images: Path) -> Dataset[CaptionSample]:
     """COCO's caption format; images without a caption are skipped and listed.
 
     Raises:
@@ -264,11 +264,11 @@ def read_captions(request: Request, *, annotations: Path, images: Path) -> Datas
     data = _read_coco(annotations)
     refuse_duplicates((row["id"] for row in data["annotations"]), what="annotation", where=annotations)
     of_image = _by_image(annotations, data)
-    presence = Presence(request.name, request.missing)
+    existing = ExistingFiles(selection.name, selection.missing)
     left_out: list[Skip] = []
     samples: list[CaptionSample] = []
     for row in data["images"]:
-        if not request.wants(row["id"]) or not presence.has(str(images / row["file_name"])):
+        if not selection.wants(row["id"]) or not existing.has(str(images / row["file_name"])):
             continue
         captions = tuple(str(a["caption"]).strip() for a in of_image.get(row["id"], []))
         if not captions:
@@ -284,10 +284,10 @@ def read_captions(request: Request, *, annotations: Path, images: Path) -> Datas
         )
     return Dataset(
         samples,
-        name=request.name,
+        name=selection.name,
         task="caption",
-        split=request.split,
-        skipped=(*presence.finish(), *left_out),
+        split=selection.split,
+        skipped=(*existing.finish(), *left_out),
     )
 
 
@@ -317,71 +317,71 @@ def _size(row: Mapping[str, Any]) -> tuple[int, int] | None:
 # The layouts.
 
 
-def open_coco(request: Request) -> Dataset[Any]:
+def open_coco(selection: Selection) -> Dataset[Any]:
     """COCO 2017 under `coco/`: panoptic (also as semantic), instances, captions."""
-    images = request.path("coco/{word}")
-    if request.split.endswith("leakfree"):
-        listed = read_image_list(request.path("coco/annotations/{word}_leakfree.txt"))
-        kept = listed if request.only is None else listed & request.only
-        request = replace(request, only=kept)
-    if request.task == "caption":
-        annotations = request.path("coco/annotations/captions_{word}.json")
-        return read_captions(request, annotations=annotations, images=images)
-    if request.task == "instance":
+    images = selection.path("coco/{word}")
+    if selection.split.endswith("leakfree"):
+        listed = read_image_list(selection.path("coco/annotations/{word}_leakfree.txt"))
+        kept = listed if selection.only is None else listed & selection.only
+        selection = replace(selection, only=kept)
+    if selection.task == "caption":
+        annotations = selection.path("coco/annotations/captions_{word}.json")
+        return read_captions(selection, annotations=annotations, images=images)
+    if selection.task == "instance":
         return read_instances(
-            request,
-            annotations=request.path("coco/annotations/instances_{word}.json"),
+            selection,
+            annotations=selection.path("coco/annotations/instances_{word}.json"),
             image_path=lambda row: images / row["file_name"],
             categories=categories_by_name(built_in_for("coco", "instance")),
         )
-    return _open_coco_panoptic(request, "coco")
+    return _open_coco_panoptic(selection, "coco")
 
 
-def open_coco100(request: Request) -> Dataset[Any]:
+def open_coco100(selection: Selection) -> Dataset[Any]:
     """A hundred images of COCO train2017 under `coco100/`, in COCO's layout, panoptic annotation only."""
-    return _open_coco_panoptic(request, "coco100")
+    return _open_coco_panoptic(selection, "coco100")
 
 
-def _open_coco_panoptic(request: Request, folder: str) -> Dataset[Any]:
-    images = request.path(f"{folder}/{{word}}")
+def _open_coco_panoptic(selection: Selection, folder: str) -> Dataset[Any]:
+    images = selection.path(f"{folder}/{{word}}")
     return read_panoptic(
-        request,
-        annotations=request.path(f"{folder}/annotations/panoptic_{{word}}.json"),
-        maps=request.path(f"{folder}/panoptic_{{word}}|{folder}/annotations/panoptic_{{word}}"),
+        selection,
+        annotations=selection.path(f"{folder}/annotations/panoptic_{{word}}.json"),
+        maps=selection.path(f"{folder}/panoptic_{{word}}|{folder}/annotations/panoptic_{{word}}"),
         image_path=lambda image, _row: images / image["file_name"],
         categories=categories_by_name(built_in_for("coco", "panoptic")),
     )
 
 
-def open_custom_instances(request: Request) -> Dataset[Any]:
+def open_custom_instances(selection: Selection) -> Dataset[Any]:
     """Anybody's COCO-style instances: `annotations/instances_<split>.json`, or Roboflow's layout."""
-    annotations = request.path("annotations/instances_{split}.json|{split}/_annotations.coco.json")
-    images = request.path("images/{split}|{split}")
+    annotations = selection.path("annotations/instances_{split}.json|{split}/_annotations.coco.json")
+    images = selection.path("images/{split}|{split}")
     return read_instances(
-        request,
+        selection,
         annotations=annotations,
         image_path=lambda row: images / row["file_name"],
         categories=categories_of_file,
     )
 
 
-def open_custom_panoptic(request: Request) -> Dataset[Any]:
+def open_custom_panoptic(selection: Selection) -> Dataset[Any]:
     """Anybody's COCO-style panoptic folder, with its own categories."""
-    images = request.path("images/{split}|{split}")
+    images = selection.path("images/{split}|{split}")
     return read_panoptic(
-        request,
-        annotations=request.path("annotations/panoptic_{split}.json"),
-        maps=request.path("panoptic_{split}|annotations/panoptic_{split}"),
+        selection,
+        annotations=selection.path("annotations/panoptic_{split}.json"),
+        maps=selection.path("panoptic_{split}|annotations/panoptic_{split}"),
         image_path=lambda image, _row: images / image["file_name"],
         categories=categories_of_file,
     )
 
 
-def open_seginw(request: Request) -> Dataset[Any]:
+def open_seginw(selection: Selection) -> Dataset[Any]:
     """One of the 25 sets of Segmentation in the Wild, under `seginw/<Name>/`."""
-    folder = request.path(f"seginw/{request.name.removeprefix('seginw-')}/{{word}}")
+    folder = selection.path(f"seginw/{selection.name.removeprefix('seginw-')}/{{word}}")
     return read_instances(
-        request,
+        selection,
         annotations=folder / "_annotations_min1cat.coco.json",
         image_path=lambda row: folder / row["file_name"],
         categories=categories_of_file,

@@ -111,7 +111,7 @@ class Dataset(Sequence[S_co], Generic[S_co]):
 
 
 @final
-class Presence:
+class ExistingFiles:
     """Which of the named files exist, with each folder listed once; absent ones are refused or recorded.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int16, Int64, UInt8
 from numpy.typing import NDArray
 
-from xdecoder.data.records import VOID, ImageSource, LabelSource, PanopticMap, PanopticSource, SegmentInfo
+from xdecoder.data.records import VOID, PanopticMap, SegmentInfo, StoredImage, StoredLabels, StoredPanoptic
 from xdecoder.images import read_image, read_stored
 
 
@@ -34,7 +34,7 @@ def read_json(path: Path) -> Any:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class FileImage(ImageSource):
+class FileImage(StoredImage):
     """An image file."""
 
     path: str
@@ -55,7 +55,7 @@ class FileImage(ImageSource):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class EncodedImage(ImageSource):
+class EncodedImage(StoredImage):
     """The bytes of an image file, taken from a tar shard or a table."""
 
     label: str
@@ -117,7 +117,7 @@ class LabelCoding:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class LabelFile(LabelSource):
+class LabelFile(StoredLabels):
     """A PNG or TIFF with a category per pixel."""
 
     path: str
@@ -130,7 +130,7 @@ class LabelFile(LabelSource):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CocoPanoptic(PanopticSource):
+class CocoPanoptic(StoredPanoptic):
     """COCO's panoptic PNG: id = R + 256 G + 65536 B. `unlabeled` ids are read as void."""
 
     path: str

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from xdecoder.data.dataset import Dataset, Presence, refuse_duplicates
+from xdecoder.data.dataset import Dataset, ExistingFiles, refuse_duplicates
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
 from xdecoder.data.records import SemanticSample
-from xdecoder.data.request import Request
+from xdecoder.data.selection import Selection
 from xdecoder.vocabularies import Vocabulary, built_in, parse_vocabulary
 
 PASCAL_CONTEXT_59 = (
@@ -28,7 +28,7 @@ PASCAL_CONTEXT_59 = (
 @final
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """A layout of two folders; patterns as in `Request.path`.
+    """A layout of two folders; patterns as in `Selection.path`.
 
     Attributes:
         images: pattern of the image folder.
@@ -43,19 +43,19 @@ class Folders:
     images: str
     labels: str
     coding: LabelCoding
-    vocabulary: Callable[[Request], Vocabulary]
+    vocabulary: Callable[[Selection], Vocabulary]
     listing: str = ""
     label_suffix: str = ".png"
     by_number: bool = False
 
-    def __call__(self, request: Request) -> Dataset[Any]:
+    def __call__(self, selection: Selection) -> Dataset[Any]:
         """Open one split.
 
         Raises:
             FileNotFoundError: a folder, or unless they may be skipped, images or label maps are missing.
             ValueError: nothing is there.
         """
-        images, labels = request.path(self.images), request.path(self.labels)
+        images, labels = selection.path(self.images), selection.path(self.labels)
         image_of = {self._key(name): name for name in _names(images, (".jpg", ".jpeg", ".png"))}
         label_names = _names(labels, (self.label_suffix,))
         label_of = {self._key(name): name for name in label_names}
@@ -63,17 +63,17 @@ class Folders:
             refuse_duplicates((self._key(name) for name in label_names), what="file", where=labels)
         keys = sorted(label_of)
         if self.listing:
-            listing = request.path(self.listing)
+            listing = selection.path(self.listing)
             if not listing.is_file():
-                raise FileNotFoundError(f"{listing}: no such list of the {request.split} images")
+                raise FileNotFoundError(f"{listing}: no such list of the {selection.split} images")
             keys = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
             refuse_duplicates(keys, what="image", where=listing)
-        presence = Presence(request.name, request.missing)
+        existing = ExistingFiles(selection.name, selection.missing)
         samples: list[SemanticSample] = []
         for key in keys:
             image = images / image_of.get(key, f"{key}.jpg")
             label = labels / label_of.get(key, f"{key}{self.label_suffix}")
-            if request.wants(key) and presence.has(str(image), str(label)):
+            if selection.wants(key) and existing.has(str(image), str(label)):
                 samples.append(
                     SemanticSample(
                         image_id=key,
@@ -83,11 +83,11 @@ class Folders:
                 )
         return Dataset(
             samples,
-            name=request.name,
+            name=selection.name,
             task="semantic",
-            split=request.split,
-            vocabulary=self.vocabulary(request),
-            skipped=presence.finish(),
+            split=selection.split,
+            vocabulary=self.vocabulary(selection),
+            skipped=existing.finish(),
         )
 
     def _key(self, name: str) -> str:
@@ -106,24 +106,24 @@ def _names(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
     return sorted(e.name for e in os.scandir(folder) if e.name.lower().endswith(suffixes))
 
 
-def named(name: str) -> Callable[[Request], Vocabulary]:
+def named(name: str) -> Callable[[Selection], Vocabulary]:
     """The built-in vocabulary of that name."""
     return lambda _request: built_in(name)
 
 
-def pascal_context_59(_request: Request) -> Vocabulary:
+def pascal_context_59(_request: Selection) -> Vocabulary:
     """The 59 classes of Pascal Context."""
     return parse_vocabulary(PASCAL_CONTEXT_59)
 
 
-def pascal_context_459(request: Request) -> Vocabulary:
+def pascal_context_459(selection: Selection) -> Vocabulary:
     """The 459 classes from Pascal Context's own `labels.txt` ("1: accordion" and so on).
 
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: it does not name 459 classes.
     """
-    path = request.path("pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt")
+    path = selection.path("pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt")
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file; the 459 class names are in labels.txt of the Pascal Context download"

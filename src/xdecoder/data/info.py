@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from xdecoder.data.records import Task
-from xdecoder.data.request import Reader
+from xdecoder.data.selection import Loader
 
 
 @final
@@ -40,7 +40,7 @@ class DatasetInfo:
         splits: by name; the first is the one that `open_dataset` takes unless told.
         origin: the download.
         vocabulary: where class names come from.
-        reader: opens one task and split.
+        loader: opens one task and split.
     """
 
     title: str
@@ -48,7 +48,7 @@ class DatasetInfo:
     splits: Mapping[str, Split]
     origin: Origin
     vocabulary: str
-    reader: Reader
+    loader: Loader
 
     @property
     def tasks(self) -> tuple[Task, ...]:

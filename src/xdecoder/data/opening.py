@@ -10,7 +10,7 @@ from xdecoder.data.catalog import DATASETS
 from xdecoder.data.dataset import Dataset, Missing
 from xdecoder.data.info import DatasetInfo
 from xdecoder.data.records import ImageId, Task
-from xdecoder.data.request import Request
+from xdecoder.data.selection import Selection
 
 
 def dataset_info(name: str) -> DatasetInfo:
@@ -26,7 +26,7 @@ def dataset_info(name: str) -> DatasetInfo:
     return DATASETS[name]
 
 
-def request(
+def select(
     name: str,
     root: Path | str,
     *,
@@ -34,8 +34,8 @@ def request(
     split: str | None = None,
     missing: Missing = "error",
     only: frozenset[ImageId] | None = None,
-) -> Request:
-    """What `open_dataset` asks a reader for; task and split default to the row's first.
+) -> Selection:
+    """What `open_dataset` gives a loader; task and split default to the row's first.
 
     Raises:
         ValueError: there is no such data set, task or split.
@@ -46,7 +46,7 @@ def request(
         raise ValueError(f"{name} has no task {chosen_task!r}; it has {', '.join(info.tasks)}")
     if chosen_split not in info.splits:
         raise ValueError(f"{name} has no split {chosen_split!r}; it has {', '.join(info.splits)}")
-    return Request(
+    return Selection(
         root=Path(root),
         name=name,
         task=chosen_task,
@@ -84,7 +84,7 @@ def open_dataset(
         FileNotFoundError: files are missing.
         ValueError: no such data set, task or split; malformed annotations; no samples.
     """
-    asked = request(name, root, task=task, split=split, missing=missing, only=only)
+    asked = select(name, root, task=task, split=split, missing=missing, only=only)
     if not asked.root.is_dir():
         raise FileNotFoundError(f"{asked.root}: no such folder; the root holds the data sets' folders")
-    return dataset_info(name).reader(asked)
+    return dataset_info(name).loader(asked)

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final, overload
 
-from xdecoder.data.dataset import Dataset, Missing, Presence, Skip, refuse_duplicates
+from xdecoder.data.dataset import Dataset, ExistingFiles, Missing, Skip, refuse_duplicates
 from xdecoder.data.decoding import EncodedImage, FileImage
 from xdecoder.data.records import CaptionSample
-from xdecoder.data.request import Request
+from xdecoder.data.selection import Selection
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 _INSTALL = 'install it with: pip install "xdecoder[data]"'
@@ -205,7 +205,7 @@ def open_pair_folder(
         raise FileNotFoundError(
             f'{path}: no such file; expected lines as {{"image": "a.jpg", "caption": "..."}}'
         )
-    presence = Presence(folder.name, missing)
+    existing = ExistingFiles(folder.name, missing)
     left_out: list[Skip] = []
     samples: list[CaptionSample] = []
     names: list[str] = []
@@ -224,17 +224,17 @@ def open_pair_folder(
             names.append(name)
             if not captions:
                 left_out.append(Skip(item=name, reason="no caption"))
-            elif presence.has(str(folder / name)):
+            elif existing.has(str(folder / name)):
                 samples.append(
                     CaptionSample(image_id=name, source=FileImage(path=str(folder / name)), captions=captions)
                 )
     refuse_duplicates(names, what="image", where=path)
-    return Dataset(samples, name=folder.name, task="caption", skipped=(*presence.finish(), *left_out))
+    return Dataset(samples, name=folder.name, task="caption", skipped=(*existing.finish(), *left_out))
 
 
-def open_custom_pairs(request: Request) -> Dataset[CaptionSample]:
+def open_custom_pairs(selection: Selection) -> Dataset[CaptionSample]:
     """The catalog's `custom-pairs`: a root folder with `pairs.jsonl`."""
-    return open_pair_folder(request.root, missing=request.missing)
+    return open_pair_folder(selection.root, missing=selection.missing)
 
 
 def find_tables(folder: Path) -> PairTable:

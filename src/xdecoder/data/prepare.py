@@ -20,7 +20,7 @@ from PIL import Image
 from xdecoder.data.captions import TRAINING_SPLITS, karpathy_rows
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
-from xdecoder.data.opening import request
+from xdecoder.data.opening import select
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.data.refer import Refer
 from xdecoder.jobs.files import remove_drafts, whole_file, write_whole
@@ -48,7 +48,7 @@ def write_leakfree(root: Path) -> tuple[LeakFree, ...]:
         FileNotFoundError: a file that names the images is missing.
     """
     annotations = root / "coco" / "annotations"
-    refcocog = Refer(folder="refcocog", partition="umd").image_ids(request("refcocog-umd", root, split="val"))
+    refcocog = Refer(folder="refcocog", partition="umd").image_ids(select("refcocog-umd", root, split="val"))
     karpathy = annotations / "dataset_coco.json"
     test = frozenset(row["cocoid"] for row in karpathy_rows(karpathy, "test"))
     if not refcocog or not test:

@@ -136,7 +136,7 @@ class PanopticMap:
 # Sources: where a picture or an annotation lies and how it is decoded.
 
 
-class ImageSource(ABC):
+class StoredImage(ABC):
     """Where an image lies."""
 
     @abstractmethod
@@ -162,7 +162,7 @@ class ImageSource(ABC):
         """What to call it in a message."""
 
 
-class LabelSource(ABC):
+class StoredLabels(ABC):
     """Where a semantic label map lies."""
 
     @abstractmethod
@@ -170,7 +170,7 @@ class LabelSource(ABC):
         """Decode to `[H, W]` category indexes."""
 
 
-class PanopticSource(ABC):
+class StoredPanoptic(ABC):
     """Where a panoptic map lies."""
 
     @abstractmethod
@@ -178,7 +178,7 @@ class PanopticSource(ABC):
         """Decode ids and segments."""
 
 
-class AnnotationSource(ABC):
+class StoredAnnotations(ABC):
     """Where an image's objects lie."""
 
     @abstractmethod
@@ -188,7 +188,7 @@ class AnnotationSource(ABC):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ListedAnnotations(AnnotationSource):
+class ListedAnnotations(StoredAnnotations):
     """Objects that the annotation file spelled out."""
 
     regions: tuple[Annotation, ...]
@@ -200,10 +200,10 @@ class ListedAnnotations(AnnotationSource):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PanopticLabels(LabelSource):
+class PanopticLabels(StoredLabels):
     """The label map that a panoptic map implies."""
 
-    panoptic: PanopticSource
+    panoptic: StoredPanoptic
 
     def load(self) -> Int16[np.ndarray, "H W"]:
         """Each pixel's category."""
@@ -212,10 +212,10 @@ class PanopticLabels(LabelSource):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PanopticThings(AnnotationSource):
+class PanopticThings(StoredAnnotations):
     """The things of a panoptic map; `categories` are the vocabulary indexes that become 0, 1, 2, ..."""
 
-    panoptic: PanopticSource
+    panoptic: StoredPanoptic
     categories: tuple[int, ...]
 
     def load(self) -> tuple[Annotation, ...]:
@@ -254,7 +254,7 @@ class Sample:
     """One image of a data set. `size` is `(height, width)` where the annotation file states it."""
 
     image_id: ImageId
-    source: ImageSource
+    source: StoredImage
     size: tuple[int, int] | None = None
 
     def image(self) -> UInt8[np.ndarray, "H W 3"]:
@@ -287,7 +287,7 @@ def _require_same_size(image: np.ndarray, annotation: np.ndarray, name: str) -> 
 class SemanticSample(Sample):
     """An image with a category per pixel."""
 
-    label_source: LabelSource
+    label_source: StoredLabels
 
     def labels(self) -> Int16[np.ndarray, "H W"]:
         """The map of category indexes; `VOID` is -1."""
@@ -310,7 +310,7 @@ class SemanticSample(Sample):
 class PanopticSample(Sample):
     """An image with a segment per pixel."""
 
-    panoptic_source: PanopticSource
+    panoptic_source: StoredPanoptic
 
     def panoptic(self) -> PanopticMap:
         """Ids and segments."""
@@ -333,7 +333,7 @@ class PanopticSample(Sample):
 class InstanceSample(Sample):
     """An image with its objects."""
 
-    region_source: AnnotationSource
+    region_source: StoredAnnotations
 
     def regions(self) -> tuple[Annotation, ...]:
         """The objects, crowds included."""

@@ -15,10 +15,10 @@ from typing import Any, NoReturn, final
 
 from xdecoder.data.captions import coco_image
 from xdecoder.data.coco import annotation_of
-from xdecoder.data.dataset import Dataset, Presence, Skip, group_by, refuse_duplicates
+from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by, refuse_duplicates
 from xdecoder.data.decoding import FileImage, read_json
 from xdecoder.data.records import Annotation, ImageId, Referent, ReferringSample
-from xdecoder.data.request import Request
+from xdecoder.data.selection import Selection
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -58,16 +58,16 @@ class Refer:
     folder: str
     partition: str
 
-    def __call__(self, request: Request) -> Dataset[ReferringSample]:
+    def __call__(self, selection: Selection) -> Dataset[ReferringSample]:
         """Open one split: one sample an image, with every referred object of that split."""
-        name = f"{self.folder}_{self.partition}_{request.word}"
-        coco_like = request.path(f"coco/annotations/{name}.json")
+        name = f"{self.folder}_{self.partition}_{selection.word}"
+        coco_like = selection.path(f"coco/annotations/{name}.json")
         if coco_like.is_file():
-            return _from_coco_like(request, coco_like)
-        refs_path, rows = self._refs(request)
-        refs = [row for row in rows if row["split"] == request.word]
+            return _from_coco_like(selection, coco_like)
+        refs_path, rows = self._refs(selection)
+        refs = [row for row in rows if row["split"] == selection.word]
         refuse_duplicates((row["ref_id"] for row in refs), what="ref", where=refs_path)
-        instances_path = self._file(request, "instances.json")
+        instances_path = self._file(selection, "instances.json")
         data = read_json(instances_path)
         sizes = {row["id"]: (row["height"], row["width"]) for row in data["images"]}
         refuse_duplicates((row["id"] for row in data["annotations"]), what="annotation", where=instances_path)
@@ -81,30 +81,30 @@ class Refer:
         items = [
             (row["image_id"], row["ref_id"], row["sentences"], annotations[row["ann_id"]]) for row in refs
         ]
-        return _samples(request, items, sizes)
+        return _samples(selection, items, sizes)
 
-    def image_ids(self, request: Request) -> frozenset[ImageId]:
+    def image_ids(self, selection: Selection) -> frozenset[ImageId]:
         """The images of one split, from the refs file alone."""
-        _path, rows = self._refs(request)
-        return frozenset(row["image_id"] for row in rows if row["split"] == request.word)
+        _path, rows = self._refs(selection)
+        return frozenset(row["image_id"] for row in rows if row["split"] == selection.word)
 
-    def _refs(self, request: Request) -> tuple[Path, list[dict[str, Any]]]:
-        path = self._file(request, f"refs({self.partition}).p")
+    def _refs(self, selection: Selection) -> tuple[Path, list[dict[str, Any]]]:
+        path = self._file(selection, f"refs({self.partition}).p")
         if not path.is_file():
-            path = self._file(request, f"refs({self.partition}).json")
+            path = self._file(selection, f"refs({self.partition}).json")
         rows = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
         needed = {"ref_id", "ann_id", "image_id", "split", "sentences"}
         if not isinstance(rows, list) or any(not isinstance(r, dict) or not needed <= set(r) for r in rows):
             raise ValueError(f"{path}: expected a list of refs, each with {', '.join(sorted(needed))}")
         return path, rows
 
-    def _file(self, request: Request, name: str) -> Path:
-        return request.path(
+    def _file(self, selection: Selection, name: str) -> Path:
+        return selection.path(
             f"refcocoseg/{self.folder}/{name}|{self.folder}/{name}|refer/data/{self.folder}/{name}"
         )
 
 
-def _from_coco_like(request: Request, path: Path) -> Dataset[ReferringSample]:
+def _from_coco_like(selection: Selection, path: Path) -> Dataset[ReferringSample]:
     data = read_json(path)
     refuse_duplicates((row["id"] for row in data["images"]), what="image", where=path)
     images = {row["id"]: row for row in data["images"]}
@@ -115,22 +115,22 @@ def _from_coco_like(request: Request, path: Path) -> Dataset[ReferringSample]:
         (row["image_id"], row.get("ref_id", row["id"]), row["sentences"], row) for row in data["annotations"]
     ]
     return _samples(
-        request, items, {k: (v["height"], v["width"]) for k, v in images.items() if "height" in v}
+        selection, items, {k: (v["height"], v["width"]) for k, v in images.items() if "height" in v}
     )
 
 
 def _samples(
-    request: Request,
+    selection: Selection,
     items: Sequence[tuple[int, int, list[dict[str, Any]], dict[str, Any]]],
     sizes: dict[int, tuple[int, int]],
 ) -> Dataset[ReferringSample]:
-    presence = Presence(request.name, request.missing)
+    existing = ExistingFiles(selection.name, selection.missing)
     left_out: list[Skip] = []
     samples: list[ReferringSample] = []
     for image_id, rows in group_by(items, lambda item: item[0]).items():
         number = int(str(image_id))
-        path = str(coco_image(request, number, "train2014"))
-        if not request.wants(number) or not presence.has(path):
+        path = str(coco_image(selection, number, "train2014"))
+        if not selection.wants(number) or not existing.has(path):
             continue
         referents: list[Referent] = []
         for _image, ref_id, sentences, annotation in rows:
@@ -153,8 +153,8 @@ def _samples(
             )
     return Dataset(
         samples,
-        name=request.name,
+        name=selection.name,
         task="referring",
-        split=request.split,
-        skipped=(*presence.finish(), *left_out),
+        split=selection.split,
+        skipped=(*existing.finish(), *left_out),
     )

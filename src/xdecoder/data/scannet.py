@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 from xdecoder.data.coco import categories_by_id, read_panoptic
-from xdecoder.data.dataset import Dataset, Presence, refuse_duplicates
+from xdecoder.data.dataset import Dataset, ExistingFiles, refuse_duplicates
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
 from xdecoder.data.records import SemanticSample
-from xdecoder.data.request import Request
+from xdecoder.data.selection import Selection
 from xdecoder.vocabularies import built_in
 
 NYU40_OF_20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
@@ -29,27 +29,27 @@ class ScanNet:
 
     classes: Literal[20, 40]
 
-    def __call__(self, request: Request) -> Dataset[Any]:
+    def __call__(self, selection: Selection) -> Dataset[Any]:
         """Open the semantic or, with 20 classes, the panoptic, instance set."""
         vocabulary = built_in("scannet" if self.classes == 20 else "scannet-40")
-        root = request.path("scannet_frames_25k")
+        root = selection.path("scannet_frames_25k")
         images = root / "images" if (root / "images").is_dir() else root
-        if request.task != "semantic":
+        if selection.task != "semantic":
             return read_panoptic(
-                request,
+                selection,
                 annotations=root / "scannet_panoptic.json",
                 maps=root / "scannet_panoptic",
                 image_path=lambda _image, row: _image_path(images, row["file_name"]),
                 categories=categories_by_id(vocabulary, NYU40_OF_20),
             )
-        frames = self._frames(request.path("scannet_frames_25k/meta/{word}.txt"), images)
-        presence = Presence(request.name, request.missing)
+        frames = self._frames(selection.path("scannet_frames_25k/meta/{word}.txt"), images)
+        existing = ExistingFiles(selection.name, selection.missing)
         samples: list[SemanticSample] = []
         for frame in frames:
             scene, stem = Path(frame).parts[0], Path(frame).stem
             label, coding = self._label(images / scene, stem)
             image_id = f"{scene}/{stem}"
-            if request.wants(image_id) and presence.has(str(images / frame), str(label)):
+            if selection.wants(image_id) and existing.has(str(images / frame), str(label)):
                 samples.append(
                     SemanticSample(
                         image_id=image_id,
@@ -59,11 +59,11 @@ class ScanNet:
                 )
         return Dataset(
             samples,
-            name=request.name,
+            name=selection.name,
             task="semantic",
-            split=request.split,
+            split=selection.split,
             vocabulary=vocabulary,
-            skipped=presence.finish(),
+            skipped=existing.finish(),
         )
 
     def _frames(self, listing: Path, images: Path) -> list[str]:

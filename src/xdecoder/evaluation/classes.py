@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import final
 
-from xdecoder.data.request import things_of
+from xdecoder.data.selection import things_of
 from xdecoder.evaluation.benchmarks import Benchmark
 from xdecoder.vocabularies import Vocabulary, built_in
 

@@ -1,4 +1,4 @@
-"""What a reader is asked for: one task and one split of a data set under a root folder."""
+"""What a loader opens: one task and one split of a data set under a root folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xdecoder.vocabularies import Vocabulary, built_in
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Selection:
     """One task and split of a data set.
 
     Attributes:
@@ -47,7 +47,7 @@ class Request:
         return self.only is None or image_id in self.only
 
 
-Reader = Callable[[Request], Dataset[Any]]
+Loader = Callable[[Selection], Dataset[Any]]
 
 
 def things_of(vocabulary: Vocabulary) -> Vocabulary:
