@@ -20,7 +20,7 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 import xdecoder
-from xdecoder.cli import over_images
+from xdecoder.cli import loading
 from xdecoder.cli.app import app
 from xdecoder.cli.targets import find_targets
 from xdecoder.jobs import isolation as attempts
@@ -181,7 +181,7 @@ def test_without_a_vocabulary_it_is_coco(cli: Cli, photos: Path, monkeypatch: py
         asked.append(words.name)
         raise ValueError("enough")
 
-    monkeypatch.setattr(over_images, "embed_vocabulary", embed)
+    monkeypatch.setattr(loading, "embed_vocabulary", embed)
     assert cli("segment", photos / "one.jpg").code == 2
     assert asked == ["coco"]
 
@@ -468,7 +468,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
     assert done.code == 130
     assert "interrupted after 0 of 5 images; --skip-existing goes on from here" in done.err
     assert "Traceback" not in done.err
-    monkeypatch.setattr(over_images, "load_predictor", interrupt)
+    monkeypatch.setattr(loading, "load_predictor", interrupt)
     early = cli("segment", photos, *WORDS)
     assert (early.code, early.err) == (130, "interrupted\n")
 

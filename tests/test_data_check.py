@@ -77,14 +77,14 @@ def test_check_lists_bad_samples_and_goes_on(tmp_path: Path) -> None:
 def test_check_exit_codes(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text('{"image": "a.jpg", "caption": "a"}')
     write_image(tmp_path / "a.jpg")
-    command = ["check", "custom-pairs", "--root", str(tmp_path), "--picture", str(tmp_path / "s.png")]
+    command = ["check", "custom-pairs", "--data", str(tmp_path), "--picture", str(tmp_path / "s.png")]
     complete = runner.invoke(app, command)
     assert (complete.exit_code, complete.stdout.splitlines()[-1]) == (0, "complete")
     (tmp_path / "a.jpg").unlink()
     missing = runner.invoke(app, command)
     assert missing.exit_code == 1
     assert "no samples; 1 left out" in missing.stdout or "no samples" in missing.stdout
-    unknown = runner.invoke(app, ["check", "cocoo", "--root", str(tmp_path)])
+    unknown = runner.invoke(app, ["check", "cocoo", "--data", str(tmp_path)])
     assert unknown.exit_code == 2
     report = json.loads(runner.invoke(app, [*command, "--json"]).stdout)
     assert report["ok"] is False
@@ -130,7 +130,7 @@ def test_the_leak_free_split_says_how_to_make_its_list(tmp_path: Path) -> None:
     leaky(tmp_path)
     with pytest.raises(FileNotFoundError, match="datasets prepare leakfree"):
         open_dataset("coco", tmp_path, task="instance", split="train-leakfree")
-    result = runner.invoke(app, ["prepare", "leakfree", "--root", str(tmp_path)])
+    result = runner.invoke(app, ["prepare", "leakfree", "--data", str(tmp_path)])
     assert result.exit_code == 0
     assert "1 images, without 1 of RefCOCOg UMD val, 1 of Karpathy test" in result.stdout
 
@@ -144,7 +144,7 @@ def pair_folder(folder: Path, count: int) -> None:
 
 def test_shards_hold_what_the_data_set_holds(tmp_path: Path) -> None:
     pair_folder(tmp_path / "in", 5)
-    command = ["prepare", "shards", "custom-pairs", "--root", str(tmp_path / "in")]
+    command = ["prepare", "shards", "custom-pairs", "--data", str(tmp_path / "in")]
     result = runner.invoke(app, [*command, "--out", str(tmp_path / "out"), "--per-shard", "2"])
     assert result.exit_code == 0
     assert "3 shards (3 new), 5 images" in result.stdout

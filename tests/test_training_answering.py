@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer import Typer
 from typer.testing import CliRunner
 
 import xdecoder
 from builders import save_tiny_model
-from xdecoder.cli.commands.train import train as train_command
+from xdecoder.cli.app import app
 from xdecoder.picturebook import draw_scene
 from xdecoder.training.datasets.finetune import FinetuneAnswering
 
@@ -65,10 +64,8 @@ def test_answers_are_those_that_most_people_gave_to_enough_questions(data: Path,
 def test_two_steps_give_a_model_that_answers(data: Path, model: Path, tmp_path: Path) -> None:
     small = ["steps=2", "min_questions=1", "questions.images=3", "questions.size=64", "run.log_every=1"]
     settings = [word for setting in small for word in ("--set", setting)]
-    app = Typer()
-    app.command()(train_command)
     out = tmp_path / "run"
-    words = ["finetune_vqa", "--data", str(data), "--from", str(model), "--out", str(out), *settings]
+    words = ["train", "finetune_vqa", "--data", str(data), "--from", str(model), "--out", str(out), *settings]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer import Typer
 from typer.testing import CliRunner
 
 import xdecoder
 from builders import FOCALNET, tiny_config
-from xdecoder.cli.commands.train import train as train_command
+from xdecoder.cli.app import app
 from xdecoder.config import (
     InteractionConfig,
 )
@@ -197,12 +196,10 @@ def test_the_command_trains_on_anybodys_folder(data: Path, model: Path, tmp_path
     small = ["steps=1", "segments.images=1", "segments.size=64", "losses.config.points=20", "run.log_every=1"]
     settings = [word for s in small for word in ("--set", s)]
     where = ["--data", str(data), "--from", str(model), "--out", str(tmp_path)]
-    app = Typer()
-    app.command()(train_command)
-    done = CliRunner().invoke(app, ["custom", *where, *settings])
+    done = CliRunner().invoke(app, ["train", "custom", *where, *settings])
     assert done.exit_code == 0, done.output
     assert load_model(tmp_path / "model")[0].config == CONFIG
-    wrong = CliRunner().invoke(app, ["picturebook", *where])
+    wrong = CliRunner().invoke(app, ["train", "picturebook", *where])
     assert wrong.exit_code == 2
     assert "PictureBookRecipe has no setting 'data'" in wrong.output
 

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer import Typer
 from typer.testing import CliRunner
 
 import xdecoder
 from builders import FPN, tiny_config
-from xdecoder.cli.commands.train import train as train_command
+from xdecoder.cli.app import app
 from xdecoder.config import (
     HybridConfig,
     InferenceConfig,
@@ -332,14 +331,12 @@ def test_scores_lie_between_nothing_and_all() -> None:
     assert scores == evaluate_picturebook(predictor, count=3, size=64)
 
 
-APP = Typer()
-APP.command()(train_command)
 SHORT = ["text_steps=1", "patch_steps=1", "steps=1", "images=2", "patches=2", "validation=2"]
 
 
 def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> None:
     settings = [word for s in [*SHORT, "run.log_every=1"] for word in ("--set", s)]
-    first = CliRunner().invoke(APP, ["picturebook", "--out", str(tmp_path / "run"), *settings])
+    first = CliRunner().invoke(app, ["train", "picturebook", "--out", str(tmp_path / "run"), *settings])
     assert first.exit_code == 0, first.output
     model, _ = load_model(tmp_path / "run" / "model")
     assert model.config == PictureBookRecipe().config
@@ -352,7 +349,7 @@ def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> Non
     sheet = Image.open(tmp_path / "run" / "samples" / "step_00000003.png")
     assert sheet.size == (6 * 256, 2 * 256)
     more = [*settings, "--from", str(tmp_path / "run")]
-    second = CliRunner().invoke(APP, ["picturebook", "--out", str(tmp_path / "more"), *more])
+    second = CliRunner().invoke(app, ["train", "picturebook", "--out", str(tmp_path / "more"), *more])
     assert second.exit_code == 0, second.output
     log = (tmp_path / "more" / "metrics.jsonl").read_text()
     assert json.loads(log)["step"] == 1  # neither texts nor patches again
@@ -373,17 +370,17 @@ def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_is_wrong() -> None:
-    unknown = CliRunner().invoke(APP, ["novel"])
+    unknown = CliRunner().invoke(app, ["train", "novel"])
     assert unknown.exit_code == 2
     assert "no recipe 'novel'; there are picturebook, custom" in unknown.output
-    wrong = CliRunner().invoke(APP, ["picturebook", "--set", "stepz=3"])
+    wrong = CliRunner().invoke(app, ["train", "picturebook", "--set", "stepz=3"])
     assert "has no setting 'stepz'" in wrong.output
 
 
 def test_the_command_lists_recipes_and_estimates_one() -> None:
-    assert "finetune_vqa" in CliRunner().invoke(APP, ["list"]).output
+    assert "finetune_vqa" in CliRunner().invoke(app, ["train", "list"]).output
     settings = [word for s in SHORT for word in ("--set", s)]
-    told = CliRunner().invoke(APP, ["picturebook", "--dry-run", *settings])
+    told = CliRunner().invoke(app, ["train", "picturebook", "--dry-run", *settings])
     assert told.exit_code == 0, told.output
     for wanted in ("model.backbone", "GiB a process", "scenes: 1 steps of 2 images", "GiB held in these"):
         assert wanted in told.output

@@ -6,21 +6,25 @@ from typing import Annotated
 
 import typer
 
+from xdecoder.cli.command import add_command
 from xdecoder.cli.commands import (
     answer,
+    caption,
     datasets,
     demo,
     edit,
+    embed,
     evaluate,
-    inference,
+    index,
     info,
     picturebook,
+    refer,
     score,
     search,
+    segment,
     train,
     weights,
 )
-from xdecoder.cli.options import expand_options
 
 app = typer.Typer(
     name="xdecoder",
@@ -35,21 +39,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-inference.add_commands(app)
-app.command(epilog=answer.EPILOG)(expand_options(answer.answer))
-app.command(epilog=edit.EPILOG)(expand_options(edit.edit))
-app.command(epilog=search.INDEX_EPILOG)(expand_options(search.index))
-app.command(epilog=search.SEARCH_EPILOG)(search.search)
+add_command(app, epilog=segment.EPILOG)(segment.segment)
+add_command(app, epilog=refer.EPILOG)(refer.refer)
+add_command(app, epilog=caption.EPILOG)(caption.caption)
+add_command(app, epilog=answer.EPILOG)(answer.answer)
+add_command(app, epilog=edit.EPILOG)(edit.edit)
+add_command(app, epilog=embed.EPILOG)(embed.embed)
+add_command(app, epilog=index.EPILOG)(index.index)
+add_command(app, epilog=search.EPILOG)(search.search)
+add_command(app, epilog=demo.EPILOG)(demo.demo)
+add_command(app, epilog=train.EPILOG)(train.train)
+add_command(app, epilog=evaluate.EPILOG)(evaluate.evaluate)
+add_command(app, epilog=score.EPILOG)(score.score)
 app.add_typer(weights.app, name="weights")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(picturebook.app, name="picturebook")
-app.command(
-    epilog="xdecoder demo\n\nxdecoder demo photos/ --phrase 'the left dog' --weights xdecoder_focalt_last"
-)(demo.demo)
-app.command(epilog="xdecoder train list\n\nxdecoder train picturebook --out runs/picturebook")(train.train)
-app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command(epilog=score.EPILOG)(score.score)
-app.command("info", epilog="xdecoder info --json")(info.info)
+add_command(app, epilog=info.EPILOG)(info.info)
 
 
 def _version(wanted: bool) -> bool:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 if TYPE_CHECKING:
     from xdecoder.predictor.predictor import Predictor
+    from xdecoder.predictor.prompts import Prompt
 
 _MODEL = "Model"
 _OUTPUT = "Output"
+_PROMPT = "Prompt"
 
 
 class Dtype(StrEnum):
@@ -34,6 +34,9 @@ Images = Annotated[
         metavar="IMAGE",
         show_default=False,
     ),
+]
+FirstImage = Annotated[
+    str, typer.Argument(help="An image, a folder or a glob.", metavar="IMAGE", show_default=False)
 ]
 Weights = Annotated[
     str,
@@ -84,6 +87,14 @@ ShortSide = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+_DATA = typer.Option(
+    "--data",
+    help="The folder that holds the data sets: coco/, cityscapes/ and so on.",
+    metavar="FOLDER",
+    show_default=False,
+)
+DataFolder = Annotated[Path, _DATA]
+OptionalDataFolder = Annotated[Path | None, _DATA]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -122,13 +133,35 @@ Json = Annotated[
     ),
 ]
 JsonFacts = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.", rich_help_panel=_OUTPUT)]
-Debug = Annotated[
-    bool,
+RegionPhrase = Annotated[
+    str | None,
     typer.Option(
-        "--debug",
-        envvar="XDECODER_DEBUG",
-        help="Show where an error comes from.",
-        rich_help_panel=_OUTPUT,
+        "--region",
+        "-r",
+        help="The region is what this phrase means.",
+        metavar="PHRASE",
+        show_default=False,
+        rich_help_panel=_PROMPT,
+    ),
+]
+RegionBox = Annotated[
+    str | None,
+    typer.Option(
+        "--box",
+        help="The region is this box, in pixels.",
+        metavar="LEFT,TOP,RIGHT,BOTTOM",
+        show_default=False,
+        rich_help_panel=_PROMPT,
+    ),
+]
+RegionMask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        help="The region is where this picture of the image's size is white.",
+        metavar="FILE.png",
+        show_default=False,
+        rich_help_panel=_PROMPT,
     ),
 ]
 
@@ -137,6 +170,7 @@ Debug = Annotated[
 class PictureOutput:
     """Where a command's pictures and data go."""
 
+    draws: ClassVar[bool] = True
     out: Out = None
     as_json: Json = False
     skip_existing: SkipExisting = False
@@ -151,52 +185,134 @@ class PictureOutput:
 class DataOutput:
     """Where the data of a command that draws nothing go."""
 
+    draws: ClassVar[bool] = False
     out: DataOut = None
     as_json: Json = False
     skip_existing: SkipExisting = False
 
+    @property
+    def folder(self) -> Path | None:
+        """For files; None writes none."""
+        return self.out
+
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """The model that a command runs, and how."""
+class ModelChoice:
+    """The model that a command runs, and where."""
 
     weights: Weights = "picturebook"
     device: Device = None
     dtype: DtypeOption = None
+
+    def load(self, *, batch_size: int | None = None) -> Predictor:
+        """The model; errors as `load_predictor`."""
+        from xdecoder.cli.loading import load_predictor
+
+        return load_predictor(self.weights, device=self.device, dtype=self.dtype, batch_size=batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(ModelChoice):
+    """The model that a command runs over images, and how."""
+
     batch_size: BatchSize = None
     short_side: ShortSide = None
-    debug: Debug = False
 
-    def load(self) -> Predictor:
+    def load(self, *, batch_size: int | None = None) -> Predictor:
         """The model; errors as `load_predictor`."""
-        from xdecoder.cli.over_images import load_predictor
-
-        return load_predictor(self.weights, device=self.device, dtype=self.dtype, batch_size=self.batch_size)
+        return super().load(batch_size=batch_size or self.batch_size)
 
 
-def expand_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command as typer sees it: each parameter that is a record of options becomes these options."""
-    hints = get_type_hints(command, include_extras=True)
-    records: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name not in records:
-            parameters.append(parameter.replace(annotation=hints[parameter.name]))
-            continue
-        own = get_type_hints(records[parameter.name], include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=own[field.name]
-            )
-            for field in dataclasses.fields(records[parameter.name])
-        ]
+@dataclass(frozen=True, kw_only=True)
+class ImagePrompt:
+    """The region of an image of one's own: a box or a mask."""
 
-    def call(**options: Any) -> None:
-        for name, record in records.items():
-            options[name] = record(**{f.name: options.pop(f.name) for f in dataclasses.fields(record)})
-        command(**options)
+    box: RegionBox = None
+    mask: RegionMask = None
 
-    call.__name__, call.__doc__ = command.__name__, command.__doc__
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    call.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-    return call
+    def parse(self) -> Prompt | None:
+        """The region; None without one.
+
+        Raises:
+            ValueError: both are given, or the box is malformed.
+            FileNotFoundError: there is no such mask.
+        """
+        if self.box is not None and self.mask is not None:
+            raise ValueError("give the region once: --box or --mask")
+        if self.mask is not None:
+            from xdecoder.images import read_image
+
+            return read_image(self.mask).min(axis=2) > 127
+        if self.box is None:
+            return None
+        try:
+            left, top, right, bottom = (float(number) for number in self.box.split(","))
+        except ValueError:
+            raise ValueError(f"--box takes four numbers, LEFT,TOP,RIGHT,BOTTOM; got {self.box!r}") from None
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionPrompt:
+    """The region of every image: a phrase, a box or a mask."""
+
+    region: RegionPhrase = None
+    box: RegionBox = None
+    mask: RegionMask = None
+
+    def parse(self) -> Prompt | None:
+        """The region; None without one.
+
+        Raises:
+            ValueError: more than one is given, or it is malformed.
+            FileNotFoundError: there is no such mask.
+        """
+        if self.region is None:
+            return ImagePrompt(box=self.box, mask=self.mask).parse()
+        if self.box is not None or self.mask is not None:
+            raise ValueError("give the region once: --region, --box or --mask")
+        if not self.region.strip():
+            raise ValueError("an empty phrase means nothing; leave it out or write some words")
+        return self.region
+
+
+def images_and_texts(
+    command: str,
+    image: str,
+    more: Sequence[str] | None,
+    named: Sequence[str] | None,
+    *,
+    what: str,
+    example: str,
+) -> tuple[list[str], list[str]]:
+    """Which arguments are images and which are texts: all are images where an option gives the texts.
+
+    Args:
+        command: for the examples in errors.
+        image: the first argument.
+        more: the others.
+        named: the texts that the option gives.
+        what: what a text is called; also the option's name, whose first letter is its short form.
+        example: of a text.
+
+    Raises:
+        ValueError: there are no texts, one is empty, or one is a file.
+    """
+    texts = list(named or more or [])
+    if not texts:
+        raise ValueError(f"no {what} given; add one: xdecoder {command} {image} '{example}'")
+    if not named and (file := next(filter(_exists, texts), None)):
+        raise ValueError(
+            f"{file} is a file, and stands where {what}s are; for several images, give the {what}s "
+            f"with -{what[0]}: xdecoder {command} IMAGE IMAGE -{what[0]} '{example}'"
+        )
+    if not all(text.strip() for text in texts):
+        raise ValueError(f"an empty {what} means nothing; leave it out or write some words")
+    return ([image, *(more or [])] if named else [image]), texts
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a path
+        return False

@@ -1,4 +1,4 @@
-"""A model over many images: read, work, write, count; one bad image does not stop it."""
+"""A model over many images: found, read, worked on, written, counted; one bad image does not stop it."""
 
 from __future__ import annotations
 
@@ -8,85 +8,44 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-import torch
 import typer
 
-import xdecoder
 from xdecoder.cli.console import FAILED, INTERRUPTED, console, describe_file, print_error
+from xdecoder.cli.options import DataOutput, PictureOutput
 from xdecoder.cli.progress import Progress, speed
-from xdecoder.cli.targets import Target
+from xdecoder.cli.targets import Target, find_targets
 from xdecoder.jobs.files import write_whole
 from xdecoder.jobs.isolation import Pixels, attempt
-from xdecoder.predictor.predictor import Predictor
-from xdecoder.vocabularies import Vocabulary
+from xdecoder.structures.result import SegmentationResult
 
 _R = TypeVar("_R")
 
 
-def load_predictor(
-    source: str, *, device: str | None, dtype: str | None, batch_size: int | None
-) -> Predictor:
-    """The model that the options name.
-
-    Raises:
-        ValueError: there is no such device, or the model is damaged.
-        FileNotFoundError: there is no such model.
-    """
-    place = find_device(device)
-    size = batch_size or (1 if place.type == "cpu" else 8)
-    kind = None if dtype is None else getattr(torch, dtype)
-    with console().status(f"loading {source}"):
-        return xdecoder.load(source, device=place, dtype=kind, batch_size=size)
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of a name; where None, a GPU if there is one.
-
-    Raises:
-        ValueError: there is no such device here.
-    """
-    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    here = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
-    if name is None:
-        return torch.device("cuda" if gpus else "cpu")
-    if name not in here and not (name == "cuda" and gpus):
-        raise ValueError(f"no device {name!r}; this computer has {', '.join(here)}")
-    return torch.device(name)
-
-
-def embed_vocabulary(predictor: Predictor, vocabulary: Vocabulary) -> None:
-    """Embed the classes ahead of the images, telling how far it is; the predictor keeps them."""
-    with Progress("reading the vocabulary") as progress:
-        predictor.embed_vocabulary(vocabulary, progress)
-
-
 @dataclass(frozen=True, kw_only=True)
-class Output:
-    """Where results go.
+class Results:
+    """Where results go, and which are there.
 
     Attributes:
         folder: for files; None writes none.
         as_json: print a line of JSON for each image.
         skip_existing: pass over images whose results are in the folder.
-        pictures: a drawn PNG belongs to each result.
+        draws: a drawn PNG belongs to each result.
+        single: the command is about one image.
     """
 
     folder: Path | None
     as_json: bool
-    skip_existing: bool = False
-    pictures: bool = True
-
-    def __post_init__(self) -> None:
-        if self.skip_existing and self.folder is None:
-            raise ValueError("--skip-existing needs the folder of the earlier run: add --out FOLDER")
+    skip_existing: bool
+    draws: bool
+    single: bool
 
     def has(self, target: Target) -> bool:
         """Whether an earlier run finished this image."""
         if self.folder is None or not self.skip_existing:
             return False
-        suffixes = (".json", ".png") if self.pictures else (".json",)
+        suffixes = (".json", ".png") if self.draws else (".json",)
         return all(target.output(self.folder, suffix).is_file() for suffix in suffixes)
 
     def repeat(self, target: Target) -> None:
@@ -96,7 +55,7 @@ class Output:
             print_json(json.loads(stored))
 
     def write(
-        self, target: Target, data: dict[str, Any], save_picture: Callable[[Path], None] | None
+        self, target: Target, data: dict[str, Any], save_picture: Callable[[Path], None] | None = None
     ) -> None:
         """Write and print one result; the JSON file comes last, and marks the image as finished."""
         data = {"file": str(target.path), **data}
@@ -114,34 +73,60 @@ class Output:
         if self.as_json:
             print_json(data)
 
+    def write_picture(self, target: Target, result: SegmentationResult) -> None:
+        """Write and print a result that draws itself; in words where it is the only one."""
+        self.write(target, result.to_dict(), result.save)
+        self.print_summary(lambda: str(result))
+
+    def print_line(self, target: Target, *words: str) -> None:
+        """Print a result in words with tabs, after the file's name where there are several images."""
+        if not self.as_json:
+            typer.echo("\t".join(words if self.single else (str(target.path), *words)))
+
+    def print_summary(self, summary: Callable[[], str]) -> None:
+        """Print a result in words where it is the only one."""
+        if self.single and not self.as_json:
+            typer.echo(summary())
+
 
 def print_json(data: dict[str, Any]) -> None:
     """One line of JSON on stdout."""
     typer.echo(json.dumps(data))
 
 
-def run(
-    targets: Sequence[Target],
-    output: Output,
-    *,
-    batch_size: int,
-    verb: Callable[[list[Pixels]], Sequence[_R]],
-    finish: Callable[[Target, _R], None],
-    prints: bool = False,
-    debug: bool = False,
-) -> int:
-    """Work through images.
+@dataclass(frozen=True, kw_only=True)
+class ImageTask(Generic[_R]):
+    """What a command does with images.
 
-    An image that cannot be read, or that the verb refuses, is told at the end; an error in `finish`, such as
+    Attributes:
+        compute: images to as many results.
+        batch_size: images worked on together.
+        finish: writes and prints a result.
+        prints: `finish` prints a line for each image.
+    """
+
+    compute: Callable[[list[Pixels]], Sequence[_R]]
+    batch_size: int
+    finish: Callable[[Target, _R], None]
+    prints: bool = False
+
+
+def run_over_images(
+    sources: Sequence[str],
+    output: PictureOutput | DataOutput,
+    prepare: Callable[[Results], ImageTask[_R]],
+    *,
+    debug: bool,
+) -> int:
+    """Find images, work through them, and say how it went.
+
+    An image that cannot be read, or that the task refuses, is told at the end; an error in writing, such as
     a full disk, stops the run.
 
     Args:
-        targets: the images.
-        output: which of them are finished.
-        batch_size: images worked on together.
-        verb: images to as many results.
-        finish: writes and prints a result.
-        prints: `finish` prints a line for each image.
+        sources: files, folders and globs; none where a command can do without images.
+        output: where results go.
+        prepare: makes the task, such as by loading a model; called when all else is known to be right.
         debug: let the first error through.
 
     Returns:
@@ -149,57 +134,73 @@ def run(
 
     Raises:
         typer.Exit: Ctrl-C was pressed (130).
+        FileNotFoundError: an input does not exist or has no images.
+        ValueError: the options do not fit together.
         OSError: a result could not be written.
     """
+    if output.skip_existing and output.folder is None:
+        raise ValueError("--skip-existing needs the folder of the earlier run: add --out FOLDER")
+    targets = find_targets(sources, output.folder) if sources else []
+    results = Results(
+        folder=output.folder,
+        as_json=output.as_json,
+        skip_existing=output.skip_existing,
+        draws=output.draws,
+        single=len(targets) == 1,
+    )
+    return _work_through(targets, results, prepare(results), debug=debug)
+
+
+def _work_through(targets: Sequence[Target], results: Results, task: ImageTask[Any], *, debug: bool) -> int:
     start = time.monotonic()
-    failures: list[tuple[Target, str]] = []
-    todo = [target for target in targets if not output.has(target)]
+    failures: list[str] = []
+    todo = [target for target in targets if not results.has(target)]
     for target in targets:
-        if output.has(target):
-            output.repeat(target)
+        if results.has(target):
+            results.repeat(target)
     done = 0
-    busy_terminal = (prints or output.as_json) and sys.stdout.isatty()  # the lines show how far it is
+    busy_terminal = (task.prints or results.as_json) and sys.stdout.isatty()  # the lines show how far it is
     try:
         with Progress("images", visible=not busy_terminal, speed=True) as progress:
-            for begin in range(0, len(todo), batch_size):
-                group = todo[begin : begin + batch_size]
-                results = attempt([target.path for target in group], verb, debug=debug)
-                for target, result in zip(group, results, strict=True):
-                    if isinstance(result, Exception):
-                        failures.append((target, describe_file(target.path, result)))
-                        if output.as_json:
-                            print_json({"file": str(target.path), "error": failures[-1][1]})
+            for begin in range(0, len(todo), task.batch_size):
+                group = todo[begin : begin + task.batch_size]
+                outcomes = attempt([target.path for target in group], task.compute, debug=debug)
+                for target, outcome in zip(group, outcomes, strict=True):
+                    if isinstance(outcome, Exception):
+                        failures.append(describe_file(target.path, outcome))
+                        if results.as_json:
+                            print_json({"file": str(target.path), "error": failures[-1]})
                     else:
-                        finish(target, result)
+                        task.finish(target, outcome)
                         done += 1
                     progress(done + len(failures), len(todo))
     except KeyboardInterrupt:
-        _tell_stop("interrupted", done, len(todo), output)
+        _print_stop("interrupted", done, len(todo), results)
         raise typer.Exit(INTERRUPTED) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        _tell_stop("stopped", done, len(todo), output)
+        _print_stop("stopped", done, len(todo), results)
         raise
     if done or len(todo) < len(targets):
-        _tell_end(done, len(targets) - len(todo), time.monotonic() - start, output)
-    for _, message in failures:
+        _print_end(done, len(targets) - len(todo), time.monotonic() - start, results)
+    for message in failures:
         print_error(message)
     if failures and len(todo) > 1:
         console().print(f"{len(failures)} of {len(todo)} images failed", highlight=False)
     return FAILED if failures else 0
 
 
-def _tell_end(done: int, skipped: int, seconds: float, output: Output) -> None:
+def _print_end(done: int, skipped: int, seconds: float, results: Results) -> None:
     parts = [f"{done} image{'' if done == 1 else 's'} in {seconds:.1f} s"]
     if done > 1:
         parts.append(f"({speed(done / seconds)})")
     if skipped:
         parts.append(f"and {skipped} from before")
-    where = f", written to {output.folder}" if output.folder else ""
+    where = f", written to {results.folder}" if results.folder else ""
     console().print(" ".join(parts) + where, highlight=False, markup=False, soft_wrap=True)
 
 
-def _tell_stop(how: str, done: int, total: int, output: Output) -> None:
-    further = "; --skip-existing goes on from here" if output.folder else ""
+def _print_stop(how: str, done: int, total: int, results: Results) -> None:
+    further = "; --skip-existing goes on from here" if results.folder else ""
     console().print(f"{how} after {done} of {total} images{further}", highlight=False)

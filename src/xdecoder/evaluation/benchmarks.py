@@ -248,7 +248,7 @@ def find_benchmarks(names: Sequence[str]) -> tuple[Benchmark, ...]:
     for name in names:
         if name not in BENCHMARKS and name not in GROUPS:
             close = difflib.get_close_matches(name, [*BENCHMARKS, *GROUPS], n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "`xdecoder evaluate --list` names them all"
+            hint = f"did you mean {close[0]!r}?" if close else "`xdecoder evaluate list` names them all"
             raise ValueError(f"no benchmark {name!r}; {hint}")
         for row in GROUPS.get(name, (name,)):
             found[row] = BENCHMARKS[row]

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xdecoder.cli.console import report_errors
-from xdecoder.cli.options import DataOutput, ModelOptions
-from xdecoder.cli.texts import FirstImage, images_and_texts
+from xdecoder.cli.command import Debug
+from xdecoder.cli.options import DataOutput, FirstImage, ModelOptions, images_and_texts
 
 if TYPE_CHECKING:
-    from xdecoder.cli.over_images import Pixels
+    from xdecoder.cli.over_images import ImageTask, Pixels, Results
     from xdecoder.cli.targets import Target
     from xdecoder.structures import Answer
 
@@ -43,9 +42,10 @@ def answer(
         int, typer.Option("--top-k", "-k", min=1, help="Likeliest answers told, with their probabilities.")
     ] = 1,
     *,
-    data_output: DataOutput,
-    options: ModelOptions,
-) -> None:
+    output: DataOutput,
+    model: ModelOptions,
+    debug: Debug = False,
+) -> int:
     """Answer questions about images.
 
     The first argument is an image, a folder or a glob, the others are questions.
@@ -53,47 +53,29 @@ def answer(
     Prints the answer; for several images or questions, after the file's name,
     the question and tabs.
     """
-    with report_errors(debug=options.debug):
-        sources, questions = images_and_texts(
-            "answer", image, more, question, what="question", example="how many dogs are there?"
-        )
+    sources, questions = images_and_texts(
+        "answer", image, more, question, what="question", example="how many dogs are there?"
+    )
 
-        from xdecoder.cli.over_images import Output, run
-        from xdecoder.cli.targets import find_targets
+    from xdecoder.cli.over_images import ImageTask, run_over_images
 
-        output = Output(
-            folder=data_output.out,
-            as_json=data_output.as_json,
-            skip_existing=data_output.skip_existing,
-            pictures=False,
-        )
-        targets = find_targets(sources, data_output.out)
-        predictor = options.load()
+    def prepare(results: Results) -> ImageTask[list[Answer]]:
+        predictor = model.load()
         predictor.answer([], questions, top_k=top_k)  # refuses a model that cannot answer, before any image
 
-        def work(pictures: list[Pixels]) -> list[list[Answer]]:
-            encoded = predictor.encode(pictures, short_side=options.short_side)
+        def compute(images: list[Pixels]) -> list[list[Answer]]:
+            encoded = predictor.encode(images, short_side=model.short_side)
             return predictor.answer(encoded, questions, top_k=top_k)
 
         def finish(target: Target, answers: list[Answer]) -> None:
-            output.write(target, {"kind": "answers", "answers": [a.to_dict() for a in answers]}, None)
-            if data_output.as_json:
-                return
+            results.write(target, {"kind": "answers", "answers": [a.to_dict() for a in answers]})
             for found in answers:
-                words = [str(target.path)] if len(targets) > 1 else []
-                words += [found.question] if len(questions) > 1 else []
-                typer.echo("\t".join([*words, _in_words(found, top_k)]))
+                words = [found.question] if len(questions) > 1 else []
+                results.print_line(target, *words, _in_words(found, top_k))
 
-        code = run(
-            targets,
-            output,
-            batch_size=predictor.batch_size,
-            verb=work,
-            finish=finish,
-            prints=True,
-            debug=options.debug,
-        )
-        raise typer.Exit(code)
+        return ImageTask(compute=compute, batch_size=predictor.batch_size, finish=finish, prints=True)
+
+    return run_over_images(sources, output, prepare, debug=debug)
 
 
 def _in_words(answer: Answer, top_k: int) -> str:

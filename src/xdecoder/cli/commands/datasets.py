@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from xdecoder.cli.command import add_command
+from xdecoder.cli.console import FAILED, console
+from xdecoder.cli.options import DataFolder
 
 app = typer.Typer(no_args_is_help=True, help="List, check and prepare data sets.")
 prepare_app = typer.Typer(no_args_is_help=True, help="Leak-free training lists, and training shards.")
 app.add_typer(prepare_app, name="prepare")
 
-INCOMPLETE = 1
-USAGE = 2
 
-Root = Annotated[Path, typer.Option("--root", help="The folder that holds coco/, cityscapes/ and so on.")]
-
-
-@app.command("list")
+@add_command(app, name="list")
 def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
@@ -38,42 +36,38 @@ def list_datasets(
         splits = ", ".join(f"{s} {info.splits[s].images or ''}".strip() for s in info.splits)
         table.add_row(name, info.title, ", ".join(info.tasks), splits, info.origin.size, info.origin.license)
     Console().print(table)
-    typer.echo("Layout: xdecoder datasets check NAME --root DIR. Source, vocabulary: --json.")
+    typer.echo("Layout: xdecoder datasets check NAME --data FOLDER. Source, vocabulary: --json.")
 
 
-@app.command("check")
+@add_command(app)
 def check(
     name: Annotated[str, typer.Argument(help="A data set of `xdecoder datasets list`.")],
-    root: Root,
+    data: DataFolder,
     task: Annotated[str | None, typer.Option(help="One task; otherwise all.")] = None,
     split: Annotated[str | None, typer.Option(help="One split; otherwise the first.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples to decode for each task.")] = 16,
     picture: Annotated[
-        Path | None, typer.Option(help="Where to draw four samples; NAME-check.png unless data_output.")
+        Path | None, typer.Option(help="Where to draw four samples; by default NAME-check.png.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report, for programs.")] = False,
-) -> None:
+) -> int:
     """Say what of a data set is there, open samples of it and draw four.
 
     Exit codes: 0 all is there and opens; 1 something is missing or wrong; 2 no such data set, task or split.
     """
     from xdecoder.data.check import check_dataset, expected_tree
 
-    console = Console(stderr=True)
     sheet = picture or Path(f"{name}-check.png")
-    try:
-        with console.status(f"checking {name}") as status:
-            report = check_dataset(
-                name,
-                root,
-                task=cast("Any", task),
-                split=split,
-                opened=samples,
-                picture=sheet,
-                on_progress=status.update,
-            )
-    except ValueError as error:
-        _fail(str(error), USAGE)
+    with console().status(f"checking {name}") as status:
+        report = check_dataset(
+            name,
+            data,
+            task=cast("Any", task),
+            split=split,
+            opened=samples,
+            picture=sheet,
+            on_progress=status.update,
+        )
     if as_json:
         typer.echo(json.dumps({**asdict(report), "ok": report.ok}, indent=2))
     else:
@@ -90,28 +84,23 @@ def check(
         if any(entry.opened for entry in report.tasks):
             typer.echo(f"four samples: {sheet}")
         typer.echo("complete" if report.ok else "incomplete: '+' is there, '-' is missing")
-    if not report.ok:
-        raise typer.Exit(INCOMPLETE)
+    return 0 if report.ok else FAILED
 
 
-@prepare_app.command("leakfree")
-def leakfree(root: Root) -> None:
+@add_command(prepare_app)
+def leakfree(data: DataFolder) -> None:
     """Write COCO's training lists without RefCOCOg-UMD val and Karpathy's test images."""
     from xdecoder.data.prepare import write_leakfree
 
-    try:
-        lists = write_leakfree(root)
-    except (ValueError, FileNotFoundError) as error:
-        _fail(str(error), INCOMPLETE)
-    for written in lists:
+    for written in write_leakfree(data):
         without = ", ".join(f"{count} of {reason}" for reason, count in written.taken_out.items())
         typer.echo(f"{written.path}: {written.kept} images, without {without}")
 
 
-@prepare_app.command("shards")
+@add_command(prepare_app)
 def shards(
     name: Annotated[str, typer.Argument(help="A data set with captions.")],
-    root: Root,
+    data: DataFolder,
     out: Annotated[Path, typer.Option(help="The folder for the shards.")],
     split: Annotated[str | None, typer.Option(help="The split; otherwise the first.")] = None,
     per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
@@ -121,16 +110,13 @@ def shards(
     from xdecoder.data.opening import open_dataset
     from xdecoder.data.prepare import write_shards
 
-    try:
-        data = open_dataset(name, root, task="caption", split=split, missing="skip")
-        with Progress(f"{name} {data.split}") as progress:
-            result = write_shards(
-                data, out, per_shard=per_shard, on_progress=lambda done: progress(done, len(data))
-            )
-    except (ValueError, FileNotFoundError) as error:
-        _fail(str(error), INCOMPLETE)
+    pairs = open_dataset(name, data, task="caption", split=split, missing="skip")
+    with Progress(f"{name} {pairs.split}") as progress:
+        result = write_shards(
+            pairs, out, per_shard=per_shard, on_progress=lambda done: progress(done, len(pairs))
+        )
     typer.echo(f"{out}: {result.shards} shards ({result.written} new), {result.samples} images")
-    left_out = (*data.skipped, *result.skipped)
+    left_out = (*pairs.skipped, *result.skipped)
     for skip in left_out[:5]:
         typer.echo(f"left out {skip.item}: {skip.reason}")
     if left_out:
@@ -148,8 +134,3 @@ def _row(name: str, info: Any) -> dict[str, Any]:
         "license": info.origin.license,
         "vocabulary": info.vocabulary,
     }
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    Console(stderr=True).print(f"[red]error:[/red] {escape(message)}", soft_wrap=True)
-    raise typer.Exit(code)

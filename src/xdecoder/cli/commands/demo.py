@@ -10,8 +10,10 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import FAILED, console, print_error, report_errors
-from xdecoder.cli.options import Debug, Device, Weights
+from xdecoder.cli.console import FAILED, console, print_error
+from xdecoder.cli.options import ModelChoice
+
+EPILOG = "xdecoder demo\n\nxdecoder demo photos/ --phrase 'the left dog' --weights xdecoder_focalt_last"
 
 
 def demo(
@@ -56,43 +58,40 @@ def demo(
     show: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser, where there is a display.")
     ] = True,
-    weights: Weights = "picturebook",
-    device: Device = None,
-    debug: Debug = False,
-) -> None:
+    *,
+    model: ModelChoice,
+) -> int:
     """Show the model at work, on one page: drawn scenes that it never saw, and your own images."""
-    with report_errors(debug=debug):
-        if out.suffix.lower() not in (".html", ".htm"):
-            raise ValueError(f"--out {out}: expected a name ending in .html")
-        if picture is not None and picture.suffix.lower() != ".png":
-            raise ValueError(f"--picture {picture}: expected a name ending in .png")
-        if (phrase or vocabulary) and not images:
-            raise ValueError("--phrase and --vocabulary are about images of your own: name some")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out {out}: expected a name ending in .html")
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise ValueError(f"--picture {picture}: expected a name ending in .png")
+    if (phrase or vocabulary) and not images:
+        raise ValueError("--phrase and --vocabulary are about images of your own: name some")
 
-        from xdecoder.cli.over_images import load_predictor
-        from xdecoder.demo.build import build_demo
-        from xdecoder.demo.page import write_page
-        from xdecoder.demo.poster import draw_poster
-        from xdecoder.images import find_images
-        from xdecoder.jobs.files import write_whole
-        from xdecoder.vocabularies import parse_vocabulary
+    from xdecoder.demo.build import build_demo
+    from xdecoder.demo.page import write_page
+    from xdecoder.demo.poster import draw_poster
+    from xdecoder.images import find_images
+    from xdecoder.jobs.files import write_whole
+    from xdecoder.vocabularies import parse_vocabulary
 
-        paths = find_images(images) if images else []
-        words = None if vocabulary is None else parse_vocabulary(vocabulary)
-        predictor = load_predictor(weights, device=device, dtype=None, batch_size=8)
-        with console().status("reading pictures"):
-            result = build_demo(predictor, weights, images=paths, vocabulary=words, phrases=phrase or ())
-            out.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(out, write_page(result).encode())
-            if picture is not None:
-                picture.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(picture, draw_poster(result.held_out.readings[:3]))
-        address = out.resolve().as_uri()
-        opened = show and _has_display() and webbrowser.open(address)
-        typer.echo(f"{'opened' if opened else 'open'} {address}")
-        for failure in result.failures:
-            print_error(failure.reason)
-        raise typer.Exit(FAILED if result.failures else 0)
+    paths = find_images(images) if images else []
+    words = None if vocabulary is None else parse_vocabulary(vocabulary)
+    predictor = model.load(batch_size=8)
+    with console().status("reading pictures"):
+        result = build_demo(predictor, model.weights, images=paths, vocabulary=words, phrases=phrase or ())
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, write_page(result).encode())
+        if picture is not None:
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(picture, draw_poster(result.held_out.readings[:3]))
+    address = out.resolve().as_uri()
+    opened = show and _has_display() and webbrowser.open(address)
+    typer.echo(f"{'opened' if opened else 'open'} {address}")
+    for failure in result.failures:
+        print_error(failure.reason)
+    return FAILED if result.failures else 0
 
 
 def _has_display() -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xdecoder.cli.console import console, report_errors
-from xdecoder.cli.options import Debug, Device, DtypeOption, ModelOptions, Weights
+from xdecoder.cli.console import console
+from xdecoder.cli.options import ModelChoice, OptionalDataFolder
 from xdecoder.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ _PICTUREBOOK = "picturebook"
 _SCENES_TOGETHER = 16
 
 EPILOG = (
+    "xdecoder evaluate list\n\n"
     "xdecoder evaluate coco --data ~/data --weights xdecoder_focalt_last --out results\n\n"
     "xdecoder evaluate open-vocabulary seginw --data ~/data --weights xdecoder_focalt_best_openseg\n\n"
     "xdecoder evaluate picturebook --count 1000\n\n"
@@ -26,23 +29,50 @@ EPILOG = (
 )
 
 
+class ClassesAsked(StrEnum):
+    """Which classes an image is asked for."""
+
+    all_classes = "global"
+    present = "present"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolOptions:
+    """What to do otherwise than published."""
+
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Another input size than the published; the report says so.", show_default=False
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="The first images alone; the report says so.", show_default=False),
+    ] = None
+    classes: Annotated[
+        ClassesAsked,
+        typer.Option(
+            help="global: ask every image for all classes, as published. present: for those of its own truth "
+            "alone, an easier protocol; the report says so.",
+        ),
+    ] = ClassesAsked.all_classes
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave images out whose files are missing, and list them.")
+    ] = False
+
+
 def evaluate(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Benchmarks or groups: open-vocabulary, seginw, coco, vl; --list names all. Or picturebook, "
+            help="Benchmarks or groups: open-vocabulary, seginw, coco, vl; list names all. Or picturebook, "
             "the drawn world, which needs no data.",
-            metavar="NAME",
+            metavar="NAME|list",
             show_default=False,
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="The folder that holds coco/, cityscapes/ and so on.", show_default=False
-        ),
-    ] = None,
-    weights: Weights = "picturebook",
+    data: OptionalDataFolder = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -56,123 +86,103 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    short_side: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Another input size than the published; the report says so.", show_default=False
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="The first images alone; the report says so.", show_default=False),
-    ] = None,
-    classes: Annotated[
-        str,
-        typer.Option(
-            help="global: ask every image for all classes, as published. present: for those of its own truth "
-            "alone, an easier protocol; the report says so.",
-            metavar="global|present",
-        ),
-    ] = "global",
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave images out whose files are missing, and list them.")
-    ] = False,
     count: Annotated[
         int | None,
         typer.Option(min=1, help="picturebook: scenes of each kind; by default 1,000.", show_default=False),
     ] = None,
-    listing: Annotated[bool, typer.Option("--list", help="Name the benchmarks and stop.")] = False,
-    device: Device = None,
-    dtype: DtypeOption = None,
-    debug: Debug = False,
+    *,
+    protocol: ProtocolOptions,
+    model: ModelChoice,
 ) -> None:
     """Score a model on benchmarks, by the published protocols.
 
     Exit codes: 0 done, 1 a failure on the way, 2 usage or bad input, 130 interrupted.
     """
-    with report_errors(debug=debug):
-        if listing:
-            _list()
-            return
-        if names and _PICTUREBOOK in names:
-            foreign = {
-                "other benchmarks": len(names) > 1,
-                "--data": data,
-                "--checkpoint": checkpoint,
-                "--short-side": short_side,
-                "--limit": limit,
-                "--skip-missing": skip_missing,
-                "--classes present": classes != "global",
-            }
-            if given := [option for option, value in foreign.items() if value]:
-                raise ValueError(
-                    f"{_PICTUREBOOK} is evaluated by itself and draws its own scenes: leave out "
-                    f"{', '.join(given)}; --count says how many scenes"
-                )
-            _evaluate_picturebook(
-                ModelOptions(weights=weights, device=device, dtype=dtype, batch_size=_SCENES_TOGETHER),
-                out,
-                count or 1000,
-            )
-            return
-        if count is not None:
-            raise ValueError(f"--count is for {_PICTUREBOOK}; a benchmark's first images are --limit N")
-        if data is None:
+    if names == ["list"]:
+        _list()
+        return
+    if names and _PICTUREBOOK in names:
+        foreign = {
+            "other benchmarks": len(names) > 1,
+            "--data": data,
+            "--checkpoint": checkpoint,
+            "--short-side": protocol.short_side,
+            "--limit": protocol.limit,
+            "--skip-missing": protocol.skip_missing,
+            "--classes present": protocol.classes != ClassesAsked.all_classes,
+        }
+        if given := [option for option, value in foreign.items() if value]:
             raise ValueError(
-                "where are the data sets? Add --data ROOT; `xdecoder datasets list` says what is there"
+                f"{_PICTUREBOOK} is evaluated by itself and draws its own scenes: leave out "
+                f"{', '.join(given)}; --count says how many scenes"
             )
-        if classes not in ("global", "present"):
-            raise ValueError(f"--classes must be global or present, got {classes!r}")
-        from xdecoder.evaluation.benchmarks import checkpoint_of, find_benchmarks, published_scores
-        from xdecoder.evaluation.run import Overrides
+        _evaluate_picturebook(
+            model,
+            out,
+            count or 1000,
+        )
+        return
+    if count is not None:
+        raise ValueError(f"--count is for {_PICTUREBOOK}; a benchmark's first images are --limit N")
+    if data is None:
+        raise ValueError(
+            "where are the data sets? Add --data FOLDER; `xdecoder datasets list` says what is there"
+        )
+    from xdecoder.evaluation.benchmarks import checkpoint_of, find_benchmarks, published_scores
+    from xdecoder.evaluation.run import Overrides
 
-        rows = find_benchmarks(names or [])
-        compared = checkpoint or checkpoint_of(weights)
-        published_scores(rows[0], compared)  # refuses an unknown checkpoint before the work begins
-        changes = Overrides(short_side=short_side, limit=limit, classes=classes, skip_missing=skip_missing)
-        from xdecoder.cli.over_images import find_device, load_predictor
-        from xdecoder.evaluation.report import write_report
-        from xdecoder.evaluation.run import EvaluatedModel, check_data, evaluate
-        from xdecoder.jobs.distributed import join_world, leave_world
+    rows = find_benchmarks(names or [])
+    compared = checkpoint or checkpoint_of(model.weights)
+    published_scores(rows[0], compared)  # refuses an unknown checkpoint before the work begins
+    changes = Overrides(
+        short_side=protocol.short_side,
+        limit=protocol.limit,
+        classes=protocol.classes.value,
+        skip_missing=protocol.skip_missing,
+    )
+    from xdecoder.cli.loading import find_device, load_predictor
+    from xdecoder.evaluation.report import write_report
+    from xdecoder.evaluation.run import EvaluatedModel, check_data, evaluate
+    from xdecoder.jobs.distributed import join_world, leave_world
 
-        if len(rows) > 1:
-            with console().status("opening the data sets"):
-                check_data(rows, data, changes)
-        world = join_world(None if device is None else find_device(device).type)
-        place = device if world.size == 1 and device else str(world.device)
-        reports: list[BenchmarkReport] = []
-        try:
-            predictor = load_predictor(weights, device=place, dtype=dtype, batch_size=1)
-            subject = EvaluatedModel.of(weights, predictor, compared)
-            for row in rows:
-                with Progress(row.name, visible=world.is_first, ending="scoring") as advance:
-                    report = evaluate(
-                        row, subject, data=data, out=out, changes=changes, world=world, advance=advance
-                    )
-                if report is not None:
-                    reports.append(report)
-                    _tell(report)
-                    write_report(reports, out)  # after each, so that a later failure loses none
-        finally:
-            leave_world()
-        if reports:
-            console().print(f"report: {out / 'report.md'}", highlight=False, soft_wrap=True)
+    if len(rows) > 1:
+        with console().status("opening the data sets"):
+            check_data(rows, data, changes)
+    world = join_world(None if model.device is None else find_device(model.device).type)
+    place = model.device if world.size == 1 and model.device else str(world.device)
+    reports: list[BenchmarkReport] = []
+    try:
+        predictor = load_predictor(model.weights, device=place, dtype=model.dtype, batch_size=1)
+        subject = EvaluatedModel.of(model.weights, predictor, compared)
+        for row in rows:
+            with Progress(row.name, visible=world.is_first, ending="scoring") as advance:
+                report = evaluate(
+                    row, subject, data=data, out=out, changes=changes, world=world, advance=advance
+                )
+            if report is not None:
+                reports.append(report)
+                _tell(report)
+                write_report(reports, out)  # after each, so that a later failure loses none
+    finally:
+        leave_world()
+    if reports:
+        console().print(f"report: {out / 'report.md'}", highlight=False, soft_wrap=True)
 
 
-def _evaluate_picturebook(options: ModelOptions, out: Path, count: int) -> None:
+def _evaluate_picturebook(model: ModelChoice, out: Path, count: int) -> None:
     from xdecoder.evaluation.picturebook.report import PictureBookReport
     from xdecoder.evaluation.picturebook.scores import SIZE, evaluate_picturebook
     from xdecoder.evaluation.run import EvaluatedModel
 
-    predictor = options.load()
+    predictor = model.load(batch_size=_SCENES_TOGETHER)
     began = time.monotonic()
     with Progress("held-out scenes") as advance:
         seen = evaluate_picturebook(predictor, count=count, advance=advance)
     with Progress("scenes with unseen pairs") as advance:
         unseen = evaluate_picturebook(predictor, count=count, held_out=True, advance=advance)
     report = PictureBookReport(
-        weights=options.weights,
-        digest=EvaluatedModel.of(options.weights, predictor).digest,
+        weights=model.weights,
+        digest=EvaluatedModel.of(model.weights, predictor).digest,
         scenes=count,
         size=SIZE,
         seen=seen,

@@ -14,25 +14,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xdecoder.cli.console import report_errors
-from xdecoder.cli.options import Debug, JsonFacts
+from xdecoder.cli.options import JsonFacts
 
+EPILOG = "xdecoder info\n\nxdecoder info --json"
 _MODEL = "picturebook"
 
 
-def info(as_json: JsonFacts = False, debug: Debug = False) -> None:
+def info(as_json: JsonFacts = False) -> None:
     """Show versions, devices, the cache, installed extras and the default model."""
-    with report_errors(debug=debug):
-        facts = {**_software(), **_hardware(), "extras": _extras(), "model": _model()}
-        if as_json:
-            typer.echo(json.dumps(facts, indent=2))
-            return
-        table = Table(show_header=False, box=None)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column()
-        for name, value in _rows(facts):
-            table.add_row(name, escape(value))
-        Console().print(table)
+    facts = {**_software(), **_hardware(), "extras": _extras(), "model": _model()}
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in _rows(facts):
+        table.add_row(name, escape(value))
+    Console().print(table)
 
 
 def _software() -> dict[str, Any]:

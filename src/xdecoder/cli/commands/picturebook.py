@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import console, report_errors
-from xdecoder.cli.options import Debug
+from xdecoder.cli.command import add_command
+from xdecoder.cli.console import console
 from xdecoder.cli.progress import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Draw scenes that know their segments, captions and answers.")
@@ -27,7 +27,7 @@ class Split(StrEnum):
     val = "val"
 
 
-@app.command(epilog="Example: xdecoder picturebook export --n 1000 --split val --out scenes")
+@add_command(app, epilog="Example: xdecoder picturebook export --n 1000 --split val --out scenes")
 def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.", metavar="FOLDER")],
     count: Annotated[int, typer.Option("--n", "-n", min=1, help="Scenes.")] = 1000,
@@ -37,7 +37,6 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the folder, with everything in it.")
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Write scenes with all that is known of them, in COCO's and VQAv2's formats.
 
@@ -45,22 +44,21 @@ def export(
     phrases, questions and answers, and sheet.png, a look at the first scenes.
     The folder is whole or not there.
     """
-    with report_errors(debug=debug):
-        from xdecoder.picturebook import export as export_scenes
+    from xdecoder.picturebook import export as export_scenes
 
-        with Progress("scenes") as advance:
-            done = export_scenes(
-                out,
-                count=count,
-                split=split.value,
-                size=size,
-                seed=seed,
-                overwrite=overwrite,
-                progress=advance,
-            )
-        console().print(
-            f"{out}: {done.images} scenes with {done.instances} instances, {done.captions} captions, "
-            f"{done.sentences} phrases and {done.questions} questions",
-            highlight=False,
-            soft_wrap=True,
+    with Progress("scenes") as advance:
+        done = export_scenes(
+            out,
+            count=count,
+            split=split.value,
+            size=size,
+            seed=seed,
+            overwrite=overwrite,
+            progress=advance,
         )
+    console().print(
+        f"{out}: {done.images} scenes with {done.instances} instances, {done.captions} captions, "
+        f"{done.sentences} phrases and {done.questions} questions",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import report_errors
-from xdecoder.cli.options import Debug
+from xdecoder.cli.options import OptionalDataFolder
 
 _LISTED = 5
 
@@ -23,6 +23,37 @@ EPILOG = (
     "xdecoder score vqa answers.json --truth v2_mscoco_val2014_annotations.json\n\n"
     "xdecoder score refcocog-umd-val referring.json --data ~/data"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthOptions:
+    """What the results are held against."""
+
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="The annotation file; for semantic maps the folder.", show_default=False),
+    ] = None
+    truth_maps: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the truth's panoptic PNGs, if not beside it.", show_default=False),
+    ] = None
+    maps: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results' panoptic PNGs, if not beside them.", show_default=False),
+    ] = None
+    vocabulary: Annotated[
+        str | None,
+        typer.Option("--vocabulary", "-v", help="Classes of semantic maps, in order.", show_default=False),
+    ] = None
+    data: OptionalDataFolder = None
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="For a benchmark: its first images alone.", show_default=False),
+    ] = None
+    skip_missing: Annotated[
+        bool,
+        typer.Option("--skip-missing", help="For a benchmark: leave images out whose files are missing."),
+    ] = False
 
 
 def score(
@@ -37,88 +68,58 @@ def score(
     predictions: Annotated[
         Path, typer.Argument(help="The result file; for semantic maps the folder.", metavar="RESULTS")
     ],
-    truth: Annotated[
-        Path | None,
-        typer.Option(help="The annotation file; for semantic maps the folder.", show_default=False),
-    ] = None,
-    truth_maps: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the truth's panoptic PNGs, if not beside it.", show_default=False),
-    ] = None,
-    maps: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the results' panoptic PNGs, if not beside them.", show_default=False),
-    ] = None,
-    vocabulary: Annotated[
-        str | None,
-        typer.Option("--vocabulary", "-v", help="Classes of semantic maps, in order.", show_default=False),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="For a benchmark: the folder that holds the data sets' folders.", show_default=False
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="For a benchmark: its first images alone.", show_default=False),
-    ] = None,
-    skip_missing: Annotated[
-        bool,
-        typer.Option("--skip-missing", help="For a benchmark: leave images out whose files are missing."),
-    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for plots of the scores.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
-    debug: Debug = False,
+    *,
+    truth: TruthOptions,
 ) -> None:
     """Score a result file against a truth, without a model. Figures are percentages."""
-    with report_errors(debug=debug):
-        from xdecoder.evaluation.plots import plot_scores
-        from xdecoder.evaluation.scoring import Truth
-        from xdecoder.evaluation.scoring import score as score_file
+    from xdecoder.evaluation.plots import plot_scores
+    from xdecoder.evaluation.scoring import Truth
+    from xdecoder.evaluation.scoring import score as score_file
 
-        scores = score_file(
-            name,
-            predictions,
-            Truth(
-                file=truth,
-                maps=truth_maps,
-                predicted_maps=maps,
-                vocabulary=vocabulary,
-                data=data,
-                skip_missing=skip_missing,
-                limit=limit,
-            ),
-        )
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            plot_scores(scores, out, title=predictions.name)
-        if as_json:
-            typer.echo(
-                json.dumps(
-                    {
-                        "figures": _numbers(scores.figures),
-                        "images": scores.images,
-                        "per_class_metric": scores.per_class_metric,
-                        "per_class": _numbers(scores.per_class),
-                        "missing": list(scores.missing),
-                        "skipped": [{"item": s.item, "reason": s.reason} for s in scores.skipped],
-                    }
-                )
+    scores = score_file(
+        name,
+        predictions,
+        Truth(
+            file=truth.truth,
+            maps=truth.truth_maps,
+            predicted_maps=truth.maps,
+            vocabulary=truth.vocabulary,
+            data=truth.data,
+            skip_missing=truth.skip_missing,
+            limit=truth.limit,
+        ),
+    )
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        plot_scores(scores, out, title=predictions.name)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "figures": _numbers(scores.figures),
+                    "images": scores.images,
+                    "per_class_metric": scores.per_class_metric,
+                    "per_class": _numbers(scores.per_class),
+                    "missing": list(scores.missing),
+                    "skipped": [{"item": s.item, "reason": s.reason} for s in scores.skipped],
+                }
             )
-            return
-        for figure, value in scores.figures.items():
-            typer.echo(f"{figure:<14} {'–' if math.isnan(value) else f'{value:.2f}'}")
-        typer.echo(f"{scores.images} images")
-        if scores.missing:
-            shown = ", ".join(map(str, scores.missing[:_LISTED]))
-            typer.echo(f"{len(scores.missing)} without a result, counted as missed: {shown}")
-        for skip in scores.skipped[:_LISTED]:
-            typer.echo(f"left out {skip.item}: {skip.reason}")
-        if len(scores.skipped) > _LISTED:
-            typer.echo(f"{len(scores.skipped)} left out in all")
+        )
+        return
+    for figure, value in scores.figures.items():
+        typer.echo(f"{figure:<14} {'–' if math.isnan(value) else f'{value:.2f}'}")
+    typer.echo(f"{scores.images} images")
+    if scores.missing:
+        shown = ", ".join(map(str, scores.missing[:_LISTED]))
+        typer.echo(f"{len(scores.missing)} without a result, counted as missed: {shown}")
+    for skip in scores.skipped[:_LISTED]:
+        typer.echo(f"left out {skip.item}: {skip.reason}")
+    if len(scores.skipped) > _LISTED:
+        typer.echo(f"{len(scores.skipped)} left out in all")
 
 
 def _numbers(figures: Mapping[str, float]) -> dict[str, float | None]:

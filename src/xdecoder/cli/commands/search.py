@@ -1,8 +1,8 @@
-"""`xdecoder index` and `xdecoder search`: images and their regions, found by words or by likeness."""
+"""`xdecoder search`: images and their regions, found by words or by likeness."""
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,19 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xdecoder.cli.console import FAILED, console, describe_file, print_error, report_errors
-from xdecoder.cli.options import Debug, Device, DtypeOption, JsonFacts, ModelOptions
-from xdecoder.cli.prompts import RegionBox, RegionMask, parse_prompt
+from xdecoder.cli.options import Device, DtypeOption, ImagePrompt, JsonFacts
 
 if TYPE_CHECKING:
     from xdecoder.predictor.prompts import Prompt
-    from xdecoder.search import Found, Index, IndexingReport
+    from xdecoder.search import Found, Index
 
-INDEX_EPILOG = (
-    "xdecoder index photos/ --to photos.index\n\n"
-    "xdecoder index photos/ --to s3://bucket/photos.index --vocabulary 'car, tree, road'"
-)
-SEARCH_EPILOG = (
+EPILOG = (
     "xdecoder search photos.index 'a red car beside a tree' --out page.html\n\n"
     "xdecoder search photos.index 'a red car' --regions --where \"label = 'car' AND area > 5000\"\n\n"
     "xdecoder search photos.index 'the car beside the tree' --ground -k 5 --json\n\n"
@@ -31,68 +25,10 @@ SEARCH_EPILOG = (
 )
 
 
-def index(
-    folder: Annotated[
-        Path, typer.Argument(help="Images, with those in subfolders.", metavar="FOLDER", show_default=False)
-    ],
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            help="Where the index is or will be: a folder, or an address such as s3://bucket/index.",
-            metavar="DIR",
-            show_default=False,
-        ),
-    ],
-    vocabulary: Annotated[
-        str | None,
-        typer.Option(
-            "--vocabulary",
-            "-v",
-            help="Classes of the regions, as for segment. By default those that the index has; for a new "
-            "one the model's own.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    options: ModelOptions,
-) -> None:
-    """Index a folder's images and their regions, to be found by `xdecoder search`.
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What is looked for, beside the words."""
 
-    Run it again after changes: what is unchanged is passed over, what is gone
-    is taken out. A run that was killed goes on in the same way, and several may
-    work on one index at once.
-    """
-    with report_errors(debug=options.debug):
-        from xdecoder.cli.over_images import embed_vocabulary
-        from xdecoder.cli.progress import Progress
-        from xdecoder.search import Index
-        from xdecoder.search.folder import absolute
-
-        predictor = options.load()
-        opened = Index.create(
-            to,
-            predictor,
-            vocabulary=vocabulary,
-            short_side=options.short_side,
-            weights=str(absolute(options.weights)) if Path(options.weights).is_dir() else options.weights,
-        )
-        embed_vocabulary(predictor, opened.about.vocabulary)
-        start = time.monotonic()
-        with Progress("images", speed=True) as progress:
-            report = opened.update(folder, progress=progress, debug=options.debug)
-        _tell(report, opened, time.monotonic() - start)
-        raise typer.Exit(FAILED if report.failures else 0)
-
-
-def search(
-    place: Annotated[
-        str, typer.Argument(help="The index: a folder or an address.", metavar="DIR", show_default=False)
-    ],
-    query: Annotated[
-        str | None,
-        typer.Argument(help="What to find, in words.", metavar="QUERY", show_default=False),
-    ] = None,
     image: Annotated[
         Path | None,
         typer.Option(
@@ -100,19 +36,17 @@ def search(
             metavar="FILE",
             show_default=False,
         ),
-    ] = None,
-    box: RegionBox = None,
-    mask: RegionMask = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Hits at the most.")] = 12,
+    ] = None
+    k: Annotated[int, typer.Option("-k", min=1, help="Hits at the most.")] = 12
     regions: Annotated[
         bool,
         typer.Option(
             "--regions", help="Find regions of images, best for a single thing; with --box or --mask always."
         ),
-    ] = False,
+    ] = False
     ground: Annotated[
         bool, typer.Option("--ground", help="Find images, then what the words mean in each, with its mask.")
-    ] = False,
+    ] = False
     where: Annotated[
         str | None,
         typer.Option(
@@ -121,7 +55,53 @@ def search(
             metavar="SQL",
             show_default=False,
         ),
-    ] = None,
+    ] = None
+
+    def check(self, query: str | None, region: Prompt | None) -> None:
+        """Refuse what does not go together, before a model is loaded.
+
+        Args:
+            query: the words.
+            region: of the image.
+
+        Raises:
+            ValueError: saying what to do.
+        """
+        if (query is None) == (self.image is None):
+            raise ValueError("say what to find, once: in words, or with --image FILE")
+        if query is not None and not query.strip():
+            raise ValueError("an empty query means nothing; write some words")
+        if region is not None and self.image is None:
+            raise ValueError("--box and --mask are of an image: add --image FILE")
+        if self.ground and (self.image is not None or self.regions):
+            raise ValueError(
+                "--ground finds images by words and grounds these: leave out --image and --regions"
+            )
+
+    def find(self, index: Index, query: str | None, region: Prompt | None) -> Found:
+        """What the index has.
+
+        Raises:
+            ValueError: the filter or the region is malformed.
+            FileNotFoundError: there is no such image.
+        """
+        from xdecoder.search import Example
+
+        if query is not None and self.ground:
+            return index.ground(query, k=self.k, where=self.where)
+        find = index.find_regions if self.regions or region is not None else index.find_images
+        if query is not None:
+            return find(query, k=self.k, where=self.where)
+        if self.image is None:
+            raise ValueError("say what to find, once: in words, or with --image FILE")
+        name = f"like {self.image}" if region is None else f"like a region of {self.image}"
+        return find(Example(image=self.image, region=region, name=name), k=self.k, where=self.where)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOutput:
+    """Where hits go."""
+
     out: Annotated[
         Path | None,
         typer.Option(
@@ -132,8 +112,27 @@ def search(
             show_default=False,
             rich_help_panel="Output",
         ),
+    ] = None
+    as_json: JsonFacts = False
+
+    def check(self) -> None:
+        """Refuse a page of another name, before a model is loaded.
+
+        Raises:
+            ValueError: it does not end in .html.
+        """
+        if self.out is not None and self.out.suffix.lower() != ".html":
+            raise ValueError(f"--out {self.out}: expected a name ending in .html")
+
+
+def search(
+    place: Annotated[
+        str, typer.Argument(help="The index: a folder or an address.", metavar="DIR", show_default=False)
+    ],
+    query: Annotated[
+        str | None,
+        typer.Argument(help="What to find, in words.", metavar="QUERY", show_default=False),
     ] = None,
-    as_json: JsonFacts = False,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -147,80 +146,31 @@ def search(
     ] = None,
     device: Device = None,
     dtype: DtypeOption = None,
-    debug: Debug = False,
+    *,
+    options: SearchOptions,
+    prompt: ImagePrompt,
+    output: PageOutput,
 ) -> None:
     """Find images of an index, or regions in them, by words or by likeness."""
-    with report_errors(debug=debug):
-        part = parse_prompt(None, box, mask)
-        _check(query, image, part, out, regions=regions, ground=ground)
+    region = prompt.parse()
+    options.check(query, region)
+    output.check()
 
-        from xdecoder.cli.over_images import load_predictor, print_json
-        from xdecoder.jobs.files import write_whole
-        from xdecoder.search import Example, Index, write_page
-        from xdecoder.search.tables import Tables
+    from xdecoder.cli.loading import load_predictor
+    from xdecoder.cli.over_images import print_json
+    from xdecoder.jobs.files import write_whole
+    from xdecoder.search import Index, write_page
+    from xdecoder.search.tables import Tables
 
-        about = Tables.open(place).about
-        predictor = load_predictor(weights or about.weights, device=device, dtype=dtype, batch_size=None)
-        opened = Index.open(place, predictor)
-        if query is None:
-            assert image is not None  # one of the two is given: see `_check`
-            name = f"like {image}" if part is None else f"like a region of {image}"
-            example = Example(image=image, region=part, name=name)
-            find = opened.find_regions if regions or part is not None else opened.find_images
-            found = find(example, k=k, where=where)
-        elif ground:
-            found = opened.ground(query, k=k, where=where)
-        else:
-            found = (opened.find_regions if regions else opened.find_images)(query, k=k, where=where)
-        if out is not None:
-            write_whole(out, write_page(found).encode())
-        if as_json:
-            print_json(found.to_dict())
-        else:
-            _print_table(found)
-
-
-def _check(
-    query: str | None,
-    image: Path | None,
-    part: Prompt | None,
-    out: Path | None,
-    *,
-    regions: bool,
-    ground: bool,
-) -> None:
-    """Refuse what does not go together, before a model is loaded.
-
-    Raises:
-        ValueError: saying what to do.
-    """
-    if (query is None) == (image is None):
-        raise ValueError("say what to find, once: in words, or with --image FILE")
-    if query is not None and not query.strip():
-        raise ValueError("an empty query means nothing; write some words")
-    if part is not None and image is None:
-        raise ValueError("--box and --mask are of an image: add --image FILE")
-    if ground and (image is not None or regions):
-        raise ValueError("--ground finds images by words and grounds these: leave out --image and --regions")
-    if out is not None and out.suffix.lower() != ".html":
-        raise ValueError(f"--out {out}: expected a name ending in .html")
-
-
-def _tell(report: IndexingReport, opened: Index, seconds: float) -> None:
-    """What was done, and the images that could not be read."""
-    from xdecoder.cli.progress import speed
-
-    speed_of = f" ({speed(report.indexed / seconds)})" if report.indexed > 1 else ""
-    images, regions = opened.tables.count("images"), opened.tables.count("regions")
-    console().print(
-        f"{report.indexed} images indexed in {seconds:.1f} s{speed_of}, {report.unchanged} unchanged, "
-        f"{report.removed} removed; {opened.tables.place} holds {images} images and {regions} regions",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-    for failure in report.failures:
-        print_error(describe_file(failure.path, failure.error))
+    about = Tables.open(place).about
+    predictor = load_predictor(weights or about.weights, device=device, dtype=dtype, batch_size=None)
+    found = options.find(Index.open(place, predictor), query, region)
+    if output.out is not None:
+        write_whole(output.out, write_page(found).encode())
+    if output.as_json:
+        print_json(found.to_dict())
+    else:
+        _print_table(found)
 
 
 def _print_table(found: Found) -> None:

@@ -7,22 +7,27 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import report_errors
-from xdecoder.cli.options import Debug, Device
+from xdecoder.cli.options import Device, OptionalDataFolder
+
+EPILOG = (
+    "xdecoder train list\n\n"
+    "xdecoder train picturebook --out runs/picturebook\n\n"
+    "xdecoder train custom --data ~/data --set steps=2000 --out runs/custom"
+)
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="The recipe's name: `xdecoder train list` shows all.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="The recipe's name; list names all.", metavar="RECIPE|list", show_default=False),
+    ],
     out: Annotated[Path, typer.Option("--out", help="The run's folder; a run found there goes on.")] = Path(
         "runs/latest"
     ),
     start: Annotated[
         Path | None, typer.Option("--from", help="Start from a model (folder or name) or a run.")
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="The data sets' folder, for recipes on photographs."),
-    ] = None,
+    data: OptionalDataFolder = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting: steps=200, run.save_every=50.")
     ] = None,
@@ -30,28 +35,26 @@ def train(
         bool, typer.Option("--dry-run", help="Print sizes and estimates of memory and time, and stop.")
     ] = False,
     device: Device = None,
-    debug: Debug = False,
 ) -> None:
     """Train a model with a recipe.
 
     Several processes: `torchrun --nproc-per-node N -m xdecoder train ...`.
     """
-    with report_errors(debug=debug):
-        try:
-            from xdecoder.training.run import list_recipes, run_recipe
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
-            ) from error
+    try:
+        from xdecoder.training.run import list_recipes, run_recipe
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
+        ) from error
 
-        if recipe == "list":
-            typer.echo(list_recipes())
-            return
-        run_recipe(
-            recipe,
-            out=out,
-            start=start,
-            settings=[*([f"data={data}"] if data else []), *(settings or [])],
-            dry_run=dry_run,
-            device=device,
-        )
+    if recipe == "list":
+        typer.echo(list_recipes())
+        return
+    run_recipe(
+        recipe,
+        out=out,
+        start=start,
+        settings=[*([f"data={data}"] if data else []), *(settings or [])],
+        dry_run=dry_run,
+        device=device,
+    )

@@ -12,8 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xdecoder.cli.console import report_errors
-from xdecoder.cli.options import Debug
+from xdecoder.cli.command import add_command
 from xdecoder.weights import hub
 
 if TYPE_CHECKING:
@@ -36,7 +35,9 @@ ClipVocabulary = Annotated[
 ]
 
 
-@app.command(epilog="Example: xdecoder weights convert xdecoder_focalt_last.pt focal-t --config focalt.yaml")
+@add_command(
+    app, epilog="Example: xdecoder weights convert xdecoder_focalt_last.pt focal-t --config focalt.yaml"
+)
 def convert(
     source: Annotated[Path, typer.Argument(help="Published checkpoint: .pt or .safetensors.", metavar="SRC")],
     folder: Annotated[Path, typer.Argument(help="Model folder to write.", metavar="DST")],
@@ -46,41 +47,39 @@ def convert(
     ] = None,
     clip_vocabulary: ClipVocabulary = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Turn a published checkpoint into a model folder."""
-    with report_errors(debug=debug):
-        from xdecoder.weights.conversion import convert
+    from xdecoder.weights.conversion import convert
 
-        done = convert(source, folder, yaml=config, clip_vocabulary=clip_vocabulary)
-        if as_json:
-            _print_json(
-                {
-                    "folder": str(done.folder),
-                    "tensors": done.tensors,
-                    "parameters": done.parameters,
-                    "dropped": list(done.dropped),
-                    "preset": done.preset,
-                    "settings_known": done.settings_known,
-                    "config": done.config.to_dict(),
-                }
-            )
-            return
-        typer.echo(
-            f"{done.folder}: {done.tensors} tensors, {_count(done.parameters)} parameters"
-            + (f", the sizes of {done.preset}" if done.preset else "")
+    done = convert(source, folder, yaml=config, clip_vocabulary=clip_vocabulary)
+    if as_json:
+        _print_json(
+            {
+                "folder": str(done.folder),
+                "tensors": done.tensors,
+                "parameters": done.parameters,
+                "dropped": list(done.dropped),
+                "preset": done.preset,
+                "settings_known": done.settings_known,
+                "config": done.config.to_dict(),
+            }
         )
-        typer.echo(f"Dropped, no parameters: {', '.join(done.dropped) or 'nothing'}")
-        if not done.settings_known:
-            typer.echo(
-                "Attention heads and thresholds do not show in tensors, and these sizes are none of the "
-                "published ones: 8 heads and the published thresholds were assumed. Give the official YAML "
-                "with --config where that is wrong.",
-                err=True,
-            )
+        return
+    typer.echo(
+        f"{done.folder}: {done.tensors} tensors, {_count(done.parameters)} parameters"
+        + (f", the sizes of {done.preset}" if done.preset else "")
+    )
+    typer.echo(f"Dropped, no parameters: {', '.join(done.dropped) or 'nothing'}")
+    if not done.settings_known:
+        typer.echo(
+            "Attention heads and thresholds do not show in tensors, and these sizes are none of the "
+            "published ones: 8 heads and the published thresholds were assumed. Give the official YAML "
+            "with --config where that is wrong.",
+            err=True,
+        )
 
 
-@app.command("list")
+@add_command(app, name="list")
 def list_models(as_json: Json = False) -> None:
     """List the published models: backbone, size, what each is good for, published scores."""
     models = list(hub.PUBLISHED.values())
@@ -116,59 +115,55 @@ def list_models(as_json: Json = False) -> None:
     Console().print(table)
 
 
-@app.command(epilog="Example: xdecoder weights pull xdecoder_focalt_best_openseg")
+@add_command(app, epilog="Example: xdecoder weights pull xdecoder_focalt_best_openseg")
 def pull(
     name: Annotated[str, typer.Argument(help="Name from `xdecoder weights list`.")],
     clip_vocabulary: ClipVocabulary = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Download a published model and convert it; kept in the cache. An interrupted download goes on."""
-    with report_errors(debug=debug):
-        from xdecoder.weights.conversion import pull
+    from xdecoder.weights.conversion import pull
 
-        folder = pull(name, clip_vocabulary=clip_vocabulary)
-        if as_json:
-            _print_json({"name": name, "folder": str(folder)})
-        else:
-            typer.echo(f"{folder}\nUse it by name: --weights {name}")
+    folder = pull(name, clip_vocabulary=clip_vocabulary)
+    if as_json:
+        _print_json({"name": name, "folder": str(folder)})
+    else:
+        typer.echo(f"{folder}\nUse it by name: --weights {name}")
 
 
-@app.command(epilog="Example: xdecoder weights info picturebook")
+@add_command(app, epilog="Example: xdecoder weights info picturebook")
 def info(
     model: Annotated[
         str, typer.Argument(help="Model folder, or name of a model in the cache.", metavar="PATH")
     ],
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Describe a model: configuration, parameters of each part, kind of numbers, tokenizer, answers."""
-    with report_errors(debug=debug):
-        from xdecoder.weights.inspection import inspect
-        from xdecoder.weights.sources import resolve_model
+    from xdecoder.weights.inspection import inspect
+    from xdecoder.weights.sources import resolve_model
 
-        if model in hub.PUBLISHED and not Path(model).exists():
-            if not _is_cached(model):
-                raise FileNotFoundError(f"{model} is not in the cache: run `xdecoder weights pull {model}`")
-            folder = hub.cache_folder() / model
-        else:
-            folder = resolve_model(model)
-        found = inspect(folder)
-        if as_json:
-            _print_json(
-                {
-                    "folder": str(found.folder),
-                    "parameters": found.parameters,
-                    "total_parameters": sum(found.parameters.values()),
-                    "dtypes": list(found.dtypes),
-                    "bytes": found.bytes,
-                    "vocabulary_size": found.vocabulary_size,
-                    "answers": list(found.answers),
-                    "config": found.config.to_dict(),
-                }
-            )
-        else:
-            _print_info(found)
+    if model in hub.PUBLISHED and not Path(model).exists():
+        if not _is_cached(model):
+            raise FileNotFoundError(f"{model} is not in the cache: run `xdecoder weights pull {model}`")
+        folder = hub.cache_folder() / model
+    else:
+        folder = resolve_model(model)
+    found = inspect(folder)
+    if as_json:
+        _print_json(
+            {
+                "folder": str(found.folder),
+                "parameters": found.parameters,
+                "total_parameters": sum(found.parameters.values()),
+                "dtypes": list(found.dtypes),
+                "bytes": found.bytes,
+                "vocabulary_size": found.vocabulary_size,
+                "answers": list(found.answers),
+                "config": found.config.to_dict(),
+            }
+        )
+    else:
+        _print_info(found)
 
 
 def _print_info(found: FolderInfo) -> None:

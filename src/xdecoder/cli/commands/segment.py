@@ -1,0 +1,127 @@
+"""`xdecoder segment`: images divided into the classes of any vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from xdecoder.cli.command import Debug
+from xdecoder.cli.options import Images, ModelOptions, PictureOutput
+
+if TYPE_CHECKING:
+    from xdecoder.cli.over_images import ImageTask, Pixels, Results
+    from xdecoder.predictor.predictor import Segmentation
+    from xdecoder.vocabularies import Vocabulary
+
+EPILOG = (
+    "xdecoder segment photo.jpg\n\n"
+    "xdecoder segment photos/ --vocabulary 'dog, cat, grass' --stuff grass --out results\n\n"
+    "xdecoder segment 'photos/**/*.jpg' --task instance --score-threshold 0.5 --json"
+)
+
+
+class SegmentationTask(StrEnum):
+    """What `segment` makes."""
+
+    panoptic = "panoptic"
+    instance = "instance"
+    semantic = "semantic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """The classes to look for."""
+
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            "--vocabulary",
+            "-v",
+            help="Classes: coco, ade20k, cityscapes, ..., names with commas ('dog, grass'), or a .txt or "
+            ".json file. By default those of --things and --stuff, or the model's own.",
+            show_default=False,
+        ),
+    ] = None
+    things: Annotated[
+        str | None, typer.Option(help="Classes that are countable things, with commas.", show_default=False)
+    ] = None
+    stuff: Annotated[
+        str | None, typer.Option(help="Classes that are stuff, such as sky.", show_default=False)
+    ] = None
+
+    def parse(self) -> Vocabulary | None:
+        """The classes; None where none are given.
+
+        Raises:
+            ValueError: they are malformed.
+            FileNotFoundError: there is no such file.
+        """
+        from xdecoder.vocabularies import parse_vocabulary
+
+        if self == Classes():
+            return None
+        return parse_vocabulary(self.vocabulary, things=self.things, stuff=self.stuff)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationOptions:
+    """What to make of the classes."""
+
+    task: Annotated[
+        SegmentationTask,
+        typer.Option(help="panoptic: every pixel once; instance: things alone; semantic: a class a pixel."),
+    ] = SegmentationTask.panoptic
+    object_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="panoptic: class probability over which a segment counts.", show_default=False
+        ),
+    ] = None
+    overlap_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="panoptic: share of its mask that a segment must keep.", show_default=False
+        ),
+    ] = None
+    score_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="instance: leave out scores below.")
+    ] = 0.0
+
+
+def segment(
+    images: Images,
+    *,
+    classes: Classes,
+    segmentation: SegmentationOptions,
+    output: PictureOutput,
+    model: ModelOptions,
+    debug: Debug = False,
+) -> int:
+    """Divide images into the classes of any vocabulary."""
+    given = classes.parse()
+
+    from xdecoder.cli.loading import embed_vocabulary
+    from xdecoder.cli.over_images import ImageTask, run_over_images
+
+    def prepare(results: Results) -> ImageTask[Segmentation]:
+        predictor = model.load()
+        vocabulary = given or predictor.default_vocabulary
+        embed_vocabulary(predictor, vocabulary)
+
+        def compute(images: list[Pixels]) -> list[Segmentation]:
+            segmentations = predictor.segment(
+                predictor.encode(images, short_side=model.short_side),
+                vocabulary,
+                task=segmentation.task.value,
+                object_threshold=segmentation.object_threshold,
+                overlap_threshold=segmentation.overlap_threshold,
+                score_threshold=segmentation.score_threshold,
+            )
+            return cast("list[Segmentation]", segmentations)
+
+        return ImageTask(compute=compute, batch_size=predictor.batch_size, finish=results.write_picture)
+
+    return run_over_images(images, output, prepare, debug=debug)
