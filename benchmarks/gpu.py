@@ -104,7 +104,7 @@ SMOKE = Sizes(
     small=64,
     classes=6,
     steps=4,
-    batches=(1, 2),
+    batches=(2,),
     seconds=0.0,
     points=48,
     training=((2, 3),),
@@ -273,13 +273,15 @@ class Tasks:
 
     Args:
         model: in evaluation mode.
+        head: its classifier of answers.
         batch: images together.
         sizes: of the inputs.
         seed: of the inputs, which are drawn on the CPU: the same on every device.
     """
 
-    def __init__(self, model: XDecoder, batch: int, sizes: Sizes, *, seed: int = 0) -> None:
+    def __init__(self, model: XDecoder, head: AnswerHead, batch: int, sizes: Sizes, *, seed: int = 0) -> None:
         self.model = model
+        self.head = head
         self.batch = batch
         self.sizes = sizes
         self.device, self.dtype = model.logit_scale.device, model.logit_scale.dtype
@@ -302,10 +304,6 @@ class Tasks:
         self.prompts, self.phrases, self.questions = texts(256, 16), texts(5, 8), texts(batch, 20)
         self.valid = torch.ones(5, 8, dtype=torch.bool, device=self.device)
         self.rows = torch.arange(batch, device=self.device)
-        torch.manual_seed(seed)
-        answers = tuple(str(i) for i in range(3129))
-        self.head = AnswerHead(model.config.decoder.width, answers, question_length=20).eval()
-        self.head.to(self.device, self.dtype)
 
     def __iter__(self) -> Iterator[tuple[str, Callable[[], object]]]:
         names = "encode", "panoptic", "instance", "semantic", "refer", "caption", "beams", "embed", "answer"
@@ -396,6 +394,12 @@ def build_model(config: ModelConfig, device: torch.device) -> XDecoder:
     return model.eval().requires_grad_(False)
 
 
+def build_head(config: ModelConfig) -> AnswerHead:
+    torch.manual_seed(0)
+    answers = tuple(str(i) for i in range(3129))
+    return AnswerHead(config.decoder.width, answers, question_length=20).eval().requires_grad_(False)
+
+
 class Inference:
     """Every task of one model, in one mode after another."""
 
@@ -404,12 +408,14 @@ class Inference:
         self.device = torch.device(str(report.machine["device"]))
         self.wide = build_model(config, self.device)
         self.narrow = copy.deepcopy(self.wide).to(torch.bfloat16)
+        self.head = build_head(config).to(self.device)
+        self.narrow_head = copy.deepcopy(self.head).to(torch.bfloat16)
         self.operations: dict[str, float] = {}
 
     def count(self) -> None:
         """The arithmetic of each task on one image."""
         with torch.inference_mode():
-            for task, work in Tasks(self.narrow, 1, self.sizes):
+            for task, work in Tasks(self.narrow, self.narrow_head, 1, self.sizes):
                 try:
                     self.operations[task] = counted(work)
                 except Exception as error:  # the share is then left out
@@ -442,14 +448,14 @@ class Inference:
     def plain(self, mode: str, only: Sequence[str] = ()) -> None:
         """The mode as the program is."""
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode == "tf32"
-        model = self.narrow if mode == "bf16" else self.wide
+        parts = (self.narrow, self.narrow_head) if mode == "bf16" else (self.wide, self.head)
         for batch in self.sizes.batches:
-            self.measure(mode, Tasks(model, batch, self.sizes), only)
+            self.measure(mode, Tasks(*parts, batch, self.sizes), only)
 
     def graphs(self) -> None:
         """CUDA graphs of the tasks that ask nothing of the host."""
         for batch in self.sizes.batches:
-            tasks = Tasks(self.narrow, batch, self.sizes)
+            tasks = Tasks(self.narrow, self.narrow_head, batch, self.sizes)
             for task, work in (
                 ("encode", tasks.encode),
                 ("semantic", tasks.semantic),
@@ -483,7 +489,11 @@ class Inference:
         torch.compiler.reset()
         model = copy.deepcopy(self.narrow)
         build(model)
-        self.one(self.row(mode, "encode", batch), Tasks(model, batch, self.sizes).encode, most=most)
+        self.one(
+            self.row(mode, "encode", batch),
+            Tasks(model, self.narrow_head, batch, self.sizes).encode,
+            most=most,
+        )
 
 
 def compile_blocks(module: nn.Module) -> None:
@@ -517,8 +527,11 @@ def agreement(report: Report, name: str, config: ModelConfig, sizes: Sizes, devi
     """Every task's outputs in float32 on both, from the same weights and inputs."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     here = build_model(config, torch.device("cpu"))
-    there = copy.deepcopy(here).to(device)
-    both = [dict(Tasks(model, 2, sizes, seed=1)) for model in (here, there)]
+    head = build_head(config)
+    both = [
+        dict(Tasks(*parts, 2, sizes, seed=1))
+        for parts in ((here, head), (copy.deepcopy(here).to(device), copy.deepcopy(head).to(device)))
+    ]
     for task in both[0]:
         blank = Row(kind="agreement", model=name, mode="float32", task=task, batch=2)
 

@@ -33,7 +33,15 @@ class _Backend:
     manual_seed_all = staticmethod(lambda seed: None)
 
 
-_setup_privateuseone_for_python_backend("pretended", backend_module=_Backend())
+class _Hooks(torch._C._acc.PrivateUse1Hooks):
+    """What PyTorch's C++ asks: whoever looks for an accelerator by himself finds none."""
+
+    is_available = staticmethod(lambda: False)
+    is_built = staticmethod(lambda: True)
+    has_primary_context = staticmethod(lambda index: True)
+
+
+_setup_privateuseone_for_python_backend("pretended", backend_module=_Backend(), hook=_Hooks())
 DEVICE = torch.device("pretended", 0)
 _WAITS = {"aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.bincount", "aten._unique2"}
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -85,7 +93,7 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     masks = name.startswith(("aten.index", "aten._index_put")) and any(
         x.dtype in (torch.bool, torch.uint8) for x in _indices(args)
     )
-    if name in _WAITS or masks or to_host:
+    if name in _WAITS or masks or to_host or here:
         _waits.append(name)
     out = func(*tree_map(_inner, args), **tree_map(_inner, kwargs))
     if to_host:
