@@ -14,8 +14,8 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 import gpu
+from builders import Tiny
 from pretended_device import DEVICE, Pretended, pretended_device, to_device
-from tiny_training import Tiny
 from xdecoder.config import DaViTConfig, HybridConfig, ModelConfig
 from xdecoder.jobs.distributed import World
 from xdecoder.losses.objective import LossConfig
