@@ -60,7 +60,7 @@ def test_convert_tells_errors_without_a_traceback(checkpoint: Path, golden_a: Go
     assert err.startswith("error: no checkpoint at ")
     code, _, err = run("convert", checkpoint, tmp_path / "b", "--config", golden_a.config_path)
     assert code == 2
-    assert "error: the YAML is not this checkpoint's" in err
+    assert "b.safetensors: the YAML is not this checkpoint's" in err
     code, _, err = run("convert", checkpoint, tmp_path / "b", "--clip-vocabulary", tmp_path / "x.txt")
     assert code == 2
     assert "error: no CLIP vocabulary at" in err

@@ -15,6 +15,8 @@ from torch import Tensor
 from goldens import FOLDER, Golden, load_golden
 from xdecoder.config import PRESETS, DaViTConfig, FocalNetConfig, InferenceConfig
 from xdecoder.weights.checkpoint_files import read_checkpoint, read_yaml, unwrap
+from xdecoder.weights.conversion import convert
+from xdecoder.weights.families import family_of
 from xdecoder.weights.folder import build_model
 from xdecoder.weights.published import (
     NOT_PARAMETERS,
@@ -126,7 +128,7 @@ def test_all_disagreements_are_listed_together(golden_a: Golden) -> None:
     with pytest.raises(ValueError, match="the YAML is not this checkpoint's") as error:
         config_from_checkpoint(shapes_of(golden_a), settings)
     for part in (
-        "MODEL.BACKBONE.NAME says focal, the checkpoint focal_dw",
+        "MODEL.BACKBONE.NAME says 'focal', the checkpoint 'focal_dw'",
         "MODEL.BACKBONE.FOCAL.DEPTHS says [1, 2, 1, 1], the checkpoint [1, 1, 2, 1]",
         "MODEL.ENCODER.CONVS_DIM says 32, the checkpoint 64",
     ):
@@ -138,6 +140,36 @@ def test_the_yaml_counts_one_decoder_layer_more(golden_a: Golden) -> None:
     settings["MODEL"]["DECODER"]["DEC_LAYERS"] = 10
     with pytest.raises(ValueError, match="DEC_LAYERS says 10, the checkpoint 5 "):
         config_from_checkpoint(shapes_of(golden_a), settings)
+
+
+HEAD = "sem_seg_head.predictor"
+FAMILIES: dict[str, dict[str, list[int]]] = {
+    "SEEM": {f"{HEAD}.mask_sptial_embed.0": [512, 512], "criterion.empty_weight": [134]},
+    "BiomedParse": {f"{HEAD}.spatial_embed.weight": [32, 512], "criterion.empty_weight": [17]},
+    "OpenSeeD": {f"{HEAD}.lang_mapper": [512, 256], f"{HEAD}.lang_encoder.lang_proj": [512, 512]},
+    "Mask2Former": {f"{HEAD}.class_embed.weight": [134, 256], f"{HEAD}.query_feat.weight": [100, 256]},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_relative_s_checkpoint_is_named_and_not_converted(family: str, tmp_path: Path) -> None:
+    shared = {} if family == "Mask2Former" else full_size_shapes("focal-l")  # what relatives have alike
+    shapes = {**shared, **FAMILIES[family]}
+    assert family_of(shapes) == family
+    torch.save({"model": {key: torch.zeros(0) for key in shapes}}, tmp_path / "a.pt")
+    if family != "BiomedParse":  # which its classes' number tells
+        with pytest.raises(ValueError, match=rf"a\.pt is a checkpoint of {family}, not of X-Decoder"):
+            convert(tmp_path / "a.pt", tmp_path / "out")
+
+
+def test_a_checkpoint_of_transformers_is_named() -> None:
+    assert family_of({"pixel_level_module.encoder.embeddings.norm.weight": [96]}) == "Mask2Former"
+    assert family_of({"visual.proj": [3, 4]}) is None
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_x_decoder_is_recognized(name: str) -> None:
+    assert family_of(full_size_shapes(name)) == "X-Decoder"
 
 
 def test_heads_that_cannot_be_known_ask_for_the_yaml(golden_b: Golden) -> None:
@@ -195,6 +227,11 @@ STATE = {"backbone.a": torch.arange(3.0), "criterion.empty_weight": torch.ones(2
             "optimizer": {"a": [1]},
         },
         OrderedDict((f"model.{key}", value) for key, value in STATE.items()),
+        {"model_state_dict": {f"_orig_mod.{key}": value for key, value in STATE.items()}},
+        {"params": {f"module._orig_mod.{key}": value for key, value in STATE.items()}},
+        {"ema": {"module": STATE}, "epoch": 3},
+        {"model": STATE, "ema": {"backbone.a": torch.zeros(3)}},
+        {key.replace(".", "._orig_mod.", 1): value for key, value in STATE.items()},
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])

@@ -14,6 +14,7 @@ from goldens import Golden
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.weights import clip_merges as clip_vocabulary
 from xdecoder.weights.clip_merges import installed_files, load_clip_tokenizer, read_merges
+from xdecoder.weights.folder import read_tokenizer_file
 
 SENTENCES = ["A red circle left of two blue squares.", "what is it?", "10 stars"]
 
@@ -134,7 +135,11 @@ def test_a_saved_tokenizer_is_the_same(clip: Tokenizer, words: Tokenizer, tmp_pa
     for tokenizer in (clip, words):
         path = tmp_path / "tokenizer.json"
         path.write_bytes(tokenizer.to_bytes())
-        copies = [Tokenizer.from_file(path), pickle.loads(pickle.dumps(tokenizer)), copy.deepcopy(tokenizer)]
+        copies = [
+            read_tokenizer_file(path, context_length=77),
+            pickle.loads(pickle.dumps(tokenizer)),
+            copy.deepcopy(tokenizer),
+        ]
         for other in copies:
             assert other.vocabulary_size == tokenizer.vocabulary_size
             for text in [*SENTENCES, "Ünïcode 日本 🙂 zebra's <|endoftext|>"]:
@@ -148,16 +153,16 @@ def test_a_plain_hugging_face_tokenizer_reads_the_file_alike(clip: Tokenizer) ->
 
 def test_a_missing_or_foreign_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no tokenizer at"):
-        Tokenizer.from_file(tmp_path / "tokenizer.json")
+        read_tokenizer_file(tmp_path / "tokenizer.json", context_length=77)
     path = tmp_path / "tokenizer.json"
     path.write_text('{"version": ')
     with pytest.raises(
         ValueError, match=r"tokenizer\.json: not a tokenizer\.json in the Hugging Face format"
     ):
-        Tokenizer.from_file(path)
+        read_tokenizer_file(path, context_length=77)
     tokenizers.Tokenizer(tokenizers.models.WordLevel({"dog": 0}, unk_token="dog")).save(str(path))
     with pytest.raises(ValueError, match=r"not a tokenizer of X-Decoder: it has no token <\|startoftext\|>"):
-        Tokenizer.from_file(path)
+        read_tokenizer_file(path, context_length=77)
 
 
 def test_a_known_word_is_one_token(words: Tokenizer) -> None:

@@ -187,7 +187,7 @@ def test_missing_files_are_named(name: str, message: str, folder: Path) -> None:
     [
         ({"format_version": 99}, r"has format 99, this version of xdecoder reads up to 1: upgrade"),
         ({"format_version": None}, "not the configuration of an X-Decoder model: it has no format_version"),
-        ({"surprise": 1}, r"config\.json: config: unknown field\(s\) surprise"),
+        ({"surprise": 1}, r"config\.json: config: unknown field\(s\) 'surprise'"),
     ],
 )
 def test_other_configurations_are_refused(change: dict[str, object], message: str, folder: Path) -> None:

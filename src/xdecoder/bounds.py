@@ -39,6 +39,21 @@ def require_at_least(least: float, config: object, *names: str) -> None:
         require(value >= least, f"{type(config).__name__}.{name} must be at least {least}, got {value}")
 
 
+def require_at_most(most: float, config: object, *names: str) -> None:
+    """Refuse a field, or an item of one that is a tuple, above `most`, or one that is no number (NaN).
+
+    Raises:
+        ValueError: which field, and what it is.
+    """
+    for name in names:
+        value = getattr(config, name)
+        values: tuple[float, ...] = value if isinstance(value, tuple) else (value,)
+        require(
+            all(v <= most for v in values),
+            f"{type(config).__name__}.{name} must be at most {most:g}, got {value}",
+        )
+
+
 def require_shares(config: object, *names: str) -> None:
     """Refuse a field outside 0 to 1.
 

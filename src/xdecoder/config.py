@@ -7,14 +7,27 @@ back with `ModelConfig.from_dict`, which refuses unknown and missing fields.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
-from xdecoder.bounds import require, require_at_least, require_positive, require_shares
+from xdecoder.bounds import (
+    require,
+    require_at_least,
+    require_at_most,
+    require_positive,
+    require_shares,
+)
 
 _T = TypeVar("_T")
+
+# Far above every model there is: a damaged or foreign file asks for no more memory or time than these.
+_MOST_CHANNELS = 65_536
+_MOST_LAYERS = 1_000
+_MOST_PIXELS = 65_536
+_MOST_ROWS = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +53,9 @@ class FocalNetConfig:
     mlp_ratio: float = 4.0
 
     def __post_init__(self) -> None:
-        require_positive(self, "widths", "depths", "focal_levels", "focal_window")
+        require_positive(self, "widths", "depths", "focal_levels", "focal_window", "mlp_ratio")
+        require_at_most(_MOST_CHANNELS, self, "widths")
+        require_at_most(_MOST_LAYERS, self, "depths", "focal_levels", "focal_window", "mlp_ratio")
         require(self.focal_window % 2 == 1, f"focal_window must be odd, got {self.focal_window}")
 
 
@@ -68,7 +83,9 @@ class DaViTConfig:
     mlp_ratio: float = 4.0
 
     def __post_init__(self) -> None:
-        require_positive(self, "widths", "depths", "heads", "groups", "window")
+        require_positive(self, "widths", "depths", "heads", "groups", "window", "mlp_ratio")
+        require_at_most(_MOST_CHANNELS, self, "widths")
+        require_at_most(_MOST_LAYERS, self, "depths", "window", "mlp_ratio")
         for name in ("heads", "groups"):
             require(
                 all(w % n == 0 for w, n in zip(self.widths, getattr(self, name), strict=True)),
@@ -101,7 +118,10 @@ class HybridConfig:
     place_channels: int = 0
 
     def __post_init__(self) -> None:
-        require_positive(self, "widths", "depths", "focal_levels", "focal_window")
+        require_positive(self, "widths", "depths", "focal_levels", "focal_window", "mlp_ratio")
+        require_at_most(_MOST_CHANNELS, self, "widths", "place_channels")
+        require_at_most(_MOST_LAYERS, self, "depths", "focal_levels", "focal_window", "mlp_ratio")
+        require(self.focal_window % 2 == 1, f"focal_window must be odd, got {self.focal_window}")
         require(self.widths[0] % 2 == 0, f"HybridConfig.widths[0] must be even, got {self.widths[0]}")
         require(
             self.place_channels >= 0 and self.place_channels % 4 == 0,
@@ -139,6 +159,8 @@ class PixelDecoderConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "width", "mask_width", "layers", "heads", "feedforward")
+        require_at_most(_MOST_CHANNELS, self, "width", "mask_width", "feedforward")
+        require_at_most(_MOST_LAYERS, self, "layers")
         require(
             self.mask_stride == 4 or (self.mask_stride == 2 and self.kind == "fpn"),
             f"PixelDecoderConfig.mask_stride must be 4, or 2 with kind 'fpn', got {self.mask_stride}",
@@ -169,7 +191,11 @@ class TextConfig:
     vocabulary_size: int = 49408
 
     def __post_init__(self) -> None:
-        require_positive(self, "width", "layers", "heads", "context_length", "vocabulary_size")
+        require_positive(self, "width", "layers", "heads")
+        require_at_least(3, self, "context_length", "vocabulary_size")
+        require_at_most(_MOST_CHANNELS, self, "width", "context_length")
+        require_at_most(_MOST_LAYERS, self, "layers")
+        require_at_most(_MOST_ROWS, self, "vocabulary_size")
         require(
             self.width % self.heads == 0,
             f"TextConfig.width {self.width} must be a multiple of heads {self.heads}",
@@ -224,6 +250,8 @@ class DecoderConfig:
     def __post_init__(self) -> None:
         require_positive(self, "width", "layers", "heads", "feedforward")
         require_at_least(2, self, "queries")
+        require_at_most(_MOST_CHANNELS, self, "width", "queries", "feedforward")
+        require_at_most(_MOST_LAYERS, self, "layers")
         require(
             self.width % self.heads == 0 and self.width % 4 == 0,
             f"DecoderConfig.width {self.width} must be a multiple of 4 and of heads {self.heads}",
@@ -261,6 +289,8 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "short_side", "long_side", "detections", "caption_steps", "caption_beams")
+        require_at_most(_MOST_PIXELS, self, "short_side", "long_side", "detections", "caption_steps")
+        require_at_most(_MOST_LAYERS, self, "caption_beams")
         require(
             self.long_side >= self.short_side,
             f"long_side {self.long_side} must not be less than short_side {self.short_side}",
@@ -298,6 +328,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "embed_width", "pixel_std")
+        require_at_most(_MOST_PIXELS, self, "pixel_mean", "pixel_std")
+        require(
+            all(value >= -_MOST_PIXELS for value in self.pixel_mean),
+            f"ModelConfig.pixel_mean must be numbers on the 0-255 scale, got {self.pixel_mean}",
+        )
         require(
             self.embed_width == self.decoder.width,
             f"embed_width {self.embed_width} must equal decoder.width {self.decoder.width}: text features "
@@ -328,12 +363,16 @@ class ModelConfig:
 
 def _build(cls: type[_T], data: object, where: str) -> _T:
     """A dataclass from plain data, strictly."""
-    require(isinstance(data, dict), f"{where}: expected an object of fields, got {data!r}")
+    require(isinstance(data, dict), f"{where}: expected an object of fields, got {reprlib.repr(data)}")
     values = typing.cast("dict[str, Any]", data)
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(typing.cast("Any", cls))}
     unknown = sorted(set(values) - set(fields))
-    require(not unknown, f"{where}: unknown field(s) {', '.join(unknown)}; known are {', '.join(fields)}")
+    require(
+        not unknown,
+        f"{where}: unknown field(s) {', '.join(map(reprlib.repr, unknown[:4]))}; "
+        f"known are {', '.join(fields)}",
+    )
     missing = sorted(
         name
         for name, f in fields.items()
@@ -348,30 +387,37 @@ def _build(cls: type[_T], data: object, where: str) -> _T:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is types.UnionType:  # the backbone: its "kind" says which
-        kind: str = value.get("kind", "") if isinstance(value, dict) else ""
+        kind: object = value.get("kind", "") if isinstance(value, dict) else ""
         require(
-            kind in type_of_backbone, f"{where}.kind must be one of {sorted(type_of_backbone)}, got {kind!r}"
+            isinstance(kind, str) and kind in type_of_backbone,
+            f"{where}.kind must be one of {sorted(type_of_backbone)}, got {reprlib.repr(kind)}",
         )
         return _build(type_of_backbone[kind], {k: v for k, v in value.items() if k != "kind"}, where)
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast("type[Any]", hint), value, where)
     if origin is Literal:
         options = typing.get_args(hint)
-        require(value in options, f"{where} must be one of {list(options)}, got {value!r}")
+        require(
+            any(type(value) is type(option) and value == option for option in options),
+            f"{where} must be one of {list(options)}, got {reprlib.repr(value)}",
+        )
         return value
     if origin is tuple:
         items = typing.get_args(hint)
         require(
             isinstance(value, (list, tuple)) and len(value) == len(items),
-            f"{where} must be a list of {len(items)} values, got {value!r}",
+            f"{where} must be a list of {len(items)} values, got {reprlib.repr(value)}",
         )
         return tuple(_convert(h, v, where) for h, v in zip(items, value, strict=True))
     accepted = (int, float) if hint is float else (hint,)
     require(
         isinstance(value, accepted) and (hint is bool or not isinstance(value, bool)),
-        f"{where} must be {hint.__name__}, got {value!r}",
+        f"{where} must be {hint.__name__}, got {reprlib.repr(value)}",
     )
-    return hint(value)
+    try:
+        return hint(value)
+    except OverflowError as error:
+        raise ValueError(f"{where} must be {hint.__name__}, got a number too large for one") from error
 
 
 def _davit(width: int, merge_kernel: Literal[2, 3]) -> ModelConfig:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
@@ -93,26 +92,10 @@ class Tokenizer:
             backend = tokenizers.Tokenizer.from_buffer(data)
         except Exception as error:  # the package raises bare Exception
             raise ValueError(
-                f"not a tokenizer.json in the Hugging Face format ({error}). "
+                f"not a tokenizer.json in the Hugging Face format ({' '.join(str(error).split())}). "
                 "Restore the file, or convert the published checkpoint again"
             ) from error
         return cls.from_backend(backend, context_length=context_length)
-
-    @classmethod
-    def from_file(cls, path: str | Path, *, context_length: int = CONTEXT_LENGTH) -> Tokenizer:
-        """Read a `tokenizer.json`.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is damaged or another kind of tokenizer.
-        """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"no tokenizer at {path}")
-        try:
-            return cls.from_bytes(path.read_bytes(), context_length=context_length)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
 
     def to_bytes(self) -> bytes:
         """The contents of `tokenizer.json`."""

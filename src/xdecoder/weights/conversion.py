@@ -11,8 +11,9 @@ from xdecoder.config import PRESETS, ModelConfig
 from xdecoder.jobs.files import draft_folder, remove_drafts
 from xdecoder.weights import checkpoint_files, hub, published
 from xdecoder.weights.clip_merges import load_clip_tokenizer
+from xdecoder.weights.families import XDECODER, family_of
 from xdecoder.weights.folder import CONFIG, build_model, save_state
-from xdecoder.weights.shapes import check_shapes, shapes_of
+from xdecoder.weights.tensors import check_numbers, check_shapes, shapes_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +61,23 @@ def convert(
     settings = checkpoint_files.read_yaml(yaml) if yaml is not None else None
     state = checkpoint_files.read_checkpoint(checkpoint)
     shapes = shapes_of(state)
-    config = published.config_from_checkpoint(shapes, settings)
+    family = family_of(shapes)
+    if family not in (XDECODER, None):
+        raise ValueError(
+            f"{checkpoint} is a checkpoint of {family}, not of X-Decoder: its network is another one, and "
+            "only X-Decoder's can be converted (`xdecoder weights list` names the published ones)"
+        )
+    try:
+        config = published.config_from_checkpoint(shapes, settings)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint}: {error}") from error
     renamed = published.rename(state)
-    check_shapes(
-        {
-            published.to_published(key) or key: shape
-            for key, shape in shapes_of(build_model(config).state_dict()).items()
-        },
-        {key: shape for key, shape in shapes.items() if key not in renamed.dropped},
-        where=checkpoint,
-    )
+    expected = {
+        published.to_published(key) or key: tensor for key, tensor in build_model(config).state_dict().items()
+    }
+    parameters = {key: tensor for key, tensor in state.items() if key not in renamed.dropped}
+    check_shapes(shapes_of(expected), shapes_of(parameters), where=checkpoint)
+    check_numbers(parameters, expected, where=checkpoint)
     tokenizer = load_clip_tokenizer(clip_vocabulary, context_length=config.text.context_length)
     save_state(Path(folder), config, renamed.state, tokenizer)
     preset = next((name for name, known in PRESETS.items() if _sizes(known) == _sizes(config)), None)

@@ -24,11 +24,16 @@ from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.weights import hub
-from xdecoder.weights.shapes import check_shapes, shapes_of
+from xdecoder.weights.documents import read_bytes, read_json, shown
+from xdecoder.weights.tensors import check_numbers, check_shapes, one_dtype, read_safetensors, shapes_of
 
 CONFIG, WEIGHTS, TOKENIZER = hub.FOLDER_FILES
 ANSWERS, ANSWER_WEIGHTS = hub.ANSWER_FILES
 FORMAT_VERSION = 1
+
+# CLIP's tokenizer.json has 4 MB, a configuration 2 KB.
+_MOST_CONFIG = 1_000_000
+_MOST_TOKENIZER = 64_000_000
 
 
 # --- load -------------------------------------------------------------------------------------------------
@@ -50,11 +55,16 @@ def load_model(
     """
     folder = Path(folder)
     config, tokenizer = read_config(folder), read_tokenizer(folder)
-    state = _read_weights(folder / WEIGHTS, device)
+    path = folder / WEIGHTS
+    state = _read_weights(path, device)
     model = build_model(config)
-    check_shapes(shapes_of(model.state_dict()), shapes_of(state), where=folder / WEIGHTS)
-    if dtype is not None:
+    check_shapes(shapes_of(model.state_dict()), shapes_of(state), where=path)
+    check_numbers(state, model.state_dict(), where=path)
+    if dtype is None:
+        one_dtype(state, where=path)
+    else:
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+        check_numbers(state, model.state_dict(), where=f"{path} in {dtype}")
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval(), tokenizer
 
@@ -76,6 +86,7 @@ def load_answer_head(folder: str | Path, *, device: torch.device | str = "cpu") 
     path = Path(folder) / ANSWER_WEIGHTS
     state = _read_weights(path, device)
     check_shapes(shapes_of(head.state_dict()), shapes_of(state), where=path)
+    check_numbers(state, head.state_dict(), where=path)
     head.load_state_dict(state, strict=True, assign=True)
     return head.eval()
 
@@ -92,17 +103,29 @@ def build_answer_head(folder: str | Path) -> AnswerHead | None:
     Raises:
         ValueError: its description is damaged.
     """
-    path, width = Path(folder) / ANSWERS, read_config(folder).decoder.width
+    config, path = read_config(folder), Path(folder) / ANSWERS
     if not path.is_file():
         return None
-    try:
-        data = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-        with torch.device("meta"):
-            return AnswerHead(width, data["answers"], question_length=data["question_length"])
-    except (ValueError, KeyError, TypeError) as error:
+    data = read_json(path, most=_MOST_TOKENIZER)
+    fields = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    answers, length = fields.get("answers"), fields.get("question_length")
+    if not _are_answers(answers):
+        raise ValueError(f"{path} is damaged: expected a list of different texts under answers")
+    most = config.text.context_length
+    if type(length) is not int or not 3 <= length <= most:
         raise ValueError(
-            f"{path} is damaged ({error!r}): expected an object with answers and question_length"
-        ) from error
+            f"{path} is damaged: expected a whole number from 3 to {most}, the model's context, under "
+            f"question_length, got {shown(length)}"
+        )
+    with torch.device("meta"):
+        return AnswerHead(config.decoder.width, cast("list[str]", answers), question_length=length)
+
+
+def _are_answers(answers: object) -> bool:
+    if not isinstance(answers, list) or not answers:
+        return False
+    texts = cast("list[object]", answers)
+    return all(isinstance(text, str) and text for text in texts) and len(set(texts)) == len(texts)
 
 
 def read_config(folder: str | Path) -> ModelConfig:
@@ -118,12 +141,9 @@ def read_config(folder: str | Path) -> ModelConfig:
             f"{folder} is not a model folder: it has no {CONFIG}. A model folder holds "
             f"{', '.join(hub.FOLDER_FILES)}, as `model.save` and `xdecoder weights convert` write them"
         )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    data = read_json(path, most=_MOST_CONFIG)
     version = cast("dict[str, Any]", data).pop("format_version", None) if isinstance(data, dict) else None
-    if not isinstance(version, int) or version < 1:
+    if type(version) is not int or version < 1:
         raise ValueError(f"{path} is not the configuration of an X-Decoder model: it has no format_version")
     if version > FORMAT_VERSION:
         raise ValueError(
@@ -145,31 +165,49 @@ def read_tokenizer(folder: str | Path) -> Tokenizer:
     """
     text = read_config(folder).text
     path = Path(folder) / TOKENIZER
-    tokenizer = Tokenizer.from_file(path, context_length=text.context_length)
+    tokenizer = read_tokenizer_file(path, context_length=text.context_length)
     check_tokenizer(tokenizer, text.vocabulary_size, path)
     return tokenizer
+
+
+def read_tokenizer_file(path: Path, *, context_length: int) -> Tokenizer:
+    """A `tokenizer.json`, of any model.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, too large, or another kind of tokenizer.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no tokenizer at {path}")
+    data = read_bytes(path, most=_MOST_TOKENIZER)
+    try:
+        return Tokenizer.from_bytes(data, context_length=context_length)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def check_tokenizer(tokenizer: Tokenizer, rows: int, where: object) -> None:
     """Refuse a tokenizer whose tokens are not the rows of a model's token table.
 
     Raises:
-        ValueError: their numbers differ.
+        ValueError: their numbers differ, or the start and end tokens are not the last two.
     """
     if tokenizer.vocabulary_size != rows:
         raise ValueError(
             f"{where} is another model's tokenizer: it has {tokenizer.vocabulary_size} tokens, "
             f"the model {rows}"
         )
+    if (tokenizer.start_id, tokenizer.end_id) != (rows - 2, rows - 1):
+        raise ValueError(
+            f"{where} is another model's tokenizer: its start and end tokens are {tokenizer.start_id} and "
+            f"{tokenizer.end_id}, the model's are the last two of {rows}"
+        )
 
 
 def _read_weights(path: Path, device: torch.device | str) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} is not a complete model folder: it has no {path.name}")
-    try:
-        return safetensors.torch.load_file(path, device=str(device))
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut off ({error}): copy or download it again") from error
+    return read_safetensors(path, device=device)
 
 
 # --- save -------------------------------------------------------------------------------------------------
@@ -246,5 +284,13 @@ def _answer_writers(head: AnswerHead) -> dict[str, Callable[[Path], object]]:
 
 
 def _write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
-    tensors = {key: tensor.detach().contiguous().cpu() for key, tensor in state.items()}
+    tensors: dict[str, Tensor] = {}
+    written: set[int] = set()
+    for key, tensor in state.items():
+        whole = tensor.detach().contiguous().cpu()
+        storage = whole.untyped_storage()
+        if storage.data_ptr() in written:  # a file holds no tensor twice, as tied ones would be
+            whole = whole.clone()
+        written.add(storage.data_ptr())
+        tensors[key] = whole
     safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})

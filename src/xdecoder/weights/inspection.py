@@ -10,6 +10,7 @@ from typing import cast
 import safetensors
 
 from xdecoder.config import ModelConfig
+from xdecoder.weights.documents import one_line, refuse_pointer
 from xdecoder.weights.folder import WEIGHTS, build_answer_head, read_config, read_tokenizer
 
 _DTYPES = {
@@ -61,6 +62,7 @@ def inspect(folder: str | Path) -> FolderInfo:
         raise FileNotFoundError(f"{folder} is not a complete model folder: it has no {WEIGHTS}")
     parameters: dict[str, int] = {}
     dtypes: set[str] = set()
+    refuse_pointer(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             for key in cast("list[str]", file.keys()):
@@ -68,8 +70,10 @@ def inspect(folder: str | Path) -> FolderInfo:
                 part, kind = key.split(".")[0], str(tensor.get_dtype())
                 parameters[part] = parameters.get(part, 0) + math.prod(tensor.get_shape())
                 dtypes.add(_DTYPES.get(kind, kind))
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut off ({error}): copy or download it again") from error
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged or cut off ({one_line(error)}): copy or download it again"
+        ) from error
     return FolderInfo(
         folder=folder,
         config=config,

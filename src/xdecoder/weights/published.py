@@ -25,6 +25,8 @@ from xdecoder.config import (
     PixelDecoderConfig,
     TextConfig,
 )
+from xdecoder.weights.documents import shown
+from xdecoder.weights.tensors import printable
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -191,6 +193,8 @@ class _Facts:
                 f"{'it lacks the tensor' if shape is None else f'the shape {tuple(shape)} does not fit'} "
                 f"{key}; it has {_some(list(self.shapes))}"
             )
+        if shape[axis] < 1:
+            raise ValueError(f"{key} is empty: its shape is {list(shape)}")
         self.agree(shape[axis], key, *settings, offset=offset)
         return shape[axis]
 
@@ -211,7 +215,9 @@ class _Facts:
             told = self.setting(setting, None)
             found = value + offset if isinstance(value, int) else value
             if told is not None and told != found:
-                self.disagreements.append(f"{setting} says {told}, the checkpoint {found} ({source})")
+                self.disagreements.append(
+                    f"{setting} says {shown(told)}, the checkpoint {shown(found)} ({source})"
+                )
 
     def setting(self, path: str, default: Any) -> Any:
         """The YAML's value at a dotted path."""
@@ -225,21 +231,24 @@ class _Facts:
         value = self.setting(path, default)
         kinds = (int, float) if isinstance(default, float) else (int,)
         if isinstance(value, bool) or not isinstance(value, kinds):
-            raise ValueError(f"{path} must be a number like {default}, got {value!r}")
-        return type(default)(value)
+            raise ValueError(f"{path} must be a number like {default}, got {shown(value)}")
+        try:
+            return type(default)(value)
+        except OverflowError as error:
+            raise ValueError(f"{path} must be a number like {default}, got one too large") from error
 
     def triple(self, path: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
         value = self.setting(path, default)
         try:
             first, second, third = (float(v) for v in value)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path} must be three numbers, got {value!r}") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path} must be three numbers, got {shown(value)}") from error
         return first, second, third
 
     def four(self, path: str, default: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         value = self.setting(path, default)
         if not isinstance(value, Sequence) or [type(v) for v in cast("Sequence[object]", value)] != [int] * 4:
-            raise ValueError(f"{path} must be four whole numbers, got {value!r}")
+            raise ValueError(f"{path} must be four whole numbers, got {shown(value)}")
         a, b, c, d = cast("Sequence[int]", value)
         return a, b, c, d
 
@@ -373,7 +382,7 @@ def _inference(facts: _Facts) -> InferenceConfig:
     image_format = facts.setting("COCO.INPUT.FORMAT", "RGB")
     if image_format != "RGB":
         raise ValueError(
-            f"COCO.INPUT.FORMAT must be RGB, got {image_format!r}: other orders are not supported"
+            f"COCO.INPUT.FORMAT must be RGB, got {shown(image_format)}: other orders are not supported"
         )
     test = "MODEL.DECODER.TEST"
     default = InferenceConfig()
@@ -391,4 +400,4 @@ def _inference(facts: _Facts) -> InferenceConfig:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return ", ".join(map(printable, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

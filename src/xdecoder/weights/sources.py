@@ -25,10 +25,15 @@ def resolve_model(source: str | Path) -> Path:
         FileNotFoundError: there is no such folder or model, or it could not be downloaded.
         ValueError: the source is a file, or what was downloaded is damaged.
     """
-    path, name = Path(source).expanduser(), str(source)
-    if path.is_dir():
+    name = str(source)
+    try:
+        path = Path(name).expanduser()
+        is_folder, is_file = bool(name) and path.is_dir(), path.is_file()
+    except (OSError, RuntimeError):  # a name too long for a file, or ~ of somebody who is not there
+        path, is_folder, is_file = Path(), False, False
+    if is_folder:
         return path
-    if path.is_file():
+    if is_file:
         raise ValueError(
             f"{path} is a file, a model is a folder: turn a published checkpoint into one with "
             f"`xdecoder weights convert {path} FOLDER`"
@@ -46,6 +51,6 @@ def resolve_model(source: str | Path) -> Path:
     if isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
         return hub.download_folder(name)
     raise FileNotFoundError(
-        f"no model {name!r}: expected a folder, a Hugging Face repository (owner/name), or one of "
+        f"no model {name[:200]!r}: expected a folder, a Hugging Face repository (owner/name), or one of "
         f"{', '.join([BUNDLED, *hub.PUBLISHED])}"
     )

@@ -1,0 +1,134 @@
+"""Tensors of a file: read, and compared with what a model expects. What differs is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from xdecoder.weights.documents import one_line, refuse_pointer
+
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+"""Kinds of numbers that parameters may be stored in."""
+
+_LISTED = 12
+
+
+def read_safetensors(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file that is there.
+
+    Raises:
+        ValueError: it is damaged, cut off or a pointer of Git LFS.
+    """
+    refuse_pointer(path)
+    try:
+        return safetensors.torch.load_file(path, device=str(device))
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged or cut off ({one_line(error)}): copy or download it again"
+        ) from error
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor, by name."""
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+
+def check_shapes(
+    expected: Mapping[str, Sequence[int]], actual: Mapping[str, Sequence[int]], *, where: object
+) -> None:
+    """Compare names and shapes.
+
+    Raises:
+        ValueError: they differ; lists missing, unexpected and differently shaped tensors.
+    """
+    groups = {
+        "missing": [printable(key) for key in expected if key not in actual],
+        "unexpected": [printable(key) for key in actual if key not in expected],
+        "of another shape": [
+            f"{key}: expected {list(expected[key])}, got {list(actual[key])}"
+            for key in expected
+            if key in actual and tuple(expected[key]) != tuple(actual[key])
+        ],
+    }
+    if not any(groups.values()):
+        return
+    lines = [f"the tensors of {where} are not those of the configured model:"]
+    for title, entries in groups.items():
+        if entries:
+            lines.append(f"{len(entries)} {title}:")
+            lines += [f"  {entry}" for entry in entries[:_LISTED]]
+            lines += [f"  and {len(entries) - _LISTED} more"] if len(entries) > _LISTED else []
+    lines.append(
+        "Nothing was loaded. Check that the file is a whole X-Decoder model, and that its configuration is "
+        "the one it was trained with"
+    )
+    raise ValueError("\n".join(lines))
+
+
+def check_numbers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, where: object) -> None:
+    """Refuse numbers that a model cannot compute with.
+
+    Args:
+        state: tensors of the expected names and shapes.
+        expected: the model's own, on any device (the meta device too), for their kinds of numbers.
+        where: the file, for errors.
+
+    Raises:
+        ValueError: a parameter is stored as something else than floating-point numbers (or a count as
+            something else than whole ones), holds NaN or infinity, or is a negative variance; it is named.
+    """
+    for key, tensor in state.items():
+        kinds = FLOATS if expected[key].is_floating_point() else (torch.int64,)
+        if tensor.dtype not in kinds:
+            raise ValueError(
+                f"{where}: {key} is stored as {_kind(tensor.dtype)}; expected "
+                f"{', '.join(map(_kind, kinds))}. Quantized or converted files are not read"
+            )
+    floats = {key: tensor for key, tensor in state.items() if tensor.is_floating_point()}
+    if not floats:
+        return
+    finite = torch.stack([tensor.isfinite().all() for tensor in floats.values()]).tolist()
+    bad = [key for key, good in zip(floats, finite, strict=True) if not good]
+    if bad:
+        raise ValueError(
+            f"{where}: {_some(bad)} {'holds' if len(bad) == 1 else 'hold'} numbers that are not finite (NaN "
+            "or infinity), so that no result would mean anything. Take an earlier or an undamaged file"
+        )
+    negative = [key for key in floats if key.endswith("running_var") and bool((floats[key] < 0).any())]
+    if negative:
+        raise ValueError(f"{where}: {_some(negative)} is a variance and holds negative numbers")
+
+
+def one_dtype(state: Mapping[str, Tensor], *, where: object) -> torch.dtype:
+    """The kind of floating-point numbers that all tensors are stored in.
+
+    Raises:
+        ValueError: there are several; one of each is named.
+    """
+    examples = {tensor.dtype: key for key, tensor in state.items() if tensor.is_floating_point()}
+    if len(examples) > 1:
+        several = ", ".join(f"{key} is {_kind(dtype)}" for dtype, key in examples.items())
+        raise ValueError(
+            f"{where} mixes kinds of numbers ({several}): name one to load all in, dtype=torch.float32 "
+            "or --dtype float32"
+        )
+    return next(iter(examples), torch.float32)
+
+
+def printable(name: str) -> str:
+    """A tensor's name, which may come from anybody, as it can be shown."""
+    shown = name if name.isprintable() else repr(name)
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."
+
+
+def _kind(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _some(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more tensors"
