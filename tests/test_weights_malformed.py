@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from typer.testing import CliRunner
 
+from builders import save_tiny_model
 from goldens import Golden
-from tiny_model import save_tiny_model
 from xdecoder.cli import app as cli
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 123456\n"
