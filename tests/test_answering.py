@@ -170,7 +170,7 @@ def test_questions_that_mean_nothing_are_refused(predictor: Predictor) -> None:
         predictor.answer(picture(1), ["is it day?", " "])
     with pytest.raises(ValueError, match="no questions given; give at least one"):
         predictor.answer(picture(1), [])
-    with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="top_k must be a whole number of at least 1, got 0"):
         predictor.answer(picture(1), "is it day?", top_k=0)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+import xdecoder
 from xdecoder.cli.app import app
+from xdecoder.predictor import referring
 from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.weights.folder import load_model
@@ -252,7 +255,7 @@ def test_a_phrase_that_is_not_in_the_image_is_no_region(
 ) -> None:
     grounded = predictor.refer(image, ["the dog"])
     grounded.masks[:] = False
-    monkeypatch.setattr(predictor, "refer", lambda *_: grounded)
+    monkeypatch.setattr(referring, "refer", lambda *_: [grounded])
     with pytest.raises(ValueError, match="nothing in the image was found for the region 'the dog'; say it"):
         predictor.caption(image, region="the dog")
 
@@ -271,16 +274,117 @@ def test_a_region_of_one_image_does_not_stop_the_others(folder: Path, tmp_path: 
 
 
 def test_options_out_of_range_are_refused(predictor: Predictor, image: EncodedImage) -> None:
-    with pytest.raises(ValueError, match="steps must be between 1 and 76, got 77"):
+    with pytest.raises(ValueError, match="steps must be a whole number from 1 to 76, got 77"):
         predictor.caption(image, steps=77)
-    with pytest.raises(ValueError, match="steps must be between 1 and 76, got 0"):
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got 0"):
         predictor.caption(image, steps=0)
-    with pytest.raises(ValueError, match="beams must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="beams must be a whole number of at least 1, got 0"):
         predictor.caption(image, beams=0)
-    with pytest.raises(ValueError, match="short_side must be at least 1 pixel, got 0"):
+    with pytest.raises(ValueError, match="short_side must be a whole number of at least 1, got 0"):
         predictor.encode(np.zeros((4, 4, 3), np.uint8), short_side=0)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1, got 0"):
         Predictor(predictor.model, predictor.tokenizer, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"task": "semantic", "object_threshold": 0.5},
+            "object_threshold says nothing to the task semantic: it",
+        ),
+        ({"task": "instance", "overlap_threshold": 0.5}, "overlap_threshold .* instance: it is for panoptic"),
+        (
+            {"score_threshold": 0.0},
+            "score_threshold says nothing to the task panoptic: it is for instance; leave",
+        ),
+        ({"object_threshold": float("nan")}, "object_threshold must be a number from 0 to 1, got nan"),
+        ({"overlap_threshold": 2.0}, r"overlap_threshold must be a number from 0 to 1, got 2\.0"),
+        (
+            {"task": "instance", "score_threshold": -1.0},
+            "score_threshold must be a number from 0 to 1, got -1",
+        ),
+    ],
+)
+def test_thresholds_of_another_task_or_out_of_range_are_refused(
+    options: dict[str, Any], message: str, predictor: Predictor, image: EncodedImage
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        predictor.segment(image, NAMES, **options)
+
+
+def test_sizes_out_of_range_are_refused(predictor: Predictor) -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match="long_side must be a whole number of at least 1, got 0"):
+        predictor.encode(pixels, long_side=0)
+    with pytest.raises(ValueError, match="long_side 20 must not be less than short_side 30"):
+        predictor.encode(pixels, short_side=30, long_side=20)
+
+
+WRONG_KINDS = """
+import numpy as np
+from xdecoder.predictor.options import *
+from xdecoder.vocabularies import parse_vocabulary
+cases = [
+    (CaptionOptions, {"beams": 1.5}), (CaptionOptions, {"steps": "9"}), (CaptionOptions, {"beams": True}),
+    (AnswerOptions, {"top_k": None}), (EncodeOptions, {"short_side": 64.0}),
+    (ReferOptions, {"together": "no"}),
+    (SegmentOptions, {"object_threshold": "0.5"}), (SegmentOptions, {"task": "instances"}),
+    (parse_vocabulary, {"spec": [1, 2]}), (parse_vocabulary, {"spec": ["dog", None]}),
+    (parse_vocabulary, {"spec": b"dog"}), (parse_vocabulary, {"spec": 7}), (parse_vocabulary, {"things": 0}),
+]
+for call, options in cases:
+    try:
+        call(**options)
+    except ValueError as error:
+        print(error)
+CaptionOptions(beams=np.int64(2)), SegmentOptions(object_threshold=np.float32(0.5))
+import sys
+assert "torch" not in sys.modules
+"""
+
+
+def test_options_and_vocabularies_of_another_kind_are_refused_before_anything_heavy_is_imported() -> None:
+    """In a process of its own: the type checks of the tests are not part of the product."""
+    done = subprocess.run([sys.executable, "-c", WRONG_KINDS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == [
+        "beams must be a whole number of at least 1, got 1.5",
+        "steps must be a whole number of at least 1, got '9'",
+        "beams must be a whole number of at least 1, got True",
+        "top_k must be a whole number of at least 1, got None",
+        "short_side must be a whole number of at least 1, got 64.0",
+        "together must be True or False, got 'no'",
+        "object_threshold must be a number from 0 to 1, got '0.5'",
+        "task must be one of panoptic, instance, semantic; got 'instances'",
+        "a class name is a text, got int: 1",
+        "a class name is a text, got NoneType: None",
+        *(
+            f"expected class names: a text with commas between them, or a sequence of texts; got {given}"
+            for given in ("b'dog'", "7", "0")
+        ),
+    ]
+
+
+def test_a_device_or_dtype_that_is_not_there_is_refused_before_the_model_is_read(folder: Path) -> None:
+    for device in ("cuda:99", "gpu"):
+        with pytest.raises(ValueError, match=f"no device '{device}'; this computer has cpu"):
+            xdecoder.load(folder, device=device)
+    for dtype in ("half", torch.int8):
+        with pytest.raises(ValueError, match="dtype must be float32, bfloat16, float16 or float64, got"):
+            xdecoder.load(folder, dtype=dtype)
+    assert xdecoder.load(folder, dtype="bfloat16").model.logit_scale.dtype == torch.bfloat16
+
+
+def test_embeddings_that_are_no_numbers_are_refused(folder: Path, tmp_path: Path) -> None:
+    predictor = Predictor(*load_model(folder))
+    with torch.no_grad():
+        predictor.model.text_encoder.projection.fill_(torch.nan)
+        predictor.model.backbone_projection.fill_(torch.nan)
+    with pytest.raises(ValueError, match="embeddings that are no numbers in float32; load it with dtype"):
+        predictor.embed_texts("dog")
+    with pytest.raises(ValueError, match="embeddings that are no numbers in float32; load it with dtype"):
+        predictor.embed_images(predictor.encode(np.zeros((4, 4, 3), np.uint8), short_side=32))
 
 
 # --- models, from the command line ---

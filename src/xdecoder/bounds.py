@@ -1,6 +1,8 @@
-"""What the fields of a configuration may be: one that cannot work is refused when it is made."""
+"""What settings and options may be: one that cannot work is refused when it is given."""
 
 from __future__ import annotations
+
+from numbers import Integral, Real
 
 
 def require(condition: bool, message: str) -> None:
@@ -63,3 +65,27 @@ def require_shares(config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         require(0 <= value <= 1, f"{type(config).__name__}.{name} must lie in [0, 1], got {value}")
+
+
+def check_share(name: str, value: object) -> None:
+    """Refuse an option that is not a number from 0 to 1.
+
+    Raises:
+        ValueError: which option, and what it is.
+    """
+    is_share = (
+        not isinstance(value, bool) and isinstance(value, Real) and 0 <= float(value) <= 1
+    )  # NaN is none
+    require(is_share, f"{name} must be a number from 0 to 1, got {value!r}")
+
+
+def check_whole_number(name: str, value: object, *, least: int = 1, most: int | None = None) -> None:
+    """Refuse an option that is not a whole number from `least` to `most`.
+
+    Raises:
+        ValueError: which option, and what it is.
+    """
+    whole = int(value) if not isinstance(value, bool) and isinstance(value, Integral) else None
+    fits = whole is not None and least <= whole and (most is None or whole <= most)
+    ends = f"of at least {least}" if most is None else f"from {least} to {most}"
+    require(fits, f"{name} must be a whole number {ends}, got {value!r}")

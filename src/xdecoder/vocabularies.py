@@ -171,7 +171,7 @@ def parse_vocabulary(
         FileNotFoundError: there is no such file.
     """
     told: dict[str, Kind] = {}
-    told_things, told_stuff = _names(things or ()), _names(stuff or ())
+    told_things, told_stuff = (_names(() if names is None else names) for names in (things, stuff))
     told.update((normal_name(name), "thing") for name in told_things)
     for name in told_stuff:
         if told.setdefault(normal_name(name), "stuff") == "thing":
@@ -198,7 +198,7 @@ def _from_spec(spec: VocabularySpec) -> Vocabulary:
     if isinstance(spec, os.PathLike):
         return _from_file(Path(spec))
     if not isinstance(spec, str):
-        return _from_names(list(spec), {})
+        return _from_names(_names(spec), {})
     text = spec.strip()
     if text in BUILT_IN:
         return built_in(text)
@@ -254,6 +254,8 @@ def _read_json(data: Any) -> tuple[list[str], dict[str, Kind]]:
     if isinstance(rows, list) and all(isinstance(row, str) for row in rows):
         return rows, _kinds_in_json(rows, data) if isinstance(data, dict) else {}
     if isinstance(rows, list) and all(isinstance(row, dict) and "name" in row for row in rows):
+        for row in rows:
+            _checked_text(row["name"])
         kinds: dict[str, Kind] = {
             normal_name(row["name"]): "thing" if row["isthing"] else "stuff"
             for row in rows
@@ -273,7 +275,10 @@ def _kinds_in_json(names: list[str], data: Mapping[str, Any]) -> dict[str, Kind]
         told = {normal_name(name): "stuff" if "things" in data else "thing" for name in names}
     kinds: tuple[tuple[str, Kind], ...] = (("things", "thing"), ("stuff", "stuff"))
     for key, kind in kinds:
-        for item in data.get(key, ()):
+        items = data.get(key, ())
+        if not isinstance(items, list | tuple):
+            raise ValueError(f'"{key}" must be a list of names or categories, got {items!r:.60}')
+        for item in items:
             if isinstance(item, int) and not 0 <= item < len(names):
                 raise ValueError(f"category {item} is not one of the {len(names)} classes, counted from 0")
             name = normal_name(names[item] if isinstance(item, int) else str(item))
@@ -301,6 +306,12 @@ def _from_names(names: Sequence[str], told: Mapping[str, Kind], name: str = "cus
     return Vocabulary(classes=classes, things=things, name=name)
 
 
+def _checked_text(name: object) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"a class name is a text, got {type(name).__name__}: {name!r}")
+    return name
+
+
 def _check_name(name: str) -> None:
     if not normal_name(name):
         raise ValueError(f"class name {name!r} is empty; take it out, with its comma or line")
@@ -315,8 +326,12 @@ def _check_name(name: str) -> None:
 
 def _names(text: str | Iterable[str]) -> list[str]:
     """The names in a text with commas between them; one comma may end it."""
+    if isinstance(text, bytes) or not isinstance(text, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(
+            f"expected class names: a text with commas between them, or a sequence of texts; got {text!r}"
+        )
     if not isinstance(text, str):
-        return list(text)
+        return [_checked_text(name) for name in text]
     parts = [part.strip() for part in text.split(",")]
     return parts if parts[-1] else parts[:-1]
 

@@ -9,6 +9,7 @@ import torch
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor.encoding import EncodedImage, by_batch
+from xdecoder.predictor.options import AnswerOptions
 from xdecoder.structures import Answer, Candidate
 from xdecoder.tasks.answering import answer_logits
 from xdecoder.tokenizer import Tokenizer
@@ -21,9 +22,8 @@ def answer(
     head: AnswerHead,
     tokenizer: Tokenizer,
     items: Sequence[EncodedImage],
-    questions: list[str] | tuple[str, ...],
-    *,
-    top_k: int,
+    questions: list[str],
+    options: AnswerOptions,
 ) -> list[list[Answer]]:
     """The answer to every question about every image.
 
@@ -33,11 +33,12 @@ def answer(
         tokenizer: its tokenizer.
         items: the images.
         questions: what is asked of each of them.
-        top_k: candidates an answer has.
+        options: how many candidates an answer has.
     """
     ids = torch.tensor(
         tokenizer.encode_batch(questions, head.question_length), device=model.logit_scale.device
     )
+    top_k = min(options.top_k, len(head.answers))
     found: dict[int, list[Answer]] = {p: [] for p in range(len(items))}
     for batch, members in by_batch(items):
         rows = [items[p].index for p in members]

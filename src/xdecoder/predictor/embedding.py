@@ -1,4 +1,4 @@
-"""Regions of encoded images to embeddings in the space that they share with texts.
+"""Encoded images, and regions of them, to embeddings in the spaces that they share with texts.
 
 A region's embedding is what its class is read from: the semantic output of the latent query that made it, and
 whose products with text embeddings are class logits (section 3.2 of the paper).
@@ -6,6 +6,7 @@ whose products with text embeddings are class logits (section 3.2 of the paper).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from xdecoder.model import XDecoder, normalize
-from xdecoder.predictor.encoding import EncodedImage
+from xdecoder.predictor.encoding import EncodedImage, by_batch
 from xdecoder.structures import PanopticSegmentation
+from xdecoder.tasks import retrieval
+from xdecoder.tasks.retrieval import ImageEmbeddings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +32,38 @@ class RegionEmbeddings:
 
     segmentation: PanopticSegmentation
     vectors: Float[Tensor, "N P"]
+
+
+def embed_images(model: XDecoder, items: Sequence[EncodedImage]) -> list[ImageEmbeddings]:
+    """Each image's embeddings, one row each.
+
+    Args:
+        model: the model.
+        items: the images.
+
+    Raises:
+        ValueError: they are not finite.
+    """
+    found: dict[int, ImageEmbeddings] = {}
+    for batch, members in by_batch(items):
+        rows = retrieval.embed_images(model, batch.features, batch.latents)
+        for vectors in (rows.decoder, rows.backbone):
+            check_finite(vectors)
+        found |= {p: rows.row(items[p].index) for p in members}
+    return [found[p] for p in range(len(items))]
+
+
+def check_finite(vectors: Float[Tensor, "N P"]) -> None:
+    """Refuse embeddings that would compare as nothing.
+
+    Raises:
+        ValueError: a value is NaN or infinite.
+    """
+    if not vectors.isfinite().all():
+        raise ValueError(
+            f"the model gives embeddings that are no numbers in {str(vectors.dtype).removeprefix('torch.')}; "
+            "load it with dtype float32, or check its weights"
+        )
 
 
 def embed_region(

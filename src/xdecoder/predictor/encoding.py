@@ -12,9 +12,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from xdecoder.bounds import check_whole_number
 from xdecoder.images import ImageSource, read_image
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.decoder import LatentStates
+from xdecoder.predictor.options import EncodeOptions
 from xdecoder.tasks.geometry import Geometry, normalize_image
 
 
@@ -73,42 +75,24 @@ class Encoder:
     """
 
     def __init__(self, model: XDecoder, batch_size: int) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        check_whole_number("batch_size", batch_size)
         self._model = model
         self.batch_size = batch_size
 
-    def batches(
-        self,
-        images: Sequence[AnyImage],
-        short_side: int | None = None,
-        long_side: int | None = None,
-    ) -> Iterator[list[EncodedImage]]:
+    def batches(self, images: Sequence[AnyImage], options: EncodeOptions) -> Iterator[list[EncodedImage]]:
         """Images, encoded where they are not yet, a few at a time.
 
         Args:
             images: any number of images.
-            short_side: pixels that the shorter side is resized to; by default the model's own.
-            long_side: pixels that the longer side has at the most; by default the model's own limit, grown
-                with a larger short side.
+            options: the size that they are brought to.
         """
         for start in range(0, len(images), self.batch_size):
             group = images[start : start + self.batch_size]
-            new = iter(
-                self._encode([i for i in group if not isinstance(i, EncodedImage)], short_side, long_side)
-            )
+            new = iter(self._encode([i for i in group if not isinstance(i, EncodedImage)], options))
             yield [i if isinstance(i, EncodedImage) else next(new) for i in group]
 
-    def _encode(
-        self, sources: Sequence[ImageSource], short_side: int | None, long_side: int | None
-    ) -> list[EncodedImage]:
-        if short_side is not None and short_side < 1:
-            raise ValueError(f"short_side must be at least 1 pixel, got {short_side}")
-        settings = self._model.config.inference
-        short = short_side or settings.short_side
-        long = long_side or max(settings.long_side, round(settings.long_side / settings.short_side * short))
-        if long < short:
-            raise ValueError(f"long_side {long} must not be less than short_side {short}")
+    def _encode(self, sources: Sequence[ImageSource], options: EncodeOptions) -> list[EncodedImage]:
+        short, long = options.resolve(self._model.config.inference)
         images = [read_image(source) for source in sources]
         geometries = [Geometry.of(i.shape[:2], short_side=short, long_side=long) for i in images]
         of_size: dict[tuple[int, int], list[int]] = {}

@@ -12,12 +12,14 @@ from xdecoder.weights.folder import load_answer_head, load_model
 from xdecoder.weights.hub import cache_folder
 from xdecoder.weights.sources import resolve_model
 
+_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
 
 def load(
     source: str | os.PathLike[str] = "picturebook",
     *,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     batch_size: int = 8,
 ) -> Predictor:
     """Load a model.
@@ -26,19 +28,44 @@ def load(
         source: "picturebook" (the small model that comes with the package), the name of a published model
             (`xdecoder weights list`), a model folder, or a Hugging Face repository that holds one.
         device: where it runs.
-        dtype: of the parameters; by default as stored, but float32 for what is stored in float16 on a CPU.
+        dtype: of the parameters, torch's or its name: float32, bfloat16, float16 or float64; by default as
+            stored, but float32 for what is stored in float16 on a CPU.
         batch_size: images encoded together at the most.
 
     Raises:
         FileNotFoundError: there is no such model.
-        ValueError: a file of the model folder is damaged or does not fit the others.
+        ValueError: a file of the model folder is damaged or does not fit the others; there is no such device
+            here, or no such dtype.
     """
+    place, kind = find_device(device), _find_dtype(dtype)
     name = source if isinstance(source, str) else Path(source)
     folder = resolve_model(name)
-    model, tokenizer = load_model(folder, device=device, dtype=dtype)
-    answer_head = load_answer_head(folder, device=device)
-    if dtype is None and torch.device(device).type == "cpu" and model.logit_scale.dtype == torch.float16:
+    model, tokenizer = load_model(folder, device=place, dtype=kind)
+    answer_head = load_answer_head(folder, device=place)
+    if kind is None and place.type == "cpu" and model.logit_scale.dtype == torch.float16:
         model = model.float()
     return Predictor(
         model, tokenizer, answer_head=answer_head, cache=cache_folder() / "names", batch_size=batch_size
     )
+
+
+def find_device(device: torch.device | str | None) -> torch.device:
+    """A device of this computer; where None, a GPU if there is one.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    here = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+    if device is None:
+        return torch.device("cuda" if gpus else "cpu")
+    if str(device) not in here and not (str(device) == "cuda" and gpus):
+        raise ValueError(f"no device {str(device)!r}; this computer has {', '.join(here)}")
+    return torch.device(device)
+
+
+def _find_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    named = next((kind for kind in _DTYPES if dtype in (kind, str(kind).removeprefix("torch."))), None)
+    if dtype is not None and named is None:
+        raise ValueError(f"dtype must be float32, bfloat16, float16 or float64, got {dtype!r}")
+    return named

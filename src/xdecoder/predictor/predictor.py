@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar, cast, get_args, overload
+from typing import Literal, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -17,13 +16,20 @@ from xdecoder.config import ModelConfig
 from xdecoder.images import ImageSource
 from xdecoder.model import XDecoder, normalize
 from xdecoder.networks.answer_head import AnswerHead
-from xdecoder.predictor import answering, captioning
-from xdecoder.predictor.embedding import RegionEmbeddings, embed_region
-from xdecoder.predictor.encoding import AnyImage, EncodedImage, Encoder, by_batch
+from xdecoder.predictor import answering, captioning, embedding, referring
+from xdecoder.predictor.embedding import RegionEmbeddings
+from xdecoder.predictor.encoding import AnyImage, EncodedImage, Encoder
 from xdecoder.predictor.name_cache import NameCache
-from xdecoder.predictor.prompts import Prompt, prompt_mask
-from xdecoder.predictor.segmentation import Segmenter
-from xdecoder.predictor.texts import check_texts
+from xdecoder.predictor.options import (
+    AnswerOptions,
+    CaptionOptions,
+    EncodeOptions,
+    ReferOptions,
+    SegmentationTask,
+    SegmentOptions,
+)
+from xdecoder.predictor.prompts import Prompt, check_texts
+from xdecoder.predictor.segmentation import Segmentation, Segmenter
 from xdecoder.structures import (
     Answer,
     Caption,
@@ -32,10 +38,8 @@ from xdecoder.structures import (
     PanopticSegmentation,
     SemanticSegmentation,
 )
-from xdecoder.tasks import retrieval
-from xdecoder.tasks.referring import refer
 from xdecoder.tasks.retrieval import ImageEmbeddings
-from xdecoder.tasks.vocabulary import embed_texts, encode_phrases
+from xdecoder.tasks.vocabulary import embed_texts
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.vocabularies import (
     Vocabulary,
@@ -48,8 +52,6 @@ from xdecoder.vocabularies import (
 from xdecoder.weights.digest import digest_model
 from xdecoder.weights.folder import save_model
 
-Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentation
-SegmentationTask = Literal["panoptic", "instance", "semantic"]
 Questions = list[str] | tuple[str, ...]
 """Several questions; each is asked of every image."""
 
@@ -143,28 +145,8 @@ class Predictor:
             long_side: pixels that the longer side has at the most; by default the model's own limit, grown
                 with a larger short side.
         """
-        if _is_many(image):
-            images = cast("Sequence[ImageSource]", image)
-            return [item for batch in self._encoder.batches(images, short_side, long_side) for item in batch]
-        return next(self._encoder.batches([cast("ImageSource", image)], short_side, long_side))[0]
-
-    def _for_each(
-        self, image: AnyImage | Sequence[AnyImage], result: Callable[[EncodedImage], _R]
-    ) -> _R | list[_R]:
-        if not _is_many(image):
-            return result(next(self._encoder.batches([cast("AnyImage", image)]))[0])
-        images = cast("Sequence[AnyImage]", image)
-        return [result(item) for batch in self._encoder.batches(images) for item in batch]
-
-    def _words(
-        self,
-        vocabulary: VocabularySpec | None,
-        things: str | Sequence[str] | None = None,
-        stuff: str | Sequence[str] | None = None,
-    ) -> Vocabulary:
-        if vocabulary is None and things is None and stuff is None:
-            return self.default_vocabulary
-        return parse_vocabulary(vocabulary, things=things, stuff=stuff)
+        options = EncodeOptions(short_side=short_side, long_side=long_side)
+        return self._run(image, lambda items: items, options)
 
     # Verbs
 
@@ -189,7 +171,7 @@ class Predictor:
         task: Literal["instance"],
         things: str | Sequence[str] | None = ...,
         stuff: str | Sequence[str] | None = ...,
-        score_threshold: float = ...,
+        score_threshold: float | None = ...,
     ) -> InstanceSegmentation: ...
     @overload
     def segment(
@@ -212,7 +194,7 @@ class Predictor:
         stuff: str | Sequence[str] | None = ...,
         object_threshold: float | None = ...,
         overlap_threshold: float | None = ...,
-        score_threshold: float = ...,
+        score_threshold: float | None = ...,
     ) -> Segmentation | list[Segmentation]: ...
 
     @torch.inference_mode()
@@ -226,7 +208,7 @@ class Predictor:
         stuff: str | Sequence[str] | None = None,
         object_threshold: float | None = None,
         overlap_threshold: float | None = None,
-        score_threshold: float = 0.0,
+        score_threshold: float | None = None,
     ) -> Segmentation | list[Segmentation]:
         """Divide images into the classes of a vocabulary.
 
@@ -243,23 +225,16 @@ class Predictor:
             score_threshold: instance: scores below are left out.
 
         Raises:
-            ValueError: a bad image or vocabulary, or an unknown task.
+            ValueError: a bad image, vocabulary or threshold, an unknown task, or a threshold of another task.
         """
-        if task not in get_args(SegmentationTask):
-            raise ValueError(f"task must be one of {', '.join(get_args(SegmentationTask))}; got {task!r}")
-        words = self._words(vocabulary, things, stuff)
-        segmenter = Segmenter(model=self.model, words=words, embeddings=self.embed_vocabulary(words))
-        settings = self.config.inference
-        results: dict[SegmentationTask, Callable[[EncodedImage], Segmentation]] = {
-            "panoptic": partial(
-                segmenter.panoptic,
-                object_threshold=_or(object_threshold, settings.object_threshold),
-                overlap_threshold=_or(overlap_threshold, settings.overlap_threshold),
-            ),
-            "instance": partial(segmenter.instances, score_threshold=score_threshold),
-            "semantic": segmenter.semantic,
-        }
-        return self._for_each(image, results[task])
+        options = SegmentOptions(
+            task=task,
+            object_threshold=object_threshold,
+            overlap_threshold=overlap_threshold,
+            score_threshold=score_threshold,
+        )
+        segmenter = self._segmenter(vocabulary, things, stuff)
+        return self._run(image, lambda items: [segmenter.segment(item, options) for item in items])
 
     @overload
     def refer(self, image: AnyImage, phrases: Sequence[str], *, together: bool = ...) -> Grounding: ...
@@ -286,20 +261,10 @@ class Predictor:
         if isinstance(phrases, str):
             phrases = [phrases]
         check_texts(phrases, "phrase", self.tokenizer)
-        texts, valid = encode_phrases(self.model, self.tokenizer, phrases)
-
-        def ground(item: EncodedImage) -> Grounding:
-            output = refer(self.model, item.batch.features, item.index, texts, valid, together=together)
-            scale = self.model.logit_scale.exp().clamp(max=100)
-            cosine = output.similarity.gather(1, output.chosen[:, None])[:, 0] / scale
-            return Grounding.from_masks(
-                image=item.image,
-                phrases=phrases,
-                masks=output.covered(item.geometry).cpu().numpy(),
-                scores=cosine.float().tolist(),
-            )
-
-        return self._for_each(image, ground)
+        options = ReferOptions(together=together)
+        return self._run(
+            image, lambda items: referring.refer(self.model, self.tokenizer, items, phrases, options)
+        )
 
     @overload
     def locate(self, image: AnyImage, region: Prompt) -> Bool[np.ndarray, "H W"]: ...
@@ -319,7 +284,7 @@ class Predictor:
         Raises:
             ValueError: a bad image, or a region that is outside it, is empty, or was not found.
         """
-        return self._for_each(image, lambda item: self._locate(item, region))
+        return self._run(image, lambda items: self._locate(items, region))
 
     @overload
     def caption(
@@ -362,22 +327,13 @@ class Predictor:
         Raises:
             ValueError: a bad image, region, `beams` or `steps`.
         """
-        most = self.config.text.context_length - 1
-        length = steps if steps is not None else min(self.config.inference.caption_steps, most)
-        if not 1 <= length <= most:
-            raise ValueError(f"steps must be between 1 and {most}, got {length}")
-        kept = self.config.inference.caption_beams if beams is None else beams
-        if kept < 1:
-            raise ValueError(f"beams must be at least 1, got {kept}")
-        many = _is_many(image)
-        images = cast("Sequence[AnyImage]", image) if many else [cast("AnyImage", image)]
-        captions: list[Caption] = []
-        for items in self._encoder.batches(images):
-            regions = None if region is None else [self._locate(item, region) for item in items]
-            captions += captioning.caption(
-                self.model, self.tokenizer, items, regions, beams=kept, steps=length
-            )
-        return captions if many else captions[0]
+        kept, length = CaptionOptions(beams=beams, steps=steps).resolve(self.config)
+
+        def describe(items: list[EncodedImage]) -> list[Caption]:
+            regions = None if region is None else self._locate(items, region)
+            return captioning.caption(self.model, self.tokenizer, items, regions, beams=kept, steps=length)
+
+        return self._run(image, describe)
 
     @overload
     def answer(self, image: AnyImage, questions: str, *, top_k: int = ...) -> Answer: ...
@@ -410,21 +366,16 @@ class Predictor:
                 "this model was not trained to answer: take one that was, such as picturebook, or train one "
                 "with `xdecoder train finetune_vqa --from MODEL`"
             )
-        if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {top_k}")
-        one = isinstance(questions, str)
-        asked = [questions] if isinstance(questions, str) else questions
+        options = AnswerOptions(top_k=top_k)
+        asked = [questions] if isinstance(questions, str) else list(questions)
         check_texts(asked, "question", self.tokenizer, length=head.question_length)
-        many = _is_many(image)
-        images = cast("Sequence[AnyImage]", image) if many else [cast("AnyImage", image)]
-        found: list[list[Answer]] = []
-        for items in self._encoder.batches(images):
-            found += answering.answer(
-                self.model, head, self.tokenizer, items, asked, top_k=min(top_k, len(head.answers))
-            )
-        if one:
-            return [answers[0] for answers in found] if many else found[0][0]
-        return found if many else found[0]
+
+        def reply(items: list[EncodedImage]) -> list[list[Answer]]:
+            return answering.answer(self.model, head, self.tokenizer, items, asked, options)
+
+        if isinstance(questions, str):
+            return self._run(image, lambda items: [answers[0] for answers in reply(items)])
+        return self._run(image, reply)
 
     @torch.inference_mode()
     def embed_images(self, images: AnyImage | Sequence[AnyImage]) -> ImageEmbeddings:
@@ -435,21 +386,16 @@ class Predictor:
 
         Returns:
             Unit vectors, one row an image: `similarity(texts)` scores them against `embed_texts`.
+
+        Raises:
+            ValueError: no images, a bad one, or weights that give no numbers.
         """
-        many = cast("Sequence[AnyImage]", images) if _is_many(images) else [cast("AnyImage", images)]
-        if not many:
+        rows = self._run(images, lambda items: embedding.embed_images(self.model, items))
+        if isinstance(rows, ImageEmbeddings):
+            return rows
+        if not rows:
             raise ValueError("no images to embed; give at least one")
-        rows: list[ImageEmbeddings] = []
-        for items in self._encoder.batches(many):
-            of_item: dict[int, ImageEmbeddings] = {}
-            for batch, members in by_batch(items):
-                embedded = retrieval.embed_images(self.model, batch.features, batch.latents)
-                of_item |= {p: embedded.row(items[p].index) for p in members}
-            rows += [of_item[p] for p in range(len(items))]
-        return ImageEmbeddings(
-            decoder=torch.cat([row.decoder for row in rows]),
-            backbone=torch.cat([row.backbone for row in rows]),
-        )
+        return ImageEmbeddings.concatenate(rows)
 
     @overload
     def embed_segments(
@@ -473,15 +419,8 @@ class Predictor:
         Raises:
             ValueError: a bad image or vocabulary.
         """
-        words = self._words(vocabulary)
-        segmenter = Segmenter(model=self.model, words=words, embeddings=self.embed_vocabulary(words))
-        settings = self.config.inference
-        embed = partial(
-            segmenter.embedded_panoptic,
-            object_threshold=settings.object_threshold,
-            overlap_threshold=settings.overlap_threshold,
-        )
-        return self._for_each(image, embed)
+        segmenter, options = self._segmenter(vocabulary), SegmentOptions()
+        return self._run(image, lambda items: [segmenter.panoptic(item, options) for item in items])
 
     @torch.inference_mode()
     def embed_region(self, image: AnyImage, region: Prompt) -> Float[Tensor, "1 P"]:
@@ -494,15 +433,29 @@ class Predictor:
         Raises:
             ValueError: a bad image, or a region that is outside it, is empty, or was not found.
         """
-        item = next(self._encoder.batches([image]))[0]
-        return embed_region(self.model, item, self._locate(item, region))
+        return cast(
+            "Float[Tensor, '1 P']",
+            self._run(
+                image,
+                lambda items: [
+                    embedding.embed_region(self.model, item, mask)
+                    for item, mask in zip(items, self._locate(items, region), strict=True)
+                ],
+            ),
+        )
 
     @torch.inference_mode()
     def embed_texts(self, texts: str | Sequence[str]) -> Float[Tensor, "N P"]:
-        """Embed texts as unit vectors, one row a text."""
+        """Embed texts as unit vectors, one row a text.
+
+        Raises:
+            ValueError: no texts, an empty one, or weights that give no numbers.
+        """
         texts = [texts] if isinstance(texts, str) else texts
         check_texts(texts, "text", self.tokenizer)
-        return normalize(embed_texts(self.model, self.tokenizer, texts).float())
+        rows = normalize(embed_texts(self.model, self.tokenizer, texts).float())
+        embedding.check_finite(rows)
+        return rows
 
     @torch.inference_mode()
     def embed_vocabulary(
@@ -521,18 +474,30 @@ class Predictor:
         texts = [prompts(name) if ensemble else (clean_name(name),) for name in names]
         return self._names.embed(texts, progress)
 
-    def _locate(self, item: EncodedImage, region: Prompt) -> Bool[np.ndarray, "H W"]:
-        if not isinstance(region, str):
-            return prompt_mask(region, item.geometry.output)
-        mask = self.refer(item, [region]).masks[0]
-        if not mask.any():
-            raise ValueError(f"nothing in the image was found for the region {region!r}; say it otherwise")
-        return mask
+    # How every verb runs
 
+    def _run(
+        self,
+        image: object,
+        verb: Callable[[list[EncodedImage]], Sequence[_R]],
+        options: EncodeOptions = EncodeOptions(),  # noqa: B008 (frozen)
+    ) -> _R | list[_R]:
+        """A verb's result of one image, or its results of each of several, a batch at a time."""
+        many = isinstance(image, Sequence) and not isinstance(image, (str, bytes))
+        images = cast("Sequence[AnyImage]", image if many else [image])
+        results = [result for items in self._encoder.batches(images, options) for result in verb(items)]
+        return results if many else results[0]
 
-def _is_many(image: object) -> bool:
-    return isinstance(image, Sequence) and not isinstance(image, (str, bytes))
+    def _segmenter(
+        self,
+        vocabulary: VocabularySpec | None,
+        things: str | Sequence[str] | None = None,
+        stuff: str | Sequence[str] | None = None,
+    ) -> Segmenter:
+        words = self.default_vocabulary
+        if not (vocabulary is None and things is None and stuff is None):
+            words = parse_vocabulary(vocabulary, things=things, stuff=stuff)
+        return Segmenter(model=self.model, words=words, embeddings=self.embed_vocabulary(words))
 
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+    def _locate(self, items: list[EncodedImage], region: Prompt) -> list[Bool[np.ndarray, "_ _"]]:
+        return referring.locate(self.model, self.tokenizer, items, region)

@@ -10,6 +10,7 @@ from torch import Tensor
 from xdecoder.model import XDecoder, normalize
 from xdecoder.predictor.embedding import RegionEmbeddings
 from xdecoder.predictor.encoding import EncodedImage
+from xdecoder.predictor.options import SegmentOptions
 from xdecoder.structures import (
     Instance,
     InstanceSegmentation,
@@ -19,6 +20,8 @@ from xdecoder.structures import (
 )
 from xdecoder.tasks import segmentation
 from xdecoder.vocabularies import Vocabulary
+
+Segmentation = PanopticSegmentation | InstanceSegmentation | SemanticSegmentation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,18 +38,19 @@ class Segmenter:
     words: Vocabulary
     embeddings: Float[Tensor, "K1 P"]
 
-    def panoptic(
-        self, item: EncodedImage, *, object_threshold: float, overlap_threshold: float
-    ) -> PanopticSegmentation:
-        """Every pixel once; things apart, stuff merged."""
-        return self.embedded_panoptic(
-            item, object_threshold=object_threshold, overlap_threshold=overlap_threshold
-        ).segmentation
+    def segment(self, item: EncodedImage, options: SegmentOptions) -> Segmentation:
+        """The result of the task that is asked for."""
+        match options.task:
+            case "panoptic":
+                return self.panoptic(item, options).segmentation
+            case "instance":
+                return self.instances(item, score_threshold=options.score_threshold or 0.0)
+            case "semantic":
+                return self.semantic(item)
 
-    def embedded_panoptic(
-        self, item: EncodedImage, *, object_threshold: float, overlap_threshold: float
-    ) -> RegionEmbeddings:
-        """As `panoptic`, and what each segment's class was read from."""
+    def panoptic(self, item: EncodedImage, options: SegmentOptions) -> RegionEmbeddings:
+        """Every pixel once, things apart, stuff merged; and what each segment's class was read from."""
+        object_threshold, overlap_threshold = options.thresholds(self.model.config.inference)
         logits = self._logits(item)
         output = segmentation.panoptic(
             logits,

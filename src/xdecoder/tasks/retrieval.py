@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,14 @@ class ImageEmbeddings:
 
     decoder: Float[Tensor, "N P"]
     backbone: Float[Tensor, "N P"]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[ImageEmbeddings]) -> ImageEmbeddings:
+        """The rows of all parts, of which there is at least one, in order."""
+        return cls(
+            decoder=torch.cat([part.decoder for part in parts]),
+            backbone=torch.cat([part.backbone for part in parts]),
+        )
 
     def row(self, index: int) -> ImageEmbeddings:
         """One image's embeddings, (1, P) each."""

@@ -231,9 +231,9 @@ def edit(
 
     from PIL import Image
 
-    from xdecoder.cli.loading import find_device
     from xdecoder.cli.over_images import ImageTask, run_over_images
     from xdecoder.jobs.files import write_whole
+    from xdecoder.predictor.loading import find_device
     from xdecoder.structures import mask_box
     from xdecoder.structures.result import Part, png_bytes
 

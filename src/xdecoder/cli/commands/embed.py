@@ -130,16 +130,11 @@ def embed(
 
 
 def _arrays(images: Sequence[ImageEmbeddings], texts: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
-    import torch
-
     from xdecoder.tasks.retrieval import ImageEmbeddings
 
     arrays: dict[str, np.ndarray] = {}
     if images:
-        both = ImageEmbeddings(
-            decoder=torch.cat([row.decoder for row in images]),
-            backbone=torch.cat([row.backbone for row in images]),
-        )
+        both = ImageEmbeddings.concatenate(images)
         arrays = {"decoder": both.decoder.numpy(), "backbone": both.backbone.numpy()}
         if texts:
             arrays["similarity"] = both.similarity(texts[0]).numpy()

@@ -140,10 +140,11 @@ def evaluate(
         classes=protocol.classes.value,
         skip_missing=protocol.skip_missing,
     )
-    from xdecoder.cli.loading import find_device, load_predictor
+    from xdecoder.cli.loading import load_predictor
     from xdecoder.evaluation.report import write_report
     from xdecoder.evaluation.run import EvaluatedModel, check_data, evaluate
     from xdecoder.jobs.distributed import join_world, leave_world
+    from xdecoder.predictor.loading import find_device
 
     if len(rows) > 1:
         with console().status("opening the data sets"):

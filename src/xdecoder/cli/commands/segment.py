@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -87,8 +87,17 @@ class SegmentationOptions:
         ),
     ] = None
     score_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="instance: leave out scores below.")
-    ] = 0.0
+        float | None,
+        typer.Option(
+            min=0, max=1, help="instance: leave out scores below; by default none.", show_default=False
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse what does not fit the task, before a model is loaded; errors as `SegmentOptions`."""
+        from xdecoder.predictor.options import SegmentOptions
+
+        SegmentOptions(**{**asdict(self), "task": self.task.value})
 
 
 def segment(
@@ -102,6 +111,7 @@ def segment(
 ) -> int:
     """Divide images into the classes of any vocabulary."""
     given = classes.parse()
+    segmentation.check()
 
     from xdecoder.cli.loading import embed_vocabulary
     from xdecoder.cli.over_images import ImageTask, run_over_images
