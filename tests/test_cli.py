@@ -27,7 +27,8 @@ from xdecoder.jobs import isolation as attempts
 from xdecoder.structures import Grounding, InstanceSegmentation, PanopticSegmentation, SemanticSegmentation
 from xdecoder.structures import result as results
 
-WORDS = ["--vocabulary", "dog, grass, sky", "--object-threshold", "0", "--short-side", "32"]
+SMALL = ["--vocabulary", "dog, grass, sky", "--short-side", "32"]
+WORDS = [*SMALL, "--object-threshold", "0"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def test_one_image_is_told_on_stdout(cli: Cli, photos: Path) -> None:
 def test_every_task_has_its_kind_of_result(
     task: str, kind: type[InstanceSegmentation | SemanticSegmentation], cli: Cli, photos: Path
 ) -> None:
-    done = cli("segment", photos / "one.jpg", "--task", task, *WORDS, "--things", "sky", "--json")
+    done = cli("segment", photos / "one.jpg", "--task", task, *SMALL, "--things", "sky", "--json")
     assert done.code == 0
     assert kind.from_dict(done.lines[0]).size == (40, 60)
 
@@ -187,9 +188,15 @@ def test_without_a_vocabulary_it_is_coco(cli: Cli, photos: Path, monkeypatch: py
 
 
 def test_score_threshold_leaves_instances_out(cli: Cli, photos: Path) -> None:
-    base = ["segment", photos / "one.jpg", "--task", "instance", "--things", "dog", *WORDS, "--json"]
+    base = ["segment", photos / "one.jpg", "--task", "instance", "--things", "dog", *SMALL, "--json"]
     assert cli(*base).lines[0]["instances"]
     assert cli(*base, "--score-threshold", "1").lines[0]["instances"] == []
+
+
+def test_a_threshold_of_another_task_is_refused_before_the_model_is_read(cli: Cli, photos: Path) -> None:
+    done = cli("segment", photos, "--task", "semantic", *WORDS, "--weights", "nowhere")
+    assert done.code == 2
+    assert "error: object_threshold says nothing to the task semantic: it is for panoptic" in done.err
 
 
 # --- names of results ---
