@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -97,7 +97,12 @@ class SegmentationOptions:
         """Refuse what does not fit the task, before a model is loaded; errors as `SegmentOptions`."""
         from xdecoder.predictor.options import SegmentOptions
 
-        SegmentOptions(**{**asdict(self), "task": self.task.value})
+        SegmentOptions(
+            task=self.task.value,
+            object_threshold=self.object_threshold,
+            overlap_threshold=self.overlap_threshold,
+            score_threshold=self.score_threshold,
+        )
 
 
 def segment(
