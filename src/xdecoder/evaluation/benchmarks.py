@@ -1,22 +1,24 @@
 """`BENCHMARKS`: the one table of benchmarks, and `GROUPS` of them.
 
-Input sizes, vocabularies and phrases are those of the published evaluation; the published scores are in
-`xdecoder.weights.hub.PUBLISHED`. `protocol_table` writes the table of docs/evaluation.md.
+Sizes, interpolation, thresholds, vocabularies and phrases are those of the published evaluation; the
+published scores are in `xdecoder.weights.hub.PUBLISHED`. `table.protocol_table` writes the table of
+docs/evaluation.md.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, final
 
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.records import Task
-from xdecoder.weights.hub import PUBLISHED
+from xdecoder.evaluation.resizing import Resizing
 
-BenchmarkTask = Literal["panoptic", "instance", "semantic", "referring", "caption", "retrieval", "question"]
+BenchmarkTask = Literal[
+    "panoptic", "instance", "semantic", "referring", "caption", "retrieval", "question", "picturebook"
+]
 
 METRICS: dict[BenchmarkTask, tuple[str, ...]] = {
     "panoptic": ("PQ",),
@@ -26,6 +28,7 @@ METRICS: dict[BenchmarkTask, tuple[str, ...]] = {
     "caption": ("CIDEr",),
     "retrieval": ("IR@1", "TR@1"),
     "question": ("accuracy",),
+    "picturebook": ("PQ", "mIoU", "referring", "captions", "retrieval", "answers"),
 }
 """The figures that a kind of benchmark is known by; reports have more."""
 
@@ -37,12 +40,14 @@ class Benchmark:
 
     Attributes:
         name: what it is called by.
-        data: the data set, a row of `DATASETS`.
+        data: the data set, a row of `DATASETS`; "picturebook" is drawn and needs no files.
         kind: what is done and scored.
         split: of the data set.
-        short_side: pixels that the image's shorter side becomes; both sides, where `square`.
-        long_side: the longer side's limit; None for none.
+        resizing: how an image is brought to the network's input; None for the model's own size.
         vocabulary: the built-in list that the model is asked for; None for the data set's own, or for words.
+        asked: whether the things of the vocabulary are asked for alone, or its stuff with them.
+        object_threshold: panoptic: class probability over which a query counts; None for the model's own.
+        overlap_threshold: panoptic: share of its own mask that a segment must have won; likewise.
         published: what `PUBLISHED` calls the data set; None where no score of these checkpoints is known.
         remark: what differs from the rows like it.
     """
@@ -51,21 +56,24 @@ class Benchmark:
     data: str
     kind: BenchmarkTask
     split: str
-    short_side: int
-    long_side: int | None = None
+    resizing: Resizing | None
     vocabulary: str | None = None
+    asked: Literal["all", "things"] = "all"
+    object_threshold: float | None = None
+    overlap_threshold: float | None = None
     published: str | None = None
     remark: str = ""
 
     @property
     def task(self) -> Task:
         """What the data set's samples carry."""
-        return "caption" if self.kind == "retrieval" else self.kind
-
-    @property
-    def square(self) -> bool:
-        """Whether images are squeezed into a square, as captioning and retrieval do."""
-        return self.kind in ("caption", "retrieval")
+        match self.kind:
+            case "retrieval":
+                return "caption"
+            case "picturebook":
+                return "panoptic"
+            case _:
+                return self.kind
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -73,114 +81,140 @@ class Benchmark:
         return METRICS[self.kind]
 
 
-def _three(
+def _nearest(short: int, long: int) -> Resizing:
+    """As Detectron2 resizes."""
+    return Resizing(short_side=short, long_side=long, interpolation="bilinear", rounding="nearest")
+
+
+_COCO = _nearest(800, 1333)
+_ADE20K = _nearest(640, 2560)
+_CITYSCAPES = _nearest(1024, 2048)
+_512 = Resizing(short_side=512)
+_800 = Resizing(short_side=800)
+_PASCAL = Resizing(short_side=512, long_side=2048)
+_SQUARE = Resizing(short_side=224, interpolation="bilinear", square=True)
+
+_OPEN_VOCABULARY = 0.4
+_TRAINED = 0.8
+_OVERLAP = 0.8
+
+
+def _panoptic(
     data: str,
-    *,
-    split: str,
-    short: int,
-    long: int | None,
+    resizing: Resizing,
     vocabulary: str,
     published: str | None,
+    *,
+    object_threshold: float = _OPEN_VOCABULARY,
+    split: str = "val",
     remark: str = "",
-) -> tuple[Benchmark, ...]:
-    """Panoptic, instance and semantic segmentation of one data set."""
-    kinds: tuple[BenchmarkTask, ...] = ("panoptic", "instance", "semantic")
-    return tuple(
-        Benchmark(
-            name=f"{data}-{kind}",
-            data=data,
-            kind=kind,
-            split=split,
-            short_side=short,
-            long_side=long,
-            vocabulary=vocabulary,
-            published=published,
-            remark=remark,
-        )
-        for kind in kinds
+) -> Benchmark:
+    return Benchmark(
+        name=data if data.endswith("panoptic") else f"{data}-panoptic",
+        data=data,
+        kind="panoptic",
+        split=split,
+        resizing=resizing,
+        vocabulary=vocabulary,
+        object_threshold=object_threshold,
+        overlap_threshold=_OVERLAP,
+        published=published,
+        remark=remark,
+    )
+
+
+def _instance(
+    data: str,
+    resizing: Resizing,
+    vocabulary: str | None,
+    published: str | None,
+    *,
+    asked: Literal["all", "things"] = "all",
+    split: str = "val",
+    remark: str = "",
+) -> Benchmark:
+    return Benchmark(
+        name=data if data.startswith("seginw-") else f"{data}-instance",
+        data=data,
+        kind="instance",
+        split=split,
+        resizing=resizing,
+        vocabulary=vocabulary,
+        asked=asked,
+        published=published,
+        remark=remark,
     )
 
 
 def _semantic(
-    data: str, short: int, long: int | None, vocabulary: str | None, published: str | None, remark: str = ""
+    data: str,
+    resizing: Resizing,
+    vocabulary: str | None,
+    published: str | None,
+    *,
+    split: str = "val",
+    remark: str = "",
 ) -> Benchmark:
     return Benchmark(
         name=data if data.endswith("semantic") else f"{data}-semantic",
         data=data,
         kind="semantic",
-        split="val",
-        short_side=short,
-        long_side=long,
+        split=split,
+        resizing=resizing,
         vocabulary=vocabulary,
         published=published,
         remark=remark,
     )
 
 
-def _panoptic(
-    name: str, data: str, short: int, long: int | None, vocabulary: str, published: str
-) -> Benchmark:
-    return Benchmark(
-        name=name,
-        data=data,
-        kind="panoptic",
-        split="val",
-        short_side=short,
-        long_side=long,
-        vocabulary=vocabulary,
-        published=published,
-    )
-
-
 def _referring(data: str, split: str, published: str | None = None) -> Benchmark:
     return Benchmark(
-        name=f"{data}-{split}",
-        data=data,
-        kind="referring",
-        split=split,
-        short_side=512,
-        published=published,
+        name=f"{data}-{split}", data=data, kind="referring", split=split, resizing=_512, published=published
     )
 
 
 def _words(data: str, kind: BenchmarkTask, published: str | None) -> Benchmark:
     return Benchmark(
-        name=f"{data}-{kind}", data=data, kind=kind, split="test", short_side=224, published=published
+        name=f"{data}-{kind}", data=data, kind=kind, split="test", resizing=_SQUARE, published=published
     )
 
 
 def _own(name: str, data: str, kind: BenchmarkTask) -> Benchmark:
-    return Benchmark(name=name, data=data, kind=kind, split="val", short_side=800, long_side=1333)
+    return Benchmark(name=name, data=data, kind=kind, split="val", resizing=_COCO)
+
+
+def _drawn(split: str) -> Benchmark:
+    return Benchmark(
+        name=f"picturebook-{split}", data="picturebook", kind="picturebook", split=split, resizing=None
+    )
 
 
 _OUR_SIZE = "input size chosen here"
 _TRAINED_ON = "published models were trained on these images"
 
 _ROWS: tuple[Benchmark, ...] = (
-    *_three("coco", split="val", short=800, long=1333, vocabulary="coco", published="COCO"),
-    *_three(
-        "coco100",
-        split="train",
-        short=800,
-        long=1333,
-        vocabulary="coco",
-        published=None,
-        remark=_TRAINED_ON,
-    ),
-    *_three("ade20k-150", split="val", short=640, long=2560, vocabulary="ade20k", published="ADE20K-150"),
-    _semantic("ade20k-847", 640, 2560, "ade20k-847", "ADE20K-847"),
-    _semantic("pascal-voc-20", 512, 2048, "voc", None, _OUR_SIZE),
-    _semantic("pascal-context-59", 512, 2048, None, None, _OUR_SIZE),
-    _semantic("pascal-context-459", 512, 2048, None, None, _OUR_SIZE),
-    _semantic("sun-rgbd-37", 512, None, "sun", "SUN RGB-D 37"),
-    _panoptic("scannet-20-panoptic", "scannet-20", 512, None, "scannet", "ScanNet-20"),
-    _semantic("scannet-20", 512, None, "scannet", "ScanNet-20"),
-    _semantic("scannet-40", 512, None, "scannet-40", "ScanNet-40"),
-    *_three(
-        "cityscapes", split="val", short=1024, long=2048, vocabulary="cityscapes", published="Cityscapes"
-    ),
-    _panoptic("bdd100k-panoptic", "bdd100k-panoptic", 800, None, "bdd-panoptic", "BDD100K"),
-    _semantic("bdd100k-semantic", 800, None, "bdd", "BDD100K"),
+    _panoptic("coco", _COCO, "coco", "COCO", object_threshold=_TRAINED),
+    _instance("coco", _COCO, "coco", "COCO"),
+    _semantic("coco", _COCO, "coco", "COCO"),
+    _panoptic("coco100", _COCO, "coco", None, object_threshold=_TRAINED, split="train", remark=_TRAINED_ON),
+    _instance("coco100", _COCO, "coco", None, split="train", remark=_TRAINED_ON),
+    _semantic("coco100", _COCO, "coco", None, split="train", remark=_TRAINED_ON),
+    _panoptic("ade20k-150", _ADE20K, "ade20k", "ADE20K-150"),
+    _instance("ade20k-150", _ADE20K, "ade20k", "ADE20K-150"),
+    _semantic("ade20k-150", _ADE20K, "ade20k", "ADE20K-150"),
+    _semantic("ade20k-847", _ADE20K, "ade20k-847", "ADE20K-847"),
+    _semantic("pascal-voc-20", _PASCAL, "voc", None, remark=_OUR_SIZE),
+    _semantic("pascal-context-59", _PASCAL, None, None, remark=_OUR_SIZE),
+    _semantic("pascal-context-459", _PASCAL, None, None, remark=_OUR_SIZE),
+    _semantic("sun-rgbd-37", _512, "sun", "SUN RGB-D 37"),
+    _panoptic("scannet-20", _512, "scannet", "ScanNet-20"),
+    _semantic("scannet-20", _512, "scannet", "ScanNet-20"),
+    _semantic("scannet-40", _512, "scannet-40", "ScanNet-40"),
+    _panoptic("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes"),
+    _instance("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes", asked="things"),
+    _semantic("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes"),
+    _panoptic("bdd100k-panoptic", _800, "bdd-panoptic", "BDD100K"),
+    _semantic("bdd100k-semantic", _800, "bdd", "BDD100K"),
     _referring("refcocog-umd", "val", "RefCOCOg"),
     _referring("refcocog-umd", "test"),
     _referring("refcocog-google", "val"),
@@ -194,18 +228,15 @@ _ROWS: tuple[Benchmark, ...] = (
         data="vqav2",
         kind="question",
         split="val",
-        short_side=640,
-        long_side=640,
+        resizing=Resizing(short_side=640, long_side=640),
         remark="the size of the recipe finetune_vqa; no published checkpoint answers questions",
     ),
-    *(
-        Benchmark(name=name, data=name, kind="instance", split="val", short_side=800)
-        for name in DATASETS
-        if name.startswith("seginw-")
-    ),
+    *(_instance(name, _512, None, None) for name in DATASETS if name.startswith("seginw-")),
     _own("custom-panoptic", "custom-panoptic", "panoptic"),
     _own("custom-semantic", "custom-panoptic", "semantic"),
     _own("custom-instance", "custom-instances", "instance"),
+    _drawn("val"),
+    _drawn("unseen"),
 )
 
 BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in _ROWS}
@@ -232,6 +263,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "seginw": tuple(name for name in BENCHMARKS if name.startswith("seginw-")),
     "coco": _of_data("coco"),
     "vl": ("refcocog-umd-val", "coco-karpathy-retrieval", "coco-karpathy-caption"),
+    "picturebook": _of_data("picturebook"),
 }
 """Benchmarks that are run together; `open-vocabulary`: the nine data sets of the paper's zero-shot table."""
 
@@ -253,86 +285,3 @@ def find_benchmarks(names: Sequence[str]) -> tuple[Benchmark, ...]:
         for row in GROUPS.get(name, (name,)):
             found[row] = BENCHMARKS[row]
     return tuple(found.values())
-
-
-def checkpoint_of(weights: str) -> str | None:
-    """The published checkpoint that `--weights` names: by its name, or by its folder's."""
-    name = Path(weights).name
-    return name if name in PUBLISHED else None
-
-
-def published_scores(benchmark: Benchmark, checkpoint: str | None) -> Mapping[str, float]:
-    """The published figures of a checkpoint on a benchmark, in percent.
-
-    Raises:
-        ValueError: there is no such checkpoint.
-    """
-    if checkpoint is None or benchmark.published is None:
-        return {}
-    if checkpoint not in PUBLISHED:
-        raise ValueError(f"no published checkpoint {checkpoint!r}; there are {', '.join(PUBLISHED)}")
-    return {
-        score.metric: score.value
-        for score in PUBLISHED[checkpoint].scores
-        if score.data == benchmark.published and score.metric in benchmark.metrics
-    }
-
-
-def input_size(short_side: int, long_side: int | None, *, square: bool) -> str:
-    """An input size in words."""
-    if square:
-        return f"{short_side} x {short_side}"
-    return f"short side {short_side}" + ("" if long_side is None else f", long side at most {long_side}")
-
-
-def prompts_of(benchmark: Benchmark, *, ensemble: bool = True) -> str:
-    """What words the model is given, in words.
-
-    Args:
-        benchmark: the row.
-        ensemble: whether the model embeds a class by its 81 prompts, as published.
-    """
-    match benchmark.kind:
-        case "referring":
-            return "the first phrase of each object, lower case; all of an image together"
-        case "caption":
-            return "none; greedy decoding, cut at the first full stop"
-        case "retrieval":
-            return "the captions; decoder and backbone cosines averaged"
-        case "question":
-            return "the question; the likeliest of the model's answers"
-        case _:
-            names = f"`{benchmark.vocabulary}`" if benchmark.vocabulary else "the data set's own"
-            prompts = "81-prompt ensemble" if ensemble else "the bare name of each"
-            return f"{names}, all classes, {prompts}"
-
-
-def protocol_table() -> str:
-    """The benchmarks and their protocols as a Markdown table."""
-    lines = [
-        "| benchmark | data set (split) | input | words | scores | published (PQ / AP / mIoU unless said) |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in BENCHMARKS.values():
-        size = input_size(row.short_side, row.long_side, square=row.square)
-        remark = f"; {row.remark}" if row.remark else ""
-        lines.append(
-            f"| `{row.name}` | {row.data} ({row.split}) | {size}{remark} | {prompts_of(row)} "
-            f"| {', '.join(row.metrics)} | {_published(row)} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _published(row: Benchmark) -> str:
-    told: list[str] = []
-    for name in PUBLISHED:
-        scores = published_scores(row, name)
-        if scores:
-            named = len(row.metrics) > 1 or row.kind == "caption"
-            figures = ", ".join(f"{m} {v}" if named else f"{v}" for m, v in scores.items())
-            told.append(f"{name.removeprefix('xdecoder_')} {figures}")
-    return "; ".join(told) or "–"
-
-
-if __name__ == "__main__":
-    print(protocol_table(), end="")

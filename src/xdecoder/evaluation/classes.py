@@ -61,6 +61,8 @@ def classes_of(benchmark: Benchmark, truth: Vocabulary, ids: tuple[int, ...]) ->
         ValueError: the data set's classes are neither the benchmark's nor its things.
     """
     asked = built_in(benchmark.vocabulary) if benchmark.vocabulary else truth
+    if benchmark.asked == "things":
+        asked = things_of(asked)
     if asked.classes == truth.classes:
         category: tuple[int | None, ...] = tuple(range(len(asked)))
     elif things_of(asked).classes == truth.classes:

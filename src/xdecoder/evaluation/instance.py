@@ -12,21 +12,14 @@ from pycocotools import mask as rle
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import Annotation, ImageId, InstanceSample, RunLengths
-from xdecoder.evaluation.protocol import (
-    Entry,
-    Picture,
-    Protocol,
-    Scores,
-    read_list,
-    refuse_unknown,
-    write_list,
-)
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.result_files import Entry, read_list, refuse_unknown, write_list
 from xdecoder.metrics.average_precision import average_precision
 from xdecoder.predictor.predictor import Predictor
 
 
 @final
-class Instance(Protocol[InstanceSample]):
+class Instance(BenchmarkProtocol[InstanceSample]):
     """Instance benchmarks. `truth.json` beside the result file holds the truth in COCO's format."""
 
     file: ClassVar[str] = "instances.json"

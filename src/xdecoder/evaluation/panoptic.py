@@ -12,7 +12,8 @@ from jaxtyping import Integer
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
 from xdecoder.evaluation.pictures import write_png
-from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
 from xdecoder.images import read_stored
 from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 from xdecoder.predictor.predictor import Predictor
@@ -22,7 +23,7 @@ Map = tuple[Integer[np.ndarray, "H W"], list[ScoredSegment]]
 
 
 @final
-class Panoptic(Protocol[PanopticSample]):
+class Panoptic(BenchmarkProtocol[PanopticSample]):
     """Panoptic benchmarks."""
 
     file: ClassVar[str] = "panoptic.json"
@@ -32,12 +33,18 @@ class Panoptic(Protocol[PanopticSample]):
         return self.picture(image, (s.category for s in truth.segments))
 
     def predict(self, predictor: Predictor, sample: PanopticSample, picture: Picture) -> Entry:
-        result = predictor.segment(self.encode(predictor, picture.pixels), picture.asked)
+        benchmark = self.run.benchmark
+        result = predictor.segment(
+            self.encode(predictor, picture.pixels),
+            picture.asked,
+            object_threshold=benchmark.object_threshold,
+            overlap_threshold=benchmark.overlap_threshold,
+        )
         ids = [self.names.id_of(i) for i in picture.places]
         entry, coded = result.to_coco(
             image_id=sample.image_id, category_ids={k: i for k, i in enumerate(ids) if i is not None}
         )
-        write_png(self.job.folder / "panoptic" / entry["file_name"], coded)
+        write_png(self.run.folder / "panoptic" / entry["file_name"], coded)
         return entry
 
     def write(self, entries: Iterable[Entry], path: Path) -> None:

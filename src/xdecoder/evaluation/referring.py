@@ -14,14 +14,15 @@ import numpy as np
 
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, ReferringSample
-from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
 from xdecoder.metrics.referring import ReferringSegmentation
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import decode_rle
 
 
 @final
-class Referring(Protocol[ReferringSample]):
+class Referring(BenchmarkProtocol[ReferringSample]):
     """Referring benchmarks. The result file lists, for each object, `ref_id`, `phrase` and `segmentation`."""
 
     file: ClassVar[str] = "referring.json"

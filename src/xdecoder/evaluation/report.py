@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, final
 
 from xdecoder.config import InferenceConfig
-from xdecoder.evaluation.benchmarks import Benchmark, input_size, prompts_of
-from xdecoder.evaluation.protocol import Classes, Scores
+from xdecoder.evaluation.benchmarks import Benchmark
+from xdecoder.evaluation.protocol import Run, Scores
+from xdecoder.evaluation.table import input_size, prompts_of
 from xdecoder.jobs.files import write_whole
 
 _LISTED = 20
@@ -23,13 +24,10 @@ class BenchmarkReport:
     """One benchmark's outcome.
 
     Attributes:
-        benchmark: the row.
+        run: what was done.
         weights: the model, as the user called it.
         digest: of its weights.
         checkpoint: the published checkpoint that it is, if any.
-        short_side: input size of this run.
-        long_side: likewise.
-        classes: the words of an image.
         settings: the model's own settings of inference.
         changes: what was done otherwise than the benchmark says: the figures then compare with no published
             one.
@@ -40,13 +38,10 @@ class BenchmarkReport:
         plots: pictures that were drawn.
     """
 
-    benchmark: Benchmark
+    run: Run
     weights: str
     digest: str
     checkpoint: str | None
-    short_side: int
-    long_side: int | None
-    classes: Classes
     settings: InferenceConfig
     changes: tuple[str, ...]
     scores: Scores
@@ -56,19 +51,35 @@ class BenchmarkReport:
     plots: tuple[Path, ...] = field(default=())
 
     @property
+    def benchmark(self) -> Benchmark:
+        """The row."""
+        return self.run.benchmark
+
+    @property
     def protocol(self) -> str:
         """How the figures were made, in a line."""
-        size = input_size(self.short_side, self.long_side, square=self.benchmark.square)
         words = prompts_of(self.benchmark, ensemble=self.settings.prompt_ensemble)
-        if self.classes == "present":
+        if self.run.classes == "present":
             words = words.replace("all classes", "only the classes present in the image")
-        limits = {
-            "panoptic": f"; thresholds: object {self.settings.object_threshold}, "
-            f"overlap {self.settings.overlap_threshold}",
-            "instance": f"; the best {self.settings.detections} detections",
-            "caption": f"; {self.settings.caption_steps} tokens at most, {self.settings.caption_beams} beams",
-        }
-        return f"{size}; words: {words}{limits.get(self.benchmark.kind, '')}"
+        return f"{input_size(self.run.resizing)}; words: {words}{self._scoring()}"
+
+    def _scoring(self) -> str:
+        benchmark, settings = self.benchmark, self.settings
+        match benchmark.kind:
+            case "panoptic":
+                own = benchmark.object_threshold, benchmark.overlap_threshold
+                usual = settings.object_threshold, settings.overlap_threshold
+                used = [u if o is None else o for o, u in zip(own, usual, strict=True)]
+                return f"; thresholds: object {used[0]}, overlap {used[1]}"
+            case "instance":
+                return f"; the best {settings.detections} detections"
+            case "semantic":
+                taken = "truth or prediction" if self.run.absent == "union" else "truth alone"
+                return f"; mIoU over the classes in {taken}"
+            case "caption":
+                return f"; {settings.caption_steps} tokens at most, {settings.caption_beams} beams"
+            case _:
+                return ""
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; what is not a number is null."""
@@ -82,7 +93,7 @@ class BenchmarkReport:
             "weights_digest": self.digest,
             "checkpoint": self.checkpoint,
             "protocol": self.protocol,
-            "classes": self.classes,
+            "classes": self.run.classes,
             "settings": asdict(self.settings),
             "changes": list(self.changes),
             "figures": _numbers(scores.figures),

@@ -15,13 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_lines, write_lines
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.result_files import Entry, by_id, read_lines, write_lines
 from xdecoder.metrics.retrieval import Retrieval
 from xdecoder.predictor.predictor import Predictor
 
 
 @final
-class ImageTextRetrieval(Protocol[CaptionSample]):
+class ImageTextRetrieval(BenchmarkProtocol[CaptionSample]):
     """Retrieval benchmarks. The result file has a line of JSON for each image, with its embeddings."""
 
     file: ClassVar[str] = "embeddings.jsonl"

@@ -11,11 +11,13 @@ from xdecoder.evaluation.benchmarks import BENCHMARKS, find_benchmarks
 from xdecoder.evaluation.captioning import score_caption_files
 from xdecoder.evaluation.instance import score_instance_files
 from xdecoder.evaluation.panoptic import score_panoptic_files
+from xdecoder.evaluation.plan import Overrides, open_benchmark, plan_run
 from xdecoder.evaluation.protocol import Scores
 from xdecoder.evaluation.retrieval import score_embeddings
-from xdecoder.evaluation.run import PIPELINES, Overrides, make_run, open_benchmark
+from xdecoder.evaluation.run import protocol_of
 from xdecoder.evaluation.semantic import score_semantic_files
 from xdecoder.evaluation.vqa import score_answer_files
+from xdecoder.metrics.semantic import AbsentRule
 from xdecoder.vocabularies import parse_vocabulary
 
 FileKind = Literal["panoptic", "instance", "semantic", "caption", "vqa", "retrieval"]
@@ -35,6 +37,7 @@ class Truth:
         data: the folder that holds the data sets' folders, to score against a benchmark.
         skip_missing: leave images out whose files are missing in the data set.
         limit: the first images of the data set alone.
+        absent: semantic: the classes that mIoU is the mean over; "union" is the published rule.
     """
 
     file: Path | None = None
@@ -44,6 +47,7 @@ class Truth:
     data: Path | None = None
     skip_missing: bool = False
     limit: int | None = None
+    absent: AbsentRule = "union"
 
 
 def score(name: str, predictions: Path, truth: Truth) -> Scores:
@@ -73,7 +77,8 @@ def score(name: str, predictions: Path, truth: Truth) -> Scores:
     if name == "semantic":
         if truth.vocabulary is None:
             raise ValueError("semantic maps hold class numbers: say which classes with --vocabulary NAMES")
-        return score_semantic_files(predictions, truth.file, parse_vocabulary(truth.vocabulary).classes)
+        classes = parse_vocabulary(truth.vocabulary).classes
+        return score_semantic_files(predictions, truth.file, classes, absent=truth.absent)
     scorers: dict[str, Callable[[Path, Path], Scores]] = {
         "instance": score_instance_files,
         "caption": score_caption_files,
@@ -83,11 +88,9 @@ def score(name: str, predictions: Path, truth: Truth) -> Scores:
 
 
 def _score_benchmark(name: str, predictions: Path, truth: Truth) -> Scores:
-    if truth.data is None:
-        raise ValueError(f"{name} results are scored against its data set: add --data ROOT")
     (benchmark,) = find_benchmarks([name])
-    changes = Overrides(skip_missing=truth.skip_missing, limit=truth.limit)
-    dataset = open_benchmark(benchmark, truth.data, changes)
-    job = make_run(benchmark, dataset, folder=predictions.parent, changes=changes)
-    scores = PIPELINES[benchmark.kind](job, dataset).score(predictions)
+    overrides = Overrides(skip_missing=truth.skip_missing, limit=truth.limit, absent=truth.absent)
+    dataset = open_benchmark(benchmark, truth.data, overrides)
+    run = plan_run(benchmark, dataset, folder=predictions.parent, overrides=overrides)
+    scores = protocol_of(benchmark.kind)(run, dataset).score(predictions)
     return replace(scores, skipped=(*dataset.skipped, *scores.skipped))

@@ -1,4 +1,4 @@
-"""Semantic segmentation: a PNG of class indices for each image, scored by mIoU over the truth's classes."""
+"""Semantic segmentation: a PNG of class indices for each image, scored by mIoU."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.records import VOID, ImageId, SemanticSample
 from xdecoder.evaluation.pictures import write_png
-from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
 from xdecoder.images import read_stored
-from xdecoder.metrics.semantic import SemanticSegmentation
+from xdecoder.metrics.semantic import AbsentRule, SemanticSegmentation
 from xdecoder.predictor.predictor import Predictor
 
 Labels = Integer[np.ndarray, "H W"]
@@ -28,7 +29,7 @@ def void_value(classes: int) -> int:
 
 
 @final
-class Semantic(Protocol[SemanticSample]):
+class Semantic(BenchmarkProtocol[SemanticSample]):
     """Semantic benchmarks."""
 
     file: ClassVar[str] = "semantic.json"
@@ -43,7 +44,7 @@ class Semantic(Protocol[SemanticSample]):
         category = [self.names.category[i] for i in picture.places]
         table = np.array([void if c is None else c for c in category], np.uint8 if void == 255 else np.uint16)
         name = f"{sample.image_id}.png"
-        write_png(self.job.folder / "semantic" / name, table[result.categories])
+        write_png(self.run.folder / "semantic" / name, table[result.categories])
         return {"image_id": sample.image_id, "file_name": name}
 
     def write(self, entries: Iterable[Entry], path: Path) -> None:
@@ -61,7 +62,10 @@ class Semantic(Protocol[SemanticSample]):
             return coding.decode(read_stored(file), file)
 
         return score_semantic(
-            kept, {i: lambda row=row: read(row) for i, row in rows.items()}, self.names.truth.classes
+            kept,
+            {i: lambda row=row: read(row) for i, row in rows.items()},
+            self.names.truth.classes,
+            absent=self.run.absent,
         )
 
 
@@ -69,6 +73,8 @@ def score_semantic(
     truth: Mapping[ImageId, Callable[[], Labels]],
     predictions: Mapping[ImageId, Callable[[], Labels]],
     classes: Sequence[str],
+    *,
+    absent: AbsentRule = "union",
 ) -> Scores:
     """Score label maps; images whose truth cannot be read are left out and listed.
 
@@ -76,12 +82,13 @@ def score_semantic(
         truth: image id -> reads its truth, with `VOID` where there is none.
         predictions: image id -> reads its prediction; an image without one counts as missed.
         classes: names.
+        absent: the classes that mIoU is the mean over.
 
     Raises:
         ValueError: a prediction has other values or another size than the truth.
         FileNotFoundError: a prediction's file does not exist.
     """
-    gathered = SemanticSegmentation(len(classes), ignore=VOID)
+    gathered = SemanticSegmentation(len(classes), ignore=VOID, absent=absent)
     skipped: list[Skip] = []
     missing: list[ImageId] = []
     for image_id, load in truth.items():
@@ -111,7 +118,9 @@ def score_semantic(
     )
 
 
-def score_semantic_files(predictions: Path, truth: Path, classes: Sequence[str]) -> Scores:
+def score_semantic_files(
+    predictions: Path, truth: Path, classes: Sequence[str], *, absent: AbsentRule = "union"
+) -> Scores:
     """Score a folder of PNGs of class indices against another; files with the same name belong together.
 
     Raises:
@@ -137,7 +146,7 @@ def score_semantic_files(predictions: Path, truth: Path, classes: Sequence[str])
             f"{predictions}: {len(strangers)} label map(s) that the truth lacks: {strangers[:5]}; score "
             "results against the split they were made for"
         )
-    return score_semantic(true, predicted, classes)
+    return score_semantic(true, predicted, classes, absent=absent)
 
 
 def _coding(classes: int) -> LabelCoding:

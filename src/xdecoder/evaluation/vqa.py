@@ -9,7 +9,8 @@ from typing import ClassVar, final
 
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, QuestionSample
-from xdecoder.evaluation.protocol import Entry, Picture, Protocol, Scores, by_id, read_list, write_list
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
 from xdecoder.metrics.vqa import VqaAccuracy
 from xdecoder.predictor.predictor import Predictor
 
@@ -31,7 +32,7 @@ class AnsweredQuestion:
 
 
 @final
-class Answering(Protocol[QuestionSample]):
+class Answering(BenchmarkProtocol[QuestionSample]):
     """Benchmarks of questions."""
 
     file: ClassVar[str] = "answers.json"

@@ -243,18 +243,9 @@ class PanopticQuality:
         """
         if not self._images:
             raise ValueError("no image was added: panoptic quality needs at least one")
-        occurring = {
-            category: counts
-            for category, counts in sorted(self._counts.items())
-            if counts != CategoryCounts()
-        }
-        per_category = {category: _score(counts) for category, counts in occurring.items()}
-        return PanopticResult(
-            all=_mean(per_category.values()),
-            things=_mean(s for category, s in per_category.items() if self._categories[category]),
-            stuff=_mean(s for category, s in per_category.items() if not self._categories[category]),
-            per_category=per_category,
-            counts=occurring,
+        return panoptic_scores(
+            self._counts,
+            self._categories,
             images=len(self._images),
             without_prediction=tuple(sorted(self._without_prediction, key=str)),
         )
@@ -262,6 +253,34 @@ class PanopticQuality:
     def _add(self, counts: Mapping[int, CategoryCounts]) -> None:
         for category, more in counts.items():
             self._counts[category] = self._counts.get(category, CategoryCounts()) + more
+
+
+def panoptic_scores(
+    counts: Mapping[int, CategoryCounts],
+    categories: Mapping[int, bool],
+    *,
+    images: int,
+    without_prediction: tuple[int | str, ...] = (),
+) -> PanopticResult:
+    """The scores of counts that were summed over images.
+
+    Args:
+        counts: category id -> its counts.
+        categories: category id -> whether it is a thing.
+        images: how many images they are of.
+        without_prediction: the images that had no prediction.
+    """
+    occurring = {category: c for category, c in sorted(counts.items()) if c != CategoryCounts()}
+    per_category = {category: _score(c) for category, c in occurring.items()}
+    return PanopticResult(
+        all=_mean(per_category.values()),
+        things=_mean(s for category, s in per_category.items() if categories[category]),
+        stuff=_mean(s for category, s in per_category.items() if not categories[category]),
+        per_category=per_category,
+        counts=occurring,
+        images=images,
+        without_prediction=without_prediction,
+    )
 
 
 def _index_map(

@@ -5,9 +5,10 @@ section 5; PASCAL VOC):
 
     IoU of t  = n[t, t] / (sum_p n[t, p] + sum_u n[u, t] - n[t, t])
     mIoU      = mean over classes       fwIoU = sum_t (frequency of t) * (IoU of t)
-    pixel accuracy = sum_t n[t, t] / sum n        mean accuracy = mean over classes of n[t, t] / sum_p n[t, p]
+    pixel accuracy = sum_t n[t, t] / sum n
+    mean accuracy = mean over the classes of the truth of n[t, t] / sum_p n[t, p]
 
-Which classes the means take is a choice that moves the figure, see `AbsentRule`.
+Which classes mIoU is the mean over is a choice that moves it, see `AbsentRule`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Integer
 
-AbsentRule = Literal["truth", "union", "all"]
-"""What mIoU and the mean accuracy do with classes that never occur.
+AbsentRule = Literal["union", "truth"]
+"""The classes that mIoU is the mean over.
 
-"truth": the classes that occur in the truth (Detectron2, and so the published X-Decoder). "union": the
-classes that occur in the truth or in the prediction (MMSegmentation's mIoU). "all": every class; one that
-never occurs counts 0.
+"union": those that occur in the truth or in the prediction; a class that is predicted and nowhere true
+counts 0. So do the Detectron2 of the published X-Decoder and MMSegmentation. "truth": those that occur in
+the truth, as in later releases of Detectron2.
 """
 
 
@@ -36,10 +37,10 @@ class SemanticResult:
         miou: mean IoU over the classes that the rule takes.
         fwiou: IoU weighted by the class's share of the true pixels.
         pixel_accuracy: correct pixels over labeled pixels.
-        mean_accuracy: mean recall over the classes that the rule takes.
+        mean_accuracy: mean recall over the classes of the truth.
         per_class: the IoU of every class; NaN where the class is neither in truth nor prediction.
         absent: the rule that chose the classes.
-        classes: how many classes it took.
+        classes: how many classes mIoU is the mean over.
         images: how many images were scored.
     """
 
@@ -92,10 +93,10 @@ class SemanticSegmentation:
     Args:
         class_count: K.
         ignore: the value of unlabeled pixels.
-        absent: which classes the means take.
+        absent: which classes mIoU is the mean over.
     """
 
-    def __init__(self, class_count: int, *, ignore: int = 255, absent: AbsentRule = "truth") -> None:
+    def __init__(self, class_count: int, *, ignore: int = 255, absent: AbsentRule = "union") -> None:
         if class_count < 1:
             raise ValueError(f"class_count must be positive, got {class_count}")
         if 0 <= ignore < class_count:
@@ -140,24 +141,38 @@ class SemanticSegmentation:
         """
         if not self._images:
             raise ValueError("no image was added: semantic scores need at least one")
-        total = int(self._confusion.sum())
-        if total == 0:
-            raise ValueError(f"no pixel of {len(self._images)} images is labeled: check the truth's values")
-        correct = np.diagonal(self._confusion).astype(np.float64)
-        true_pixels = self._confusion.sum(1).astype(np.float64)
-        union = true_pixels + self._confusion.sum(0)[:-1] - correct
-        iou = np.divide(correct, union, out=np.zeros_like(correct), where=union > 0)
-        recall = np.divide(correct, true_pixels, out=np.zeros_like(correct), where=true_pixels > 0)
-        taken = {"truth": true_pixels > 0, "union": union > 0, "all": np.ones_like(union, dtype=bool)}[
-            self._absent
-        ]
-        return SemanticResult(
-            miou=float(iou[taken].mean()),
-            fwiou=float((true_pixels * iou).sum() / total),
-            pixel_accuracy=float(correct.sum() / total),
-            mean_accuracy=float(recall[taken].mean()),
-            per_class=tuple(float(v) if u > 0 else math.nan for v, u in zip(iou, union, strict=True)),
-            absent=self._absent,
-            classes=int(taken.sum()),
-            images=len(self._images),
-        )
+        return semantic_scores(self._confusion, images=len(self._images), absent=self._absent)
+
+
+def semantic_scores(
+    confusion: Integer[np.ndarray, "K K+1"], *, images: int, absent: AbsentRule = "union"
+) -> SemanticResult:
+    """The scores of a confusion matrix, as `confusion` counts it, summed over images.
+
+    Args:
+        confusion: pixels by true class (row) and predicted class (column).
+        images: how many images it was gathered from.
+        absent: which classes mIoU is the mean over.
+
+    Raises:
+        ValueError: no pixel is labeled.
+    """
+    total = int(confusion.sum())
+    if total == 0:
+        raise ValueError(f"no pixel of {images} images is labeled: check the truth's values")
+    correct = np.diagonal(confusion).astype(np.float64)
+    true_pixels = confusion.sum(1).astype(np.float64)
+    union = true_pixels + confusion.sum(0)[:-1] - correct
+    iou = np.divide(correct, union, out=np.zeros_like(correct), where=union > 0)
+    occurs = true_pixels > 0
+    taken = union > 0 if absent == "union" else occurs
+    return SemanticResult(
+        miou=float(iou[taken].mean()),
+        fwiou=float((true_pixels * iou).sum() / total),
+        pixel_accuracy=float(correct.sum() / total),
+        mean_accuracy=float((correct[occurs] / true_pixels[occurs]).mean()),
+        per_class=tuple(float(v) if u > 0 else math.nan for v, u in zip(iou, union, strict=True)),
+        absent=absent,
+        classes=int(taken.sum()),
+        images=images,
+    )

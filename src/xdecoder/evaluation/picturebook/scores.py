@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
-import torch
+from jaxtyping import Float
 
-from xdecoder.metrics import semantic
-from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
+from xdecoder.evaluation.picturebook.answers import SceneAnswers, ask_scenes
+from xdecoder.evaluation.picturebook.scenes import SIZE
+from xdecoder.metrics.panoptic_quality import CategoryCounts, panoptic_scores
+from xdecoder.metrics.semantic import semantic_scores
 from xdecoder.picturebook import (
     VOCABULARY,
     Scene,
@@ -19,24 +24,16 @@ from xdecoder.picturebook import (
     draw_scene,
     is_true,
     is_true_of,
-    phrases,
     questions,
     statements,
 )
-from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.structures import PanopticSegmentation, SemanticSegmentation
-from xdecoder.tasks.retrieval import ImageEmbeddings
-
-SIZE = 128
-"""Side of the pictures in pixels."""
 
 _BATCH = 16
-_PHRASES = 3
 _THINGS = 3
-_NOTHING = -1
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class PictureBookScores:
     """What a model reaches on held-out scenes, each from 0 to 1.
@@ -77,137 +74,88 @@ class PictureBookScores:
         return dataclasses.asdict(self)
 
 
-def evaluate_picturebook(
-    predictor: Predictor,
-    *,
-    count: int = 1000,
-    size: int = SIZE,
-    first: int = 0,
-    held_out: bool = False,
-    advance: Callable[[int, int], None] | None = None,
-) -> PictureBookScores:
-    """Score a model on scenes that no training shows.
+def evaluate_picturebook(predictor: Predictor, *, count: int = 1000, size: int = SIZE) -> PictureBookScores:
+    """Score a model, at its own input size, on scenes that no training shows, a few at a time.
 
     Args:
         predictor: the model.
         count: scenes.
         size: side of the pictures in pixels.
-        first: seed of the first scene.
-        held_out: scenes with (color, category) pairs that no training scene shows.
-        advance: called with the scenes that are done and their number.
 
     Raises:
         ValueError: there are no scenes to score on.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1 scene, got {count}")
-    tally = _Tally(predictor)
-    for start in range(first, first + count, _BATCH):
-        seeds = range(start, min(start + _BATCH, first + count))
-        scenes = [draw_scene(seed, split="val", size=size, held_out=held_out) for seed in seeds]
-        tally.take(scenes, predictor.encode([scene.image for scene in scenes]))
-        if advance:
-            advance(seeds.stop - first, count)
-    return tally.scores()
+    scenes: list[Scene] = []
+    answers: list[SceneAnswers] = []
+    for start in range(0, count, _BATCH):
+        batch = [
+            draw_scene(seed, split="val", size=size) for seed in range(start, min(start + _BATCH, count))
+        ]
+        answers += ask_scenes(predictor, batch, predictor.encode([scene.image for scene in batch]))
+        scenes += batch
+    return score_scenes(scenes, answers)
 
 
-class _Tally:
-    """Sums over scenes."""
+def score_scenes(scenes: Sequence[Scene], answers: Sequence[SceneAnswers]) -> PictureBookScores:
+    """The scores of a model's answers, one for each scene.
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
-        self.quality = PanopticQuality({k: VOCABULARY.is_thing(k) for k in range(len(VOCABULARY))})
-        self.regions = semantic.SemanticSegmentation(len(VOCABULARY), ignore=_NOTHING, absent="union")
-        self.referred: list[float] = []
-        self.told: list[bool] = []
-        self.detail: list[float] = []
-        self.told_of_regions: list[bool] = []
-        self.answered: list[bool] = []
-        self.images: list[ImageEmbeddings] = []
-        self.texts: list[str] = []
-
-    def take(self, scenes: Sequence[Scene], images: list[EncodedImage]) -> None:
-        """Read a batch of scenes."""
-        predictor = self.predictor
-        self.images.append(predictor.embed_images(images))
-        for scene, image, caption in zip(scenes, images, predictor.caption(images), strict=True):
-            rng = np.random.default_rng(scene.seed)
-            self._segment(
-                scene,
-                predictor.segment(image, VOCABULARY),
-                predictor.segment(image, VOCABULARY, task="semantic"),
-            )
-            self._refer(scene, image, rng)
-            self.texts.append(description(scene))
-            self._caption(scene, predictor.tokenizer.decode(caption.token_ids))
-            self._describe(scene, image, rng)
-            if predictor.answer_head is not None:
-                self._answer(scene, image)
-
-    def _segment(self, scene: Scene, found: PanopticSegmentation, regions: SemanticSegmentation) -> None:
-        own = [VOCABULARY.classes.index(s.category) for s in scene.segments]
-        self.quality.update(
-            scene.seed,
-            scene.ids,
-            [ScoredSegment(id=s.id, category_id=k) for s, k in zip(scene.segments, own, strict=True)],
-            found.ids,
-            [ScoredSegment(id=s.id, category_id=s.category) for s in found.segments],
-        )
-        self.regions.update(scene.seed, np.array([_NOTHING, *own])[scene.ids], regions.categories)
-
-    def _refer(self, scene: Scene, image: EncodedImage, rng: np.random.Generator) -> None:
-        known = [p for p in phrases(scene, rng, per_thing=1) if scene.segment(p.segment).is_thing]
-        if not known:
-            return
-        wanted = [known[i] for i in rng.permutation(len(known))[:_PHRASES]]
-        masks = self.predictor.refer(image, [phrase.text for phrase in wanted]).masks
-        for phrase, mask in zip(wanted, masks, strict=True):
-            true = scene.ids == phrase.segment
-            self.referred.append(float((mask & true).sum() / (mask | true).sum()))
-
-    def _caption(self, scene: Scene, caption: str) -> None:
-        true = is_true(caption, scene)
-        named = detail(statements(caption) or ()) if true else 0.0
-        self.told.append(true)
-        self.detail.append(min(1.0, named / min(_THINGS, len(scene.things))))
-
-    def _describe(self, scene: Scene, image: EncodedImage, rng: np.random.Generator) -> None:
-        thing = scene.things[int(rng.integers(len(scene.things)))]
-        caption = self.predictor.caption(image, region=scene.ids == thing.id)
-        text = self.predictor.tokenizer.decode(caption.token_ids)
-        self.told_of_regions.append(is_true_of(text, scene, thing))
-
-    def _answer(self, scene: Scene, image: EncodedImage) -> None:
-        asked = questions(scene, np.random.default_rng(scene.seed))
-        answers = self.predictor.answer(image, [question.text for question in asked])
-        self.answered += [a.text == question.answer for a, question in zip(answers, asked, strict=True)]
-
-    def scores(self) -> PictureBookScores:
-        """The means so far."""
-        images = ImageEmbeddings(
-            decoder=torch.cat([rows.decoder for rows in self.images]),
-            backbone=torch.cat([rows.backbone for rows in self.images]),
-        )
-        quality = self.quality.result()
-        return PictureBookScores(
-            pq=quality.all.pq,
-            pq_things=quality.things.pq,
-            pq_stuff=quality.stuff.pq,
-            segmentation_quality=quality.all.sq,
-            recognition_quality=quality.all.rq,
-            miou=self.regions.result().miou,
-            referring=float(np.mean(self.referred)),
-            referring_half=float(np.mean([iou > 0.5 for iou in self.referred])),
-            captions=float(np.mean(self.told)),
-            caption_detail=float(np.mean(self.detail)),
-            region_captions=float(np.mean(self.told_of_regions)),
-            retrieval=_found_first(images.similarity(self.predictor.embed_texts(self.texts)), self.texts),
-            answers=float(np.mean(self.answered or [0.0])),
-        )
+    Raises:
+        ValueError: there are none.
+    """
+    if not answers:
+        raise ValueError("no scene was answered: nothing to score")
+    counts: defaultdict[int, CategoryCounts] = defaultdict(CategoryCounts)
+    for scene_answers in answers:
+        for category, more in scene_answers.panoptic.items():
+            counts[category] += more
+    things = {k: VOCABULARY.is_thing(k) for k in range(len(VOCABULARY))}
+    quality = panoptic_scores(counts, things, images=len(answers))
+    confusion = np.sum([a.confusion for a in answers], axis=0)
+    pairs = list(zip(scenes, answers, strict=True))
+    true = [is_true(a.caption, scene) for scene, a in pairs]
+    named = [
+        min(1.0, (detail(statements(a.caption) or ()) if told else 0.0) / min(_THINGS, len(scene.things)))
+        for (scene, a), told in zip(pairs, true, strict=True)
+    ]
+    referred = [iou for a in answers for iou in a.referred]
+    return PictureBookScores(
+        pq=quality.all.pq,
+        pq_things=quality.things.pq,
+        pq_stuff=quality.stuff.pq,
+        segmentation_quality=quality.all.sq,
+        recognition_quality=quality.all.rq,
+        miou=semantic_scores(confusion, images=len(answers)).miou,
+        referring=float(np.mean(referred or [math.nan])),
+        referring_half=float(np.mean([iou > 0.5 for iou in referred] or [math.nan])),
+        captions=float(np.mean(true)),
+        caption_detail=float(np.mean(named)),
+        region_captions=float(
+            np.mean([is_true_of(a.region_caption, scene, scene.segment(a.region)) for scene, a in pairs])
+        ),
+        retrieval=_found_first(
+            np.stack([a.image for a in answers]),
+            np.stack([a.text for a in answers]),
+            [description(scene) for scene in scenes],
+        ),
+        answers=float(np.mean([right for scene, a in pairs for right in _right(scene, a)] or [0.0])),
+    )
 
 
-def _found_first(similarity: torch.Tensor, texts: list[str]) -> float:
+def _right(scene: Scene, answers: SceneAnswers) -> list[bool]:
+    """Of each question that was answered, whether rightly."""
+    if not answers.answers:
+        return []
+    asked = questions(scene, np.random.default_rng(scene.seed))
+    return [answer == question.answer for answer, question in zip(answers.answers, asked, strict=True)]
+
+
+def _found_first(
+    images: Float[np.ndarray, "N 2 P"], embedded: Float[np.ndarray, "N P"], texts: Sequence[str]
+) -> float:
     """How often the best match is a scene's own description, or one of the same words; both directions."""
+    similarity = images.mean(1) @ embedded.T
     to_text, to_image = similarity.argmax(1).tolist(), similarity.argmax(0).tolist()
     hits = [texts[t] == texts[i] for i, t in enumerate(to_text)]
     hits += [texts[i] == texts[t] for t, i in enumerate(to_image)]

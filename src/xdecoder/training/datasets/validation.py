@@ -10,7 +10,8 @@ from pathlib import Path
 
 from xdecoder.data.opening import dataset_info
 from xdecoder.evaluation.benchmarks import BENCHMARKS, Benchmark, BenchmarkTask
-from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
+from xdecoder.evaluation.plan import Overrides
+from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.training.datasets.source import TaskConfig
 
@@ -46,13 +47,14 @@ def score_validation(
         "data set/kind/figure" -> score, 1 for 100 percent.
     """
     settings = predictor.config.inference
-    subject = EvaluatedModel.of("the run", predictor)
+    model = EvaluatedModel.of("the run", predictor)
     scores: dict[str, float] = {}
     for row in validation_benchmarks(parts):
-        changes = Overrides(short_side=None if row.square else settings.short_side, limit=images)
+        square = row.resizing is None or row.resizing.square
+        overrides = Overrides(short_side=None if square else settings.short_side, limit=images)
         with tempfile.TemporaryDirectory() as folder:
             try:
-                report = evaluate(row, subject, data=data, out=Path(folder), changes=changes)
+                report = evaluate(row, model, data=data, out=Path(folder), overrides=overrides)
             except (FileNotFoundError, ImportError) as error:
                 warnings.warn(f"no validation by {row.kind} on {row.data}: {error}", stacklevel=2)
                 continue

@@ -1,0 +1,118 @@
+"""Result files: written entry by entry, and read with every fault named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xdecoder.data.decoding import read_json
+from xdecoder.data.records import ImageId
+from xdecoder.jobs.files import whole_file
+
+Entry = dict[str, Any]
+"""One image's prediction, ready for JSON; `image_id` is among its fields."""
+
+
+def write_list(
+    entries: Iterable[Any], path: Path, *, head: Mapping[str, Any] | None = None, key: str = ""
+) -> None:
+    """Write a JSON list entry by entry, or an object whose last field `key` is that list."""
+    with whole_file(path) as file:
+        start = (
+            ""
+            if head is None
+            else json.dumps(dict(head))[:-1] + (", " if head else "") + json.dumps(key) + ": "
+        )
+        file.write(f"{start}[".encode())
+        for number, entry in enumerate(entries):
+            file.write(((",\n" if number else "\n") + json.dumps(entry)).encode())
+        file.write(("\n]" + ("" if head is None else "}") + "\n").encode())
+
+
+def write_lines(entries: Iterable[Entry], path: Path) -> None:
+    """Write a line of JSON for each entry."""
+    with whole_file(path) as file:
+        for entry in entries:
+            file.write(json.dumps(entry).encode() + b"\n")
+
+
+def read_list(path: Path, fields: Collection[str], *, key: str | None = None) -> list[Entry]:
+    """A JSON list of objects, or an object's field `key` that is one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else, or an object lacks a field.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such result file")
+    data = read_json(path)
+    if key is not None:
+        data = data.get(key) if isinstance(data, dict) else None
+    where = "a list" if key is None else f'an object with a list "{key}"'
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        raise ValueError(f"{path}: expected {where} of objects with {', '.join(fields)}")
+    _require(data, path, fields)
+    return data
+
+
+def read_lines(path: Path, fields: Collection[str]) -> list[Entry]:
+    """Lines of JSON objects; errors as `read_list`."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such result file")
+    rows: list[Entry] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path}: line {number} is not valid JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}: line {number}: expected an object with {', '.join(fields)}")
+            rows.append(row)
+    _require(rows, path, fields)
+    return rows
+
+
+def _require(rows: Sequence[Entry], path: Path, fields: Collection[str]) -> None:
+    for number, row in enumerate(rows):
+        if lacking := [name for name in fields if name not in row]:
+            raise ValueError(f"{path}: entry {number} lacks {', '.join(lacking)}")
+
+
+def by_id(
+    rows: Iterable[Entry], path: Path, known: Collection[ImageId] | None = None, *, id_field: str = "image_id"
+) -> dict[ImageId, Entry]:
+    """Entries by their id; `known` are the truth's ids, where they are to be checked.
+
+    Raises:
+        ValueError: an id is there twice, or is none of the known ones.
+    """
+    found: dict[ImageId, Entry] = {}
+    twice: list[ImageId] = []
+    for row in rows:
+        if row[id_field] in found:
+            twice.append(row[id_field])
+        found[row[id_field]] = row
+    if twice:
+        raise ValueError(f"{path}: {len(twice)} duplicate {id_field}(s): {twice[:5]}; give each one result")
+    if known is not None:
+        refuse_unknown(found, path, known, id_field=id_field)
+    return found
+
+
+def refuse_unknown(
+    ids: Iterable[ImageId], path: Path, known: Collection[ImageId], *, id_field: str = "image_id"
+) -> None:
+    """Refuse results for what the truth does not have.
+
+    Raises:
+        ValueError: with the first unknown ids.
+    """
+    unknown = sorted({i for i in ids if i not in known}, key=str)
+    if unknown:
+        raise ValueError(
+            f"{path}: {len(unknown)} {id_field}(s) that the truth lacks: {unknown[:5]}; score results "
+            "against the split they were made for"
+        )
