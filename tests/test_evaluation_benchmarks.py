@@ -3,7 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.selection import built_in_for
@@ -11,26 +13,25 @@ from xdecoder.evaluation.benchmarks import (
     BENCHMARKS,
     GROUPS,
     METRICS,
-    checkpoint_of,
     find_benchmarks,
-    protocol_table,
-    published_scores,
 )
 from xdecoder.evaluation.classes import classes_of
+from xdecoder.evaluation.published import checkpoint_of, published_scores
+from xdecoder.evaluation.resizing import Resizing
+from xdecoder.evaluation.table import protocol_table
 from xdecoder.vocabularies import BUILT_IN, built_in
 from xdecoder.weights.hub import PUBLISHED
 
 DOCS = Path(__file__).parents[1] / "docs/evaluation.md"
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", [name for name, row in BENCHMARKS.items() if row.kind != "picturebook"])
 def test_a_row_names_a_data_set_that_has_its_task_split_and_vocabulary(name: str) -> None:
     row = BENCHMARKS[name]
     info = DATASETS[row.data]
     assert row.task in info.tasks
     assert row.split in info.splits
     assert row.vocabulary is None or row.vocabulary in BUILT_IN
-    assert row.long_side is None or row.long_side >= row.short_side
 
 
 @pytest.mark.parametrize("name", [name for name, row in BENCHMARKS.items() if row.vocabulary])
@@ -75,15 +76,48 @@ def test_weights_are_a_checkpoint_by_their_name_or_their_folders() -> None:
     assert checkpoint_of("/models/mine") is None
 
 
-def test_input_sizes_are_the_published_ones() -> None:
-    sizes = {name: (row.short_side, row.long_side) for name, row in BENCHMARKS.items()}
-    assert sizes["coco-panoptic"] == (800, 1333)
-    assert sizes["ade20k-150-instance"] == sizes["ade20k-847-semantic"] == (640, 2560)
-    assert sizes["cityscapes-semantic"] == (1024, 2048)
-    assert sizes["sun-rgbd-37-semantic"] == sizes["scannet-40-semantic"] == sizes["refcocog-umd-val"]
-    assert sizes["refcocog-umd-val"] == (512, None)
-    assert sizes["bdd100k-panoptic"] == sizes["bdd100k-semantic"] == (800, None)
-    assert sizes["coco-karpathy-retrieval"] == sizes["coco-karpathy-caption"] == (224, None)
+def test_input_sizes_and_interpolation_are_the_published_ones() -> None:
+    ways = {name: str(row.resizing) for name, row in BENCHMARKS.items()}
+    assert ways["coco-panoptic"] == "short side 800, long side at most 1333, bilinear"
+    for name in ("ade20k-150-instance", "ade20k-847-semantic"):
+        assert ways[name] == "short side 640, long side at most 2560, bilinear"
+    assert ways["cityscapes-semantic"] == "short side 1024, long side at most 2048, bilinear"
+    for name in ("sun-rgbd-37-semantic", "scannet-40-semantic", "refcocog-umd-val", "seginw-Cows"):
+        assert ways[name] == "short side 512, bicubic, rounded down"
+    assert ways["bdd100k-panoptic"] == ways["bdd100k-semantic"] == "short side 800, bicubic, rounded down"
+    assert ways["coco-karpathy-retrieval"] == ways["coco-karpathy-caption"] == "224 x 224, bilinear"
+
+
+def test_a_side_is_rounded_as_the_published_evaluation_rounds_it() -> None:
+    assert Resizing(short_side=512).size(480, 640) == (512, 682)  # torchvision's Resize
+    coco = Resizing(short_side=800, long_side=1333, interpolation="bilinear", rounding="nearest")
+    assert coco.size(480, 640) == (800, 1067)  # Detectron2's ResizeShortestEdge
+    assert coco.size(640, 427) == (1199, 800)
+    assert coco.size(427, 800) == (711, 1333)
+    assert coco.with_short_side(400).size(427, 800) == (355, 666)
+
+
+def test_an_image_is_resized_by_pillow_with_the_row_s_filter() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (30, 41, 3)).astype(np.uint8)
+    for interpolation, kind in (
+        ("bilinear", Image.Resampling.BILINEAR),
+        ("bicubic", Image.Resampling.BICUBIC),
+    ):
+        resized = Resizing(short_side=20, interpolation=interpolation)(image)
+        assert resized.shape == (20, 27, 3)
+        assert np.array_equal(resized, Image.fromarray(image).resize((27, 20), kind))
+
+
+def test_panoptic_thresholds_are_those_of_the_published_open_vocabulary_evaluation() -> None:
+    thresholds = {
+        row.data: (row.object_threshold, row.overlap_threshold)
+        for row in BENCHMARKS.values()
+        if row.kind == "panoptic"
+    }
+    assert thresholds.pop("coco") == thresholds.pop("coco100") == (0.8, 0.8)
+    assert thresholds.pop("custom-panoptic") == (None, None)
+    assert set(thresholds) == {"ade20k-150", "cityscapes", "bdd100k-panoptic", "scannet-20"}
+    assert set(thresholds.values()) == {(0.4, 0.8)}
 
 
 def test_groups_stand_for_their_rows() -> None:
@@ -98,11 +132,13 @@ def test_groups_stand_for_their_rows() -> None:
 def test_an_unknown_name_is_told_with_a_likely_one() -> None:
     with pytest.raises(ValueError, match="no benchmark 'coco-panotic'; did you mean 'coco-panoptic'"):
         find_benchmarks(["coco-panotic"])
-    with pytest.raises(ValueError, match="no benchmark named; groups are open-vocabulary, seginw, coco, vl"):
+    with pytest.raises(
+        ValueError, match="no benchmark named; groups are open-vocabulary, seginw, coco, vl, picturebook"
+    ):
         find_benchmarks([])
 
 
 def test_the_documentation_has_the_table_as_it_is() -> None:
     assert set(METRICS) == {row.kind for row in BENCHMARKS.values()}
     documented = DOCS.read_text(encoding="utf-8").split("<!-- benchmarks -->\n")[1]
-    assert documented == protocol_table(), "paste it anew: python -m xdecoder.evaluation.benchmarks"
+    assert documented == protocol_table(), "paste it anew: python -m xdecoder.evaluation.table"

@@ -11,8 +11,9 @@ from goldens import COCO100, needs_coco100
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import PanopticMap
 from xdecoder.evaluation.benchmarks import BENCHMARKS
-from xdecoder.evaluation.protocol import Classes, Protocol
-from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
+from xdecoder.evaluation.plan import Overrides
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Classes
+from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.predictor.predictor import Predictor, Segmentation
 from xdecoder.structures import InstanceSegmentation, PanopticSegmentation, SemanticSegmentation
 from xdecoder.vocabularies import Vocabulary, built_in
@@ -53,18 +54,20 @@ def test_the_truth_as_the_model_s_answer_scores_100(
         for image, truth in (s.read() for s in open_dataset("coco100", COCO100.parent)[:IMAGES])
     }
 
-    def segment(_: Predictor, image: np.ndarray, words: Vocabulary, task: str = "panoptic") -> Any:
+    def segment(
+        _: Predictor, image: np.ndarray, words: Vocabulary, task: str = "panoptic", **_thresholds: float
+    ) -> Any:
         return truthful(truth_of[image.tobytes()], words, task)
 
     monkeypatch.setattr(Predictor, "segment", segment)
-    monkeypatch.setattr(Protocol, "encode", lambda _pipeline, _predictor, image: image)
+    monkeypatch.setattr(BenchmarkProtocol, "encode", lambda _protocol, _predictor, image: image)
     benchmark = BENCHMARKS[f"coco100-{task}"]
     report = evaluate(
         benchmark,
         EvaluatedModel.of("oracle", build_predictor()),
         data=COCO100.parent,
         out=tmp_path,
-        changes=Overrides(limit=IMAGES, classes=classes),
+        overrides=Overrides(limit=IMAGES, classes=classes),
     )
     assert report is not None
     assert report.scores.skipped == ()

@@ -24,13 +24,16 @@ from builders import (
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.panoptic import Panoptic
+from xdecoder.evaluation.plan import Overrides
 from xdecoder.evaluation.report import BenchmarkReport, markdown_of
-from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
+from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.evaluation.scoring import Truth, score
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.weights.folder import load_model
 
-SIDE = {name: 64 if row.square or row.kind == "question" else 32 for name, row in BENCHMARKS.items()}
+SIDE = {
+    name: 64 if row.kind in ("caption", "retrieval", "question") else 32 for name, row in BENCHMARKS.items()
+}
 
 
 @pytest.fixture(autouse=True)
@@ -44,17 +47,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def subject() -> EvaluatedModel:
+def model() -> EvaluatedModel:
     return EvaluatedModel.of("tiny", build_predictor())
 
 
-def run(name: str, subject: EvaluatedModel, data: Path, out: Path, **changes: Any) -> BenchmarkReport:
+def run(name: str, model: EvaluatedModel, data: Path, out: Path, **changes: Any) -> BenchmarkReport:
     report = evaluate(
         BENCHMARKS[name],
-        subject,
+        model,
         data=data,
         out=out,
-        changes=Overrides(**{"short_side": SIDE[name], **changes}),
+        overrides=Overrides(**{"short_side": SIDE[name], **changes}),
     )
     assert report is not None
     return report
@@ -73,9 +76,9 @@ KINDS = [
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_report_s_figures_are_those_of_its_result_file(
-    name: str, subject: EvaluatedModel, data: Path, tmp_path: Path
+    name: str, model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
-    report = run(name, subject, data, tmp_path)
+    report = run(name, model, data, tmp_path)
     again = score(name, report.predictions, Truth(data=data))
     assert again.figures == pytest.approx(report.scores.figures, nan_ok=True)
     assert again.images == report.scores.images
@@ -86,13 +89,11 @@ def test_the_report_s_figures_are_those_of_its_result_file(
     assert f"| {name} | {BENCHMARKS[name].metrics[0]} |" in (tmp_path / name / "report.md").read_text()
 
 
-def test_result_files_bear_the_data_set_s_own_ids(
-    subject: EvaluatedModel, data: Path, tmp_path: Path
-) -> None:
-    panoptic = json.loads(run("custom-panoptic", subject, data, tmp_path).predictions.read_text())
+def test_result_files_bear_the_data_set_s_own_ids(model: EvaluatedModel, data: Path, tmp_path: Path) -> None:
+    panoptic = json.loads(run("custom-panoptic", model, data, tmp_path).predictions.read_text())
     assert {s["category_id"] for row in panoptic["annotations"] for s in row["segments_info"]} <= {3, 8, 11}
     assert panoptic["categories"] == CATEGORIES
-    report = run("custom-instance", subject, data, tmp_path)
+    report = run("custom-instance", model, data, tmp_path)
     detections = json.loads(report.predictions.read_text())
     assert {d["category_id"] for d in detections} <= {3, 8}
     assert {d["image_id"] for d in detections} == set(range(1, IMAGES + 1))
@@ -100,8 +101,8 @@ def test_result_files_bear_the_data_set_s_own_ids(
     assert other_tool.figures == pytest.approx(report.scores.figures, nan_ok=True)
 
 
-def test_answers_are_written_as_vqa_s_results(subject: EvaluatedModel, data: Path, tmp_path: Path) -> None:
-    report = run("vqav2-val", subject, data, tmp_path)
+def test_answers_are_written_as_vqa_s_results(model: EvaluatedModel, data: Path, tmp_path: Path) -> None:
+    report = run("vqav2-val", model, data, tmp_path)
     rows = json.loads(report.predictions.read_text())
     assert [row["question_id"] for row in rows] == [42000, 42001]
     assert {row["answer"] for row in rows} <= {"yes", "no", "red"}
@@ -113,17 +114,18 @@ def test_answers_are_written_as_vqa_s_results(subject: EvaluatedModel, data: Pat
     assert (partly.figures["accuracy"], partly.missing, partly.images) == (50.0, (42001,), 1)
 
 
-def test_another_classifier_of_answers_is_another_model(subject: EvaluatedModel) -> None:
+def test_another_classifier_of_answers_is_another_model(model: EvaluatedModel) -> None:
     other = build_predictor()
-    assert EvaluatedModel.of("tiny", other).digest != subject.digest
+    assert EvaluatedModel.of("tiny", other).digest != model.digest
 
 
 def test_the_report_names_the_protocol_and_what_was_changed(
-    subject: EvaluatedModel, data: Path, tmp_path: Path
+    model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
-    report = run("custom-semantic", subject, data, tmp_path / "a", limit=3)
+    report = run("custom-semantic", model, data, tmp_path / "a", limit=3)
     assert report.protocol == (
-        "short side 32, long side at most 53; words: the data set's own, all classes, the bare name of each"
+        "short side 32, long side at most 53, bilinear; words: the data set's own, all classes, the bare "
+        "name of each; mIoU over the classes in truth or prediction"
     )
     assert report.changes == (
         "input size 32 instead of 800",
@@ -131,40 +133,40 @@ def test_the_report_names_the_protocol_and_what_was_changed(
         "the model's prompt_ensemble is False, the published True",
     )
     assert report.scores.images == 3
-    present = run("custom-semantic", subject, data, tmp_path / "b", classes="present")
+    present = run("custom-semantic", model, data, tmp_path / "b", classes="present")
     assert "only the classes present in the image" in present.protocol
     assert "each image asked for the classes of its own truth alone" in present.changes
     assert "not to be set beside published figures" in (tmp_path / "b/custom-semantic/report.md").read_text()
 
 
 def test_the_two_protocols_are_never_mixed_in_one_folder(
-    subject: EvaluatedModel, data: Path, tmp_path: Path
+    model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
-    run("custom-semantic", subject, data, tmp_path, limit=1)
+    run("custom-semantic", model, data, tmp_path, limit=1)
     with pytest.raises(ValueError, match=r"made otherwise \(classes 'global' there, 'present' now\)"):
-        run("custom-semantic", subject, data, tmp_path, limit=1, classes="present")
+        run("custom-semantic", model, data, tmp_path, limit=1, classes="present")
     other = EvaluatedModel.of("other", build_predictor(0.5))
     with pytest.raises(ValueError, match=r"weights '.*' there, '.*' now\): give another --out, or delete"):
         run("custom-semantic", other, data, tmp_path, limit=1)
 
 
 def test_only_the_asked_classes_are_answered_where_those_present_are_asked(
-    subject: EvaluatedModel, data: Path, tmp_path: Path
+    model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
     """Without cats in the truth, no cat is found."""
     ids = np.full(size_of(1), 300)
     ids[2:9] = 1
     root = write_data(tmp_path / "data")
     write_ids(root / "panoptic_val/1.png", ids)
-    path = run("custom-panoptic", subject, root, tmp_path, classes="present", limit=1).predictions
+    path = run("custom-panoptic", model, root, tmp_path, classes="present", limit=1).predictions
     (row,) = json.loads(path.read_text())["annotations"]
     assert {s["category_id"] for s in row["segments_info"]} <= {3, 11}
 
 
 def test_a_killed_run_goes_on_without_computing_anything_twice(
-    subject: EvaluatedModel, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: EvaluatedModel, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run("custom-panoptic", subject, data, tmp_path / "whole")
+    whole = run("custom-panoptic", model, data, tmp_path / "whole")
     computed: list[int | str] = []
     predict = Panoptic.predict
 
@@ -176,16 +178,16 @@ def test_a_killed_run_goes_on_without_computing_anything_twice(
 
     monkeypatch.setattr(Panoptic, "predict", counted)
     with pytest.raises(KeyboardInterrupt):
-        run("custom-panoptic", subject, data, tmp_path / "killed")
+        run("custom-panoptic", model, data, tmp_path / "killed")
     journal = tmp_path / "killed/custom-panoptic/journal-0.jsonl"
     journal.write_bytes(journal.read_bytes()[:-7])  # the last line was cut short
     first, computed[:] = computed.copy(), []
-    resumed = run("custom-panoptic", subject, data, tmp_path / "killed")
+    resumed = run("custom-panoptic", model, data, tmp_path / "killed")
     assert computed == [first[-1], *range(5, IMAGES + 1)]
     assert resumed.scores == whole.scores
     assert resumed.predictions.read_bytes() == whole.predictions.read_bytes()
     computed.clear()
-    assert run("custom-panoptic", subject, data, tmp_path / "killed").scores == whole.scores
+    assert run("custom-panoptic", model, data, tmp_path / "killed").scores == whole.scores
     assert computed == []
 
 
@@ -194,16 +196,17 @@ import json, sys
 from pathlib import Path
 from xdecoder.weights.folder import load_model
 from xdecoder.evaluation.benchmarks import BENCHMARKS
-from xdecoder.evaluation.run import Overrides, EvaluatedModel, evaluate
+from xdecoder.evaluation.plan import Overrides
+from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.jobs.distributed import join_world, leave_world
 
 folder, data, out, sides = sys.argv[1:]
 world = join_world("cpu")
-subject = EvaluatedModel.of("tiny", Predictor(*load_model(Path(folder))))
+model = EvaluatedModel.of("tiny", Predictor(*load_model(Path(folder))))
 for name, side in json.loads(sides).items():
-    changes = Overrides(short_side=side)
-    evaluate(BENCHMARKS[name], subject, data=Path(data), out=Path(out), changes=changes, world=world)
+    overrides = Overrides(short_side=side)
+    evaluate(BENCHMARKS[name], model, data=Path(data), out=Path(out), overrides=overrides, world=world)
 leave_world()
 """
 
@@ -246,13 +249,13 @@ def test_two_processes_give_exactly_the_figures_of_one(data: Path, tmp_path: Pat
 # Bad input.
 
 
-def test_images_that_cannot_be_used_are_left_out_and_listed(subject: EvaluatedModel, tmp_path: Path) -> None:
+def test_images_that_cannot_be_used_are_left_out_and_listed(model: EvaluatedModel, tmp_path: Path) -> None:
     root = write_data(tmp_path / "data")
     (root / "images/val/2.png").write_bytes(b"no picture")
     write_image(root / "images/val/3.png", 9, 9)
     write_ids(root / "panoptic_val/4.png", np.full((5, 6), 300))
     write_ids(root / "panoptic_val/5.png", np.full(size_of(5), 12))
-    report = run("custom-panoptic", subject, root, tmp_path)
+    report = run("custom-panoptic", model, root, tmp_path)
     assert report.scores.images == IMAGES - 4
     reasons = {skip.item: skip.reason for skip in report.scores.skipped}
     assert "is not an image that can be read" in reasons["image 2"]
@@ -266,63 +269,63 @@ def test_images_that_cannot_be_used_are_left_out_and_listed(subject: EvaluatedMo
 
 
 def test_missing_files_refuse_the_data_set_unless_they_may_be_skipped(
-    subject: EvaluatedModel, tmp_path: Path
+    model: EvaluatedModel, tmp_path: Path
 ) -> None:
     root = write_data(tmp_path / "data")
     (root / "panoptic_val/2.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 file\(s\) missing"):
-        run("custom-panoptic", subject, root, tmp_path)
-    report = run("custom-panoptic", subject, root, tmp_path, skip_missing=True)
+        run("custom-panoptic", model, root, tmp_path)
+    report = run("custom-panoptic", model, root, tmp_path, skip_missing=True)
     assert report.scores.images == IMAGES - 1
     assert "missing file" in report.scores.skipped[0].reason
 
 
-def test_a_data_set_without_a_usable_image_is_an_error(subject: EvaluatedModel, tmp_path: Path) -> None:
+def test_a_data_set_without_a_usable_image_is_an_error(model: EvaluatedModel, tmp_path: Path) -> None:
     root = write_data(tmp_path / "data")
     for path in (root / "images/val").iterdir():
         path.write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"none of the 7 images could be used; the first: .*is not an image"):
-        run("custom-instance", subject, root, tmp_path)
+        run("custom-instance", model, root, tmp_path)
     file = root / "annotations/panoptic_val.json"
     write_json(file, {**json.loads(file.read_text()), "annotations": []})
     with pytest.raises(ValueError, match="no samples"):
-        run("custom-panoptic", subject, root, tmp_path)
+        run("custom-panoptic", model, root, tmp_path)
 
 
-def test_duplicate_ids_in_the_truth_are_an_error(subject: EvaluatedModel, tmp_path: Path) -> None:
+def test_duplicate_ids_in_the_truth_are_an_error(model: EvaluatedModel, tmp_path: Path) -> None:
     root = write_data(tmp_path / "data")
     file = root / "annotations/panoptic_val.json"
     content = json.loads(file.read_text())
     content["annotations"].append(content["annotations"][0])
     write_json(file, content)
     with pytest.raises(ValueError, match=r"duplicate image id\(s\) \[1\]"):
-        run("custom-panoptic", subject, root, tmp_path)
+        run("custom-panoptic", model, root, tmp_path)
 
 
 def test_classes_present_are_for_segmentation_alone(
-    subject: EvaluatedModel, data: Path, tmp_path: Path
+    model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="--classes present is for segmentation"):
-        run("coco-karpathy-caption", subject, data, tmp_path, classes="present")
+        run("coco-karpathy-caption", model, data, tmp_path, classes="present")
     with pytest.raises(ValueError, match="limit must be at least 1"):
         Overrides(limit=0)
 
 
 def test_a_published_checkpoint_s_figures_stand_beside_ours(
-    subject: EvaluatedModel, data: Path, tmp_path: Path
+    model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
-    known = dataclasses.replace(subject, checkpoint="xdecoder_focalt_last")
+    known = dataclasses.replace(model, checkpoint="xdecoder_focalt_last")
     report = run("refcocog-umd-val", known, data, tmp_path)
     assert report.published == {"mIoU": 63.2, "cIoU": 57.6}
     assert "| 63.2 | 1 |" in (tmp_path / "refcocog-umd-val/report.md").read_text()
 
 
-def test_several_sets_in_the_wild_are_meaned(subject: EvaluatedModel, data: Path, tmp_path: Path) -> None:
-    report = run("custom-instance", subject, data, tmp_path, limit=2)
+def test_several_sets_in_the_wild_are_meaned(model: EvaluatedModel, data: Path, tmp_path: Path) -> None:
+    report = run("custom-instance", model, data, tmp_path, limit=2)
     wild = [
         dataclasses.replace(
             report,
-            benchmark=BENCHMARKS[name],
+            run=dataclasses.replace(report.run, benchmark=BENCHMARKS[name]),
             scores=dataclasses.replace(report.scores, figures={"AP": ap}),
         )
         for name, ap in (("seginw-Hand", 10.0), ("seginw-Cows", 30.0))

@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 import xdecoder
 from builders import save_tiny_model
 from xdecoder.cli.app import app
-from xdecoder.demo.facts import read_scores
-from xdecoder.evaluation.picturebook.scores import SIZE, evaluate_picturebook
+from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
 
 
 def run(*words: object, code: int = 0) -> tuple[str, str]:
@@ -42,46 +41,25 @@ def test_scenes_are_exported_with_a_look_at_them(tmp_path: Path) -> None:
     run(*command, "--overwrite")
 
 
-def test_a_model_is_scored_on_seen_and_unseen_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_scored_on_seen_and_unseen_pairs_like_on_other_benchmarks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDECODER_CACHE", str(tmp_path / "cache"))
     model, out = tiny(tmp_path), tmp_path / "out"
-    told, _ = run(
-        "evaluate", "picturebook", "--count", 2, "--weights", model, "--out", out, "--device", "cpu"
+    command = ["evaluate", "picturebook", "--limit", 2, "--weights", model, "--out", out, "--device", "cpu"]
+    told, _ = run(*command)
+    reports = json.loads((out / "report.json").read_text())
+    assert [report["benchmark"] for report in reports] == ["picturebook-val", "picturebook-unseen"]
+    assert f"picturebook-val  PQ {reports[0]['figures']['PQ']:.1f}" in told
+    scores = evaluate_picturebook(xdecoder.load(model), count=2)
+    assert reports[0]["figures"]["PQ_st"] == pytest.approx(100 * scores.pq_stuff, abs=0.1)
+    again = json.loads(
+        run("score", "picturebook-val", out / "picturebook-val/scenes.jsonl", "--limit", 2, "--json")[0]
     )
-    report = json.loads((out / "picturebook/report.json").read_text())
-    assert report["size"] == SIZE
-    predictor = xdecoder.load(model)
-    for name, held_out in (("scores", False), ("unseen_pairs", True)):
-        assert report[name] == evaluate_picturebook(predictor, count=2, held_out=held_out).to_dict()
-    rows = [
-        line.split("|") for line in (out / "picturebook/report.md").read_text().splitlines() if "|" in line
-    ]
-    assert told.startswith((out / "picturebook/report.md").read_text())
-    assert [row[1].strip() for row in rows[2:]] == [
-        "2 held-out",
-        "2 with unseen (color, category) pairs",
-        "aim",
-    ]
-    assert float(rows[2][4]) == round(100 * report["scores"]["pq_stuff"], 1)
-    assert rows[4][4].strip() == "–"
-    (model / "scores.json").write_bytes((out / "picturebook/report.json").read_bytes())
-    known = read_scores(model)
-    assert known is not None
-    assert (known.scenes, known.values["miou"]) == (2, report["scores"]["miou"])
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            ["picturebook", "coco", "--limit", "3"],
-            "leave out other benchmarks, --limit; --count says how many",
-        ),
-        (["coco", "--count", "3"], "--count is for picturebook; a benchmark's first images are --limit N"),
-    ],
-)
-def test_options_of_the_other_benchmarks_are_refused(words: list[str], message: str) -> None:
-    assert message in run("evaluate", *words, code=2)[1]
+    assert again["figures"] == reports[0]["figures"]
+    lines = (out / "picturebook-val/journal-0.jsonl").read_text().splitlines()
+    run(*command)  # all is there: nothing is computed again
+    assert (out / "picturebook-val/journal-0.jsonl").read_text().splitlines() == lines
 
 
 def test_at_least_one_scene_is_scored(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ from xdecoder.data.records import (
     RunLengths,
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
-from xdecoder.evaluation.run import EvaluatedModel, Overrides, evaluate
+from xdecoder.evaluation.plan import Overrides
+from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.jobs.distributed import World
 from xdecoder.losses.objective import LossConfig
 from xdecoder.model import XDecoder
@@ -219,9 +220,9 @@ def test_a_run_is_scored_by_the_evaluation_of_its_validation_split(data: Path) -
     scores = score_validation(predictor, [segments()], data=data, images=2)
     assert scores["custom-panoptic/panoptic/PQ"] > 0.3
     row = BENCHMARKS["custom-panoptic"]
-    changes = Overrides(short_side=predictor.config.inference.short_side, limit=2)
+    overrides = Overrides(short_side=predictor.config.inference.short_side, limit=2)
     report = evaluate(
-        row, EvaluatedModel.of("same", predictor), data=data, out=data.parent / "out", changes=changes
+        row, EvaluatedModel.of("same", predictor), data=data, out=data.parent / "out", overrides=overrides
     )
     assert report is not None
     assert scores == {"custom-panoptic/panoptic/PQ": pytest.approx(report.scores.figures["PQ"] / 100)}

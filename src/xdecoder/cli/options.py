@@ -166,6 +166,13 @@ RegionMask = Annotated[
 ]
 
 
+class ClassesMeaned(StrEnum):
+    """Which classes mIoU is the mean over."""
+
+    union = "union"
+    truth = "truth"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PictureOutput:
     """Where a command's pictures and data go."""

@@ -54,8 +54,8 @@ def open_benchmark(benchmark: Benchmark, data: Path | None, overrides: Overrides
         return drawn_scenes(benchmark.split, limit=overrides.limit)
     if data is None:
         raise ValueError(
-            f"where is the data of {benchmark.name}? Name the folder of data sets with --data; `xdecoder "
-            "datasets list` says what is there"
+            f"{benchmark.name}: where are the data sets? Add --data FOLDER; `xdecoder datasets list` "
+            "names them"
         )
     dataset = open_dataset(
         benchmark.data,
@@ -73,6 +73,11 @@ def check_data(benchmarks: Sequence[Benchmark], data: Path | None, overrides: Ov
     Raises:
         ValueError: a data set is missing, incomplete or malformed.
     """
+    if data is None:
+        for benchmark in benchmarks:
+            open_benchmark(benchmark, None, overrides)
+    if len(benchmarks) == 1:
+        return  # opened next, and its error says all
     wrong: dict[str, str] = {}
     for benchmark in benchmarks:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,20 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdecoder.cli.console import console
-from xdecoder.cli.options import ModelChoice, OptionalDataFolder
+from xdecoder.cli.options import ClassesMeaned, ModelChoice, OptionalDataFolder
 from xdecoder.cli.progress import Progress
 
 if TYPE_CHECKING:
     from xdecoder.evaluation.report import BenchmarkReport
 
-_PICTUREBOOK = "picturebook"
-_SCENES_TOGETHER = 16
-
 EPILOG = (
     "xdecoder evaluate list\n\n"
     "xdecoder evaluate coco --data ~/data --weights xdecoder_focalt_last --out results\n\n"
     "xdecoder evaluate open-vocabulary seginw --data ~/data --weights xdecoder_focalt_best_openseg\n\n"
-    "xdecoder evaluate picturebook --count 1000\n\n"
+    "xdecoder evaluate picturebook --limit 200\n\n"
     "torchrun --nproc-per-node 8 -m xdecoder evaluate coco-panoptic --data ~/data --weights FOLDER"
 )
 
@@ -57,6 +53,13 @@ class ProtocolOptions:
             "alone, an easier protocol; the report says so.",
         ),
     ] = ClassesAsked.all_classes
+    miou_over: Annotated[
+        ClassesMeaned,
+        typer.Option(
+            help="Which classes mIoU is the mean over. union: those in the truth or the prediction, as "
+            "published. truth: those in the truth alone; the report says so.",
+        ),
+    ] = ClassesMeaned.union
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave images out whose files are missing, and list them.")
     ] = False
@@ -66,8 +69,8 @@ def evaluate(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Benchmarks or groups: open-vocabulary, seginw, coco, vl; list names all. Or picturebook, "
-            "the drawn world, which needs no data.",
+            help="Benchmarks or groups: open-vocabulary, seginw, coco, vl; picturebook, which is drawn and "
+            "needs no data; list names all.",
             metavar="NAME|list",
             show_default=False,
         ),
@@ -86,10 +89,6 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    count: Annotated[
-        int | None,
-        typer.Option(min=1, help="picturebook: scenes of each kind; by default 1,000.", show_default=False),
-    ] = None,
     *,
     protocol: ProtocolOptions,
     model: ModelChoice,
@@ -101,64 +100,38 @@ def evaluate(
     if names == ["list"]:
         _list()
         return
-    if names and _PICTUREBOOK in names:
-        foreign = {
-            "other benchmarks": len(names) > 1,
-            "--data": data,
-            "--checkpoint": checkpoint,
-            "--short-side": protocol.short_side,
-            "--limit": protocol.limit,
-            "--skip-missing": protocol.skip_missing,
-            "--classes present": protocol.classes != ClassesAsked.all_classes,
-        }
-        if given := [option for option, value in foreign.items() if value]:
-            raise ValueError(
-                f"{_PICTUREBOOK} is evaluated by itself and draws its own scenes: leave out "
-                f"{', '.join(given)}; --count says how many scenes"
-            )
-        _evaluate_picturebook(
-            model,
-            out,
-            count or 1000,
-        )
-        return
-    if count is not None:
-        raise ValueError(f"--count is for {_PICTUREBOOK}; a benchmark's first images are --limit N")
-    if data is None:
-        raise ValueError(
-            "where are the data sets? Add --data FOLDER; `xdecoder datasets list` says what is there"
-        )
-    from xdecoder.evaluation.benchmarks import checkpoint_of, find_benchmarks, published_scores
-    from xdecoder.evaluation.run import Overrides
+    from xdecoder.evaluation.benchmarks import find_benchmarks
+    from xdecoder.evaluation.plan import Overrides, check_data
+    from xdecoder.evaluation.published import checkpoint_of, published_scores
 
     rows = find_benchmarks(names or [])
     compared = checkpoint or checkpoint_of(model.weights)
     published_scores(rows[0], compared)  # refuses an unknown checkpoint before the work begins
-    changes = Overrides(
+    overrides = Overrides(
         short_side=protocol.short_side,
         limit=protocol.limit,
         classes=protocol.classes.value,
         skip_missing=protocol.skip_missing,
+        absent=protocol.miou_over.value,
     )
     from xdecoder.cli.loading import load_predictor
     from xdecoder.evaluation.report import write_report
-    from xdecoder.evaluation.run import EvaluatedModel, check_data, evaluate
+    from xdecoder.evaluation.run import EvaluatedModel, evaluate
     from xdecoder.jobs.distributed import join_world, leave_world
     from xdecoder.predictor.loading import find_device
 
-    if len(rows) > 1:
-        with console().status("opening the data sets"):
-            check_data(rows, data, changes)
+    with console().status("opening the data sets"):
+        check_data(rows, data, overrides)
     world = join_world(None if model.device is None else find_device(model.device).type)
     place = model.device if world.size == 1 and model.device else str(world.device)
     reports: list[BenchmarkReport] = []
     try:
         predictor = load_predictor(model.weights, device=place, dtype=model.dtype, batch_size=1)
-        subject = EvaluatedModel.of(model.weights, predictor, compared)
+        evaluated = EvaluatedModel.of(model.weights, predictor, compared)
         for row in rows:
             with Progress(row.name, visible=world.is_first, ending="scoring") as advance:
                 report = evaluate(
-                    row, subject, data=data, out=out, changes=changes, world=world, advance=advance
+                    row, evaluated, data=data, out=out, overrides=overrides, world=world, advance=advance
                 )
             if report is not None:
                 reports.append(report)
@@ -168,31 +141,6 @@ def evaluate(
         leave_world()
     if reports:
         console().print(f"report: {out / 'report.md'}", highlight=False, soft_wrap=True)
-
-
-def _evaluate_picturebook(model: ModelChoice, out: Path, count: int) -> None:
-    from xdecoder.evaluation.picturebook.report import PictureBookReport
-    from xdecoder.evaluation.picturebook.scores import SIZE, evaluate_picturebook
-    from xdecoder.evaluation.run import EvaluatedModel
-
-    predictor = model.load(batch_size=_SCENES_TOGETHER)
-    began = time.monotonic()
-    with Progress("held-out scenes") as advance:
-        seen = evaluate_picturebook(predictor, count=count, advance=advance)
-    with Progress("scenes with unseen pairs") as advance:
-        unseen = evaluate_picturebook(predictor, count=count, held_out=True, advance=advance)
-    report = PictureBookReport(
-        weights=model.weights,
-        digest=EvaluatedModel.of(model.weights, predictor).digest,
-        scenes=count,
-        size=SIZE,
-        seen=seen,
-        unseen=unseen,
-        seconds=time.monotonic() - began,
-    )
-    path = report.write(out / _PICTUREBOOK)
-    typer.echo(report.to_markdown())
-    console().print(f"report: {path}", highlight=False, soft_wrap=True)
 
 
 def _tell(report: BenchmarkReport) -> None:
@@ -213,4 +161,3 @@ def _list() -> None:
         typer.echo(f"{row.name}: {row.data} ({row.split}), {row.kind}, {', '.join(row.metrics)}")
     for group, members in GROUPS.items():
         typer.echo(f"{group} (group): {', '.join(members)}")
-    typer.echo(f"{_PICTUREBOOK}: drawn scenes that no training shows, every task; by itself, without data")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.options import OptionalDataFolder
+from xdecoder.cli.options import ClassesMeaned, OptionalDataFolder
 
 _LISTED = 5
 
@@ -54,6 +54,13 @@ class TruthOptions:
         bool,
         typer.Option("--skip-missing", help="For a benchmark: leave images out whose files are missing."),
     ] = False
+    miou_over: Annotated[
+        ClassesMeaned,
+        typer.Option(
+            help="Classes that mIoU is the mean over: those in the truth or the prediction, as published; or "
+            "those in the truth alone.",
+        ),
+    ] = ClassesMeaned.union
 
 
 def score(
@@ -91,6 +98,7 @@ def score(
             data=truth.data,
             skip_missing=truth.skip_missing,
             limit=truth.limit,
+            absent=truth.miou_over.value,
         ),
     )
     if out is not None:

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from xdecoder.data.dataset import Dataset
-from xdecoder.data.records import ImageSource, Sample
+from xdecoder.data.records import Sample, StoredImage
 from xdecoder.picturebook import VOCABULARY, Scene, draw_scene
 from xdecoder.structures.result import png_bytes
 
@@ -23,7 +23,7 @@ _SCENES = 1000
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DrawnImage(ImageSource):
+class DrawnImage(StoredImage):
     """The picture of a scene, drawn when it is asked for.
 
     Attributes:
@@ -46,7 +46,7 @@ class DrawnImage(ImageSource):
         """The picture and everything that is true of it."""
         return draw_scene(self.seed, split="val", size=self.size, held_out=self.unseen)
 
-    def load(self) -> UInt8[np.ndarray, "H W 3"]:
+    def load(self, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
         """The picture."""
         return self.scene.image
 
