@@ -95,7 +95,7 @@ class Sizes:
     batches: tuple[int, ...] = (1, 8)
     seconds: float = 0.5
     points: int = 12544
-    training: tuple[tuple[int, int], ...] = ((8, 256), (4, 128), (2, 64), (1, 32))
+    training: tuple[tuple[int, int], ...] = ((4, 128), (2, 64), (1, 32))
 
 
 SMOKE = Sizes(
@@ -154,6 +154,7 @@ class Report:
     ends: float
     machine: dict[str, object] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    counted: dict[str, float] = field(default_factory=dict)
 
     def left(self) -> float:
         return self.ends - time.monotonic()
@@ -230,10 +231,31 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def timed(work: Callable[[], object], device: torch.device, seconds: float) -> tuple[float, float]:
-    """Median seconds of a run, and peak memory in gigabytes."""
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Runs of one thing.
+
+    Attributes:
+        seconds: the median of a run.
+        first: seconds of the first run, which loads and builds kernels.
+        memory: peak, in gigabytes, the first run left out.
+    """
+
+    seconds: float
+    first: float
+    memory: float
+
+    @property
+    def note(self) -> str:
+        return f"first run {self.first:.1f} s" if self.first > 2 * self.seconds + 0.5 else ""
+
+
+def timed(work: Callable[[], object], device: torch.device, seconds: float) -> Timing:
+    """Run at least three times, and for that many seconds."""
+    start = time.perf_counter()
     work()
     wait(device)
+    first = time.perf_counter() - start
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     times: list[float] = []
@@ -243,7 +265,7 @@ def timed(work: Callable[[], object], device: torch.device, seconds: float) -> t
         wait(device)
         times.append(time.perf_counter() - start)
     memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0.0
-    return statistics.median(times), memory
+    return Timing(seconds=statistics.median(times), first=first, memory=memory)
 
 
 def counted(work: Callable[[], object]) -> float:
@@ -262,7 +284,7 @@ def matrix_peak(device: torch.device, side: int) -> float:
         for _ in range(repeats):
             torch.mm(a, b)
 
-    return 2 * side**3 * repeats / timed(work, device, 0.3)[0]
+    return 2 * side**3 * repeats / timed(work, device, 0.3).seconds
 
 
 # Inference
@@ -414,10 +436,16 @@ class Inference:
 
     def count(self) -> None:
         """The arithmetic of each task on one image."""
-        with torch.inference_mode():
-            for task, work in Tasks(self.narrow, self.narrow_head, 1, self.sizes):
+        for task, work in Tasks(self.narrow, self.narrow_head, 1, self.sizes):
+
+            @torch.inference_mode()
+            def count(task: str = task, work: Callable[[], object] = work) -> None:
+                self.operations[task] = counted(work)
+
+            if self.report.left() > 1:
                 try:
-                    self.operations[task] = counted(work)
+                    with _alarm(self.report.left()):
+                        count()
                 except Exception as error:  # the share is then left out
                     print(f"{task}: not counted: {error}", flush=True)
 
@@ -432,18 +460,23 @@ class Inference:
     def one(self, blank: Row, work: Callable[[], object], most: float = 30) -> None:
         @torch.inference_mode()
         def measured() -> Row:
-            seconds, memory = timed(work, self.device, self.sizes.seconds)
-            images = blank.batch if blank.task != "texts" else 256
-            operations = self.operations.get(blank.task, 0) * (blank.batch if blank.task != "texts" else 1)
-            return dataclasses.replace(
-                blank,
-                seconds=seconds,
-                rate=images / seconds,
-                share=operations / seconds / self.peak if operations else None,
-                memory=memory,
-            )
+            timing = timed(work, self.device, self.sizes.seconds)
+            return self.filled(blank, timing, memory=timing.memory, note=timing.note)
 
         self.report.attempt(blank, measured, most=most)
+
+    def filled(self, blank: Row, timing: Timing, *, memory: float, note: str) -> Row:
+        """The row with its figures; of texts, 256 a run."""
+        images, factor = (256, 1) if blank.task == "texts" else (blank.batch, blank.batch)
+        operations = self.operations.get(blank.task, 0) * factor
+        return dataclasses.replace(
+            blank,
+            seconds=timing.seconds,
+            rate=images / timing.seconds,
+            share=operations / timing.seconds / self.peak if operations else None,
+            memory=memory,
+            note=note,
+        )
 
     def plain(self, mode: str, only: Sequence[str] = ()) -> None:
         """The mode as the program is."""
@@ -468,19 +501,9 @@ class Inference:
 
                 def replayed(work: Callable[[], object] = work, blank: Row = blank) -> Row:
                     graph = captured(work)
-                    seconds, _ = timed(graph.replay, self.device, self.sizes.seconds)
-                    images = blank.batch if blank.task != "texts" else 256
-                    operations = self.operations.get(blank.task, 0) * (
-                        blank.batch if blank.task != "texts" else 1
-                    )
-                    return dataclasses.replace(
-                        blank,
-                        seconds=seconds,
-                        rate=images / seconds,
-                        share=operations / seconds / self.peak if operations else None,
-                        memory=torch.cuda.max_memory_reserved() / 1e9,
-                        note="memory is what is reserved",
-                    )
+                    timing = timed(graph.replay, self.device, self.sizes.seconds)
+                    reserved = torch.cuda.max_memory_reserved() / 1e9
+                    return self.filled(blank, timing, memory=reserved, note="memory is what is reserved")
 
                 self.report.attempt(blank, replayed, most=40)
 
@@ -632,10 +655,15 @@ def training_batch(
 
 def training(
     report: Report, name: str, config: ModelConfig, mode: str, sizes: Sizes, peak: float, most: float
-) -> None:
-    """A whole step: forward, backward, clipping, AdamW; the largest batch of `sizes.training` that fits."""
+) -> Sizes:
+    """A whole step: forward, backward, clipping, AdamW; the largest batch of `sizes.training` that fits.
+
+    Returns:
+        The sizes, without the batches that did not fit.
+    """
     device = torch.device(str(report.machine["device"]))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.enable_cudnn_sdp("without cuDNN" not in mode)
     for segmented, captioned in sizes.training:
         images = segmented + captioned
         task = f"step of {segmented} x {sizes.large} px + {captioned} x {sizes.small} px"
@@ -669,28 +697,27 @@ def training(
             def work() -> None:
                 take_step(module, optimizer, [batch], 5.0, run, world, 0)
 
-            start = time.perf_counter()
-            work()
-            wait(device)
-            first = time.perf_counter() - start
-            seconds, memory = timed(work, device, 4 * sizes.seconds)
+            timing = timed(work, device, 4 * sizes.seconds)
             key = f"{name} {blank.task}"
-            if mode == "bf16":
-                report.machine[f"operations, {key}"] = counted(work)
+            if key not in report.counted:
+                report.counted[key] = counted(work)
+                report.machine[f"TFLOP, {key}"] = round(report.counted[key] / 1e12, 3)
                 if device.type == "cuda":
                     _profile(work, report.folder / f"profile_{name}.txt")
-            operations = report.machine.get(f"operations, {key}")
             return dataclasses.replace(
                 blank,
-                seconds=seconds,
-                rate=blank.batch / seconds,
-                share=operations / seconds / peak if isinstance(operations, float) else None,
-                memory=memory,
-                note=f"first step {first:.1f} s",
+                seconds=timing.seconds,
+                rate=blank.batch / timing.seconds,
+                share=report.counted[key] / timing.seconds / peak,
+                memory=timing.memory,
+                note=timing.note,
             )
 
         if report.attempt(blank, measured, most=most) or "OutOfMemory" not in report.rows[-1].failed:
-            return
+            return dataclasses.replace(
+                sizes, training=sizes.training[sizes.training.index((segmented, captioned)) :]
+            )
+    return sizes
 
 
 def _profile(work: Callable[[], object], path: Path) -> None:
@@ -747,9 +774,15 @@ def _measure(report: Report, device: torch.device, sizes: Sizes, peak: float, *,
     if not smoke:
         reduced = dataclasses.replace(sizes, large=256, middle=256, steps=8)
         agreement(report, "focal-t", presets["focal-t"], reduced, device)
-    modes = ("bf16", "bf16 DDP") if smoke else ("bf16", "bf16 compiled blocks", "bf16 DDP", "bf16 FSDP2")
+    modes = (
+        ("bf16", "bf16 DDP")
+        if smoke
+        else ("bf16 without cuDNN attention", "bf16", "bf16 compiled blocks", "bf16 DDP", "bf16 FSDP2")
+    )
     for mode in modes:
-        training(report, last, presets[last], mode, sizes, peak, most=90)
+        sizes = training(report, last, presets[last], mode, sizes, peak, most=100)
+    if report.left() <= 1:
+        return
     inferences = [Inference(report, name, config, sizes, peak) for name, config in presets.items()]
     for inference in inferences:
         inference.count()

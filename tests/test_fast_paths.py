@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from goldens import assert_close
 from xdecoder.networks.attention import mix_values
+from xdecoder.networks.convolution import depthwise_in_quarters
 from xdecoder.networks.queries import QueryKind, visibility
 from xdecoder.networks.resampling import Axis, resize, resized_tiles
 from xdecoder.networks.winograd import conv3x3
@@ -41,6 +42,14 @@ def test_winograd_leaves_gradients_to_the_plain_convolution() -> None:
     x = torch.randn(1, 64, 4, 64, requires_grad=True)
     conv3x3(x, torch.randn(64, 64, 3, 3)).sum().backward()
     assert x.grad is not None
+
+
+@pytest.mark.parametrize("side", [3, 9])
+def test_a_depthwise_convolution_is_the_sum_of_its_quarters(side: int) -> None:
+    x = torch.randn(2, 3, 11, 7, dtype=torch.float64)
+    weight = torch.randn(3, 1, side, side, dtype=torch.float64)
+    expected = F.conv2d(x, weight, padding=side // 2, groups=3)
+    assert_close(depthwise_in_quarters(x, weight), expected, 1e-12)
 
 
 @given(st.tuples(lengths, lengths), st.tuples(lengths, lengths))

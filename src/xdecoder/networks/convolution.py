@@ -1,4 +1,4 @@
-"""Convolutions of the pixel decoders: the size stays, and each takes the fastest exact way."""
+"""Convolutions of backbones and pixel decoders: the size stays, and each takes the fastest exact way."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from xdecoder.networks.winograd import conv3x3
 
 _GROUPS = 32
+_FAST_DEPTHWISE = 7  # largest side of a kernel that cuDNN convolves depth-wise by its fast way
 
 
 class Conv3x3(nn.Conv2d):
@@ -32,6 +33,46 @@ class GroupNormConv2d(nn.Conv2d):
         if self.kernel_size == (3, 3):
             return self.norm(conv3x3(input, self.weight))
         return self.norm(_mix(input, self.weight))
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """A convolution of every channel by itself, of odd kernel, that keeps the size."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+
+    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        if input.device.type != "cpu" and self.kernel_size[0] > _FAST_DEPTHWISE:
+            return depthwise_in_quarters(input, self.weight)
+        return super().forward(input)
+
+
+def depthwise_in_quarters(
+    x: Float[Tensor, "B C H W"], weight: Float[Tensor, "C 1 k k"]
+) -> Float[Tensor, "B C H W"]:
+    """A depth-wise convolution of odd kernel k that keeps the size, as a sum of four of about half its side.
+
+    cuDNN has fast kernels, forward and backward, for sides up to 7 alone: with one of 9 the four together
+    take a fraction of the time.
+    """
+    k = weight.shape[-1]
+    reach = k // 2
+    height, width = x.shape[-2:]
+    sides = (slice(0, reach + 1), slice(reach, k))  # both hold the middle, which the second one leaves out
+    total: Tensor | None = None
+    for row, rows in enumerate(sides):
+        for column, columns in enumerate(sides):
+            part = weight[:, :, rows, columns]
+            if row:
+                part = F.pad(part[:, :, 1:], (0, 0, 1, 0))
+            if column:
+                part = F.pad(part[:, :, :, 1:], (1, 0))
+            whole = F.conv2d(x, part, padding=reach, groups=x.shape[1])
+            top, left = row * reach, column * reach
+            found = whole[:, :, top : top + height, left : left + width]
+            total = found if total is None else total + found
+    assert total is not None
+    return total
 
 
 def _mix(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "C2 C 1 1"]) -> Float[Tensor, "B C2 H W"]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xdecoder.config import FocalNetConfig
+from xdecoder.networks.convolution import DepthwiseConv2d
 
 LAYER_SCALE = 1e-4
 
@@ -23,9 +24,7 @@ class FocalModulation(nn.Module):
         self.h = nn.Conv2d(width, width, 1)
         self.proj = nn.Linear(width, width)
         self.focal_layers = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width, bias=False), nn.GELU()
-            )
+            nn.Sequential(DepthwiseConv2d(width, kernel), nn.GELU())
             for kernel in range(window, window + 2 * levels, 2)
         )
 
