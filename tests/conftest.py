@@ -11,6 +11,7 @@ from xdecoder.weights import published
 from xdecoder.weights.checkpoint_files import read_yaml
 from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.folder import save_model
+from xdecoder.weights.published_config import config_from_checkpoint
 
 # The same examples every time, and no limit on how long one takes: machines differ.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
@@ -65,7 +66,7 @@ def folder(
 def build(golden: Golden) -> XDecoder:
     """The golden's model, with its weights."""
     shapes = {key: tuple(tensor.shape) for key, tensor in golden.weights.items()}
-    config = published.config_from_checkpoint(shapes, read_yaml(golden.config_path))
+    config = config_from_checkpoint(shapes, read_yaml(golden.config_path))
     model = XDecoder(config)
     model.load_state_dict(published.rename(golden.weights).state)
     return model.eval().requires_grad_(False)

@@ -141,7 +141,7 @@ def image_text_losses(model: XDecoder, tokenizer: Tokenizer, golden: Golden) -> 
     states = model.decoder.decode_tokens(context, texts.tokens, kind=QueryKind.CAPTION)
     return Objective(CONFIG).image_text(
         embeddings=[model.decoder.query_outputs(state).embeddings for state in latents.states],
-        captions=[state @ model.decoder.caption_projection for state in states],
+        captions=[model.decoder.project_captions(state) for state in states],
         backbone_embeddings=features.backbone_embeddings,
         targets=CaptionTargets(
             token_ids=token_ids,

@@ -18,14 +18,11 @@ from xdecoder.weights.checkpoint_files import read_checkpoint, read_yaml, unwrap
 from xdecoder.weights.conversion import convert
 from xdecoder.weights.families import family_of
 from xdecoder.weights.folder import build_model
-from xdecoder.weights.published import (
-    NOT_PARAMETERS,
+from xdecoder.weights.published import NOT_PARAMETERS, rename, to_ours, to_published
+from xdecoder.weights.published_config import (
     backbone_config,
     config_from_checkpoint,
     pixel_decoder_config,
-    rename,
-    to_ours,
-    to_published,
 )
 
 FULL_SIZE = ("focal-t", "focal-l", "davit-d3", "davit-d5")
@@ -197,6 +194,20 @@ def test_probabilities_are_resized_only_where_semantic_segmentation_was_alone(go
 def test_a_yaml_with_wrong_values_is_refused(section: dict[str, Any], message: str, golden_a: Golden) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         config_from_checkpoint(shapes_of(golden_a), {"MODEL": {}, **section})
+
+
+@pytest.mark.parametrize("part", ["fpn", "deformable"])
+def test_layers_that_normalize_first_are_refused_by_name(part: str, golden_a: Golden) -> None:
+    shapes: dict[str, Any] = dict(shapes_of(golden_a))
+    shapes["sem_seg_head.pixel_decoder.transformer.encoder.norm.weight"] = (64,)
+    if part == "deformable":
+        shapes["sem_seg_head.pixel_decoder.transformer.level_embed"] = (3, 64)
+    with pytest.raises(ValueError, match=r"PRE_NORM is true of this model \(sem_seg_head\.pixel_decoder"):
+        config_from_checkpoint(shapes)
+    settings = read_yaml(golden_a.config_path)
+    settings["MODEL"]["DECODER"]["PRE_NORM"] = True
+    with pytest.raises(ValueError, match=r"PRE_NORM is true of this model \(so its YAML says\)"):
+        config_from_checkpoint(shapes_of(golden_a), settings)
 
 
 def test_a_foreign_checkpoint_is_named_as_such(golden_c: Golden) -> None:

@@ -237,6 +237,8 @@ class DecoderConfig:
         layers: decoder layers; there is one more set of predictions than layers.
         heads: attention heads.
         feedforward: hidden width of the feed-forward.
+        captions: whether it reads texts along with an image, as captions and questions are; published models
+            that were trained without captioning (`CAPTIONING.ENABLED: false`) have no parameters for it.
         interactions: which kinds of queries see which.
     """
 
@@ -245,6 +247,7 @@ class DecoderConfig:
     layers: int = 9
     heads: int = 8
     feedforward: int = 2048
+    captions: bool = True
     interactions: InteractionConfig = field(default_factory=InteractionConfig)
 
     def __post_init__(self) -> None:
@@ -312,6 +315,8 @@ class ModelConfig:
         text: the text encoder.
         decoder: the generalized decoder.
         embed_width: width P of the space that images and texts share.
+        backbone_retrieval: whether images are embedded by the backbone too, not by the decoder alone;
+            published models without it (`RETRIEVAL.ENSEMBLE: false`) lack the projection.
         inference: defaults of inference; every verb can override them.
         pixel_mean: per RGB channel, on the 0-255 scale.
         pixel_std: per RGB channel, on the 0-255 scale.
@@ -322,6 +327,7 @@ class ModelConfig:
     text: TextConfig = field(default_factory=TextConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     embed_width: int = 512
+    backbone_retrieval: bool = True
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)

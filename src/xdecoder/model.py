@@ -29,12 +29,13 @@ class ImageFeatures:
     Attributes:
         memory: what the decoder's queries attend to.
         mask_features: what mask embeddings are multiplied with, at PixelDecoderConfig.mask_stride.
-        backbone_embeddings: average-pooled res5, projected, (B, P), not normalized: retrieval's second score.
+        backbone_embeddings: average-pooled res5, projected, (B, P), not normalized: retrieval's second score;
+            None where the model has no projection for it.
     """
 
     memory: Memory
     mask_features: Float[Tensor, "B M h w"]
-    backbone_embeddings: Float[Tensor, "B P"]
+    backbone_embeddings: Float[Tensor, "B P"] | None
 
     def mask_logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q h w"]:
         """Mask logits at the stride of the mask features."""
@@ -60,8 +61,10 @@ class XDecoder(nn.Module):
         self.config = config
         backbone = config.backbone
         self.backbone = _build_backbone(backbone)
-        self.backbone_projection = nn.Parameter(torch.empty(backbone.widths[3], config.embed_width))
-        nn.init.trunc_normal_(self.backbone_projection, std=0.02)
+        self.backbone_projection: nn.Parameter | None = None
+        if config.backbone_retrieval:
+            self.backbone_projection = nn.Parameter(torch.empty(backbone.widths[3], config.embed_width))
+            nn.init.trunc_normal_(self.backbone_projection, std=0.02)
         pixel_decoder = FPNPixelDecoder if config.pixel_decoder.kind == "fpn" else DeformablePixelDecoder
         self.pixel_decoder = pixel_decoder(config.pixel_decoder, backbone.widths)
         self.text_encoder = TextEncoder(config.text, config.embed_width)
@@ -90,8 +93,18 @@ class XDecoder(nn.Module):
                 tuple(resize(masks, (f.shape[-2], f.shape[-1])) for f in features.levels),
             ),
             mask_features=features.masks,
-            backbone_embeddings=maps[3].mean((2, 3)) @ self.backbone_projection,
+            backbone_embeddings=self.embed_maps(maps[3]) if self.config.backbone_retrieval else None,
         )
+
+    def embed_maps(self, res5: Float[Tensor, "B C _h _w"]) -> Float[Tensor, "B P"]:
+        """Images by the backbone alone: its last map, pooled and projected.
+
+        Raises:
+            ValueError: the model has no projection for it (`ModelConfig.backbone_retrieval`).
+        """
+        if self.backbone_projection is None:
+            raise ValueError("this model does not embed images by its backbone: it has no projection for it")
+        return res5.mean((2, 3)) @ self.backbone_projection
 
     def class_logits(
         self, embeddings: Float[Tensor, "*batch Q P"], texts: Float[Tensor, "K P"]

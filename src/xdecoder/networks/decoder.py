@@ -22,6 +22,10 @@ from xdecoder.networks.positions import sine_positions
 from xdecoder.networks.queries import QueryKind, visibility
 
 LEVELS = 3
+NO_CAPTIONS = (
+    "this model has no captions and no answers: it was trained without captioning, and its checkpoint lacks "
+    "the parameters"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,10 +216,14 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(D)
         self.class_projection = nn.Parameter(torch.empty(D, embed_width))
         self.mask_mlp = nn.ModuleList(nn.Linear(D, width) for width in (D, D, mask_width))
-        self.caption_projection = nn.Parameter(torch.empty(D, embed_width))
-        self.caption_positions = nn.Parameter(torch.empty(context_length, D))
-        for parameter in (self.class_projection, self.caption_projection, self.caption_positions):
-            nn.init.trunc_normal_(parameter, std=0.02)
+        self.caption_projection: nn.Parameter | None = None
+        self.caption_positions: nn.Parameter | None = None
+        nn.init.trunc_normal_(self.class_projection, std=0.02)
+        if config.captions:
+            self.caption_projection = nn.Parameter(torch.empty(D, embed_width))
+            self.caption_positions = nn.Parameter(torch.empty(context_length, D))
+            nn.init.trunc_normal_(self.caption_projection, std=0.02)
+            nn.init.trunc_normal_(self.caption_positions, std=0.02)
 
     # The image
 
@@ -352,7 +360,12 @@ class Decoder(nn.Module):
 
         Returns:
             Normed states of these tokens, (B, L, D), after each layer.
+
+        Raises:
+            ValueError: the model reads no texts along with images (`DecoderConfig.captions`).
         """
+        if self.caption_positions is None:
+            raise ValueError(NO_CAPTIONS)
         cache, L = context.cache, tokens.shape[1]
         earlier = cache.length - self.config.queries
         positions = tokens + self.caption_positions[earlier : earlier + L]
@@ -381,7 +394,17 @@ class Decoder(nn.Module):
         self, states: Float[Tensor, "B L D"], token_table: Float[Tensor, "V P"]
     ) -> Float[Tensor, "B L V"]:
         """Logits of the next token over the vocabulary."""
-        return states @ self.caption_projection @ token_table.T
+        return self.project_captions(states) @ token_table.T
+
+    def project_captions(self, states: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch P"]:
+        """Caption tokens' states in the space of the token table.
+
+        Raises:
+            ValueError: the model writes no captions (`DecoderConfig.captions`).
+        """
+        if self.caption_projection is None:
+            raise ValueError(NO_CAPTIONS)
+        return states @ self.caption_projection
 
     def _layers(self) -> list[DecoderLayer]:
         return cast("list[DecoderLayer]", list(self.layers))

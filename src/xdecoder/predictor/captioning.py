@@ -41,7 +41,7 @@ def caption(
         if regions is not None:
             of_each = [
                 captioning.region_at_levels(
-                    torch.from_numpy(regions[p]).to(batch.features.backbone_embeddings.device),
+                    torch.from_numpy(regions[p]).to(batch.features.mask_features.device),
                     items[p].geometry,
                     batch.features.memory.sizes,
                 )

@@ -16,6 +16,7 @@ from xdecoder.config import ModelConfig
 from xdecoder.images import ImageSource
 from xdecoder.model import XDecoder, normalize
 from xdecoder.networks.answer_head import AnswerHead
+from xdecoder.networks.decoder import NO_CAPTIONS
 from xdecoder.predictor import answering, captioning, embedding, referring
 from xdecoder.predictor.embedding import RegionEmbeddings
 from xdecoder.predictor.encoding import AnyImage, EncodedImage, Encoder
@@ -325,8 +326,10 @@ class Predictor:
             steps: tokens at the most; by default the model's own.
 
         Raises:
-            ValueError: a bad image, region, `beams` or `steps`.
+            ValueError: a bad image, region, `beams` or `steps`; or the model has no captions.
         """
+        if not self.config.decoder.captions:
+            raise ValueError(NO_CAPTIONS)
         kept, length = CaptionOptions(beams=beams, steps=steps).resolve(self.config)
 
         def describe(items: list[EncodedImage]) -> list[Caption]:

@@ -19,7 +19,7 @@ class ImageEmbeddings:
 
     Attributes:
         decoder: from the decoder's global token, (N, P).
-        backbone: from the backbone's pooled last map, (N, P).
+        backbone: from the backbone's pooled last map, (N, P); the decoder's where the backbone has none.
     """
 
     decoder: Float[Tensor, "N P"]
@@ -54,8 +54,11 @@ def joint_texts(texts: Float[Tensor, "M P"]) -> Float[Tensor, "M joint"]:
 
 
 def embed_images(model: XDecoder, features: ImageFeatures, latents: LatentStates) -> ImageEmbeddings:
-    """Embed a batch of images."""
+    """Embed a batch of images.
+
+    Where the backbone embeds none (`ModelConfig.backbone_retrieval`), the decoder's embedding stands for
+    both: the mean of the two cosines is then its own, as published.
+    """
     whole = model.decoder.query_outputs(latents.states[-1][:, -1:]).embeddings[:, 0]
-    return ImageEmbeddings(
-        decoder=normalize(whole.float()), backbone=normalize(features.backbone_embeddings.float())
-    )
+    pooled = whole if features.backbone_embeddings is None else features.backbone_embeddings
+    return ImageEmbeddings(decoder=normalize(whole.float()), backbone=normalize(pooled.float()))

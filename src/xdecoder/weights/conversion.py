@@ -13,6 +13,7 @@ from xdecoder.weights import checkpoint_files, hub, published
 from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.families import XDECODER, family_of
 from xdecoder.weights.folder import CONFIG, build_model, save_state
+from xdecoder.weights.published_config import config_from_checkpoint
 from xdecoder.weights.tensors import check_numbers, check_shapes, shapes_of
 
 
@@ -68,7 +69,7 @@ def convert(
             "only X-Decoder's can be converted (`xdecoder weights list` names the published ones)"
         )
     try:
-        config = published.config_from_checkpoint(shapes, settings)
+        config = config_from_checkpoint(shapes, settings)
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
     renamed = published.rename(state)

@@ -52,6 +52,7 @@ def caption(
 
     def prepare(results: Results) -> ImageTask[Caption]:
         predictor = model.load()
+        predictor.caption([], beams=beams, steps=steps)  # refuses a model without captions, before any image
 
         def compute(images: list[Pixels]) -> list[Caption]:
             encoded = predictor.encode(images, short_side=model.short_side)

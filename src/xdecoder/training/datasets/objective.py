@@ -175,7 +175,7 @@ class PublishedObjective(nn.Module):
         if config.captioning:
             context = model.decoder.open_context(features.memory, latents, capacity=part.captions.shape[1])
             states = model.decoder.decode_tokens(context, texts.tokens, kind=QueryKind.CAPTION)
-            captions = [state @ model.decoder.caption_projection for state in states]
+            captions = [model.decoder.project_captions(state) for state in states]
         return self._objective.image_text(
             embeddings=[model.decoder.query_outputs(state).embeddings for state in latents.states]
             if config.retrieval

@@ -213,7 +213,7 @@ class Objective(nn.Module):
         The texts stand still: pictures that do not yet tell categories would draw their names together.
         """
         maps = self.model.backbone(batch.images)
-        images = maps[3].mean((2, 3)) @ self.model.backbone_projection
+        images = self.model.embed_maps(maps[3])
         scale = terms.temperature(self.model.logit_scale)
         with torch.no_grad():
             texts = self.model.text_encoder(batch.token_ids).embeddings
@@ -244,6 +244,7 @@ class Objective(nn.Module):
         loss["answers"] = weights.answers * self._answers(batch, features, latents, questions)
         whole = model.decoder.query_outputs(latents.states[-1][:, -1:]).embeddings[:, 0]
         own = model.text_encoder(batch.pairs).embeddings
+        assert features.backbone_embeddings is not None  # the model of the drawn world embeds by its backbone
         for name, images in (("retrieval", whole), ("backbone", features.backbone_embeddings)):
             contrast = terms.contrastive(images, own, scale, batch.pair_groups)
             loss[name] = getattr(weights, name) * contrast
@@ -332,7 +333,7 @@ class Objective(nn.Module):
         said: list[Tensor] = []
         repeated: list[Tensor] = []
         for layer in self.layers.texts:
-            projected = states[layer] @ decoder.caption_projection
+            projected = decoder.project_captions(states[layer])
             logits = terms.next_token_logits(projected, batch.caption_valid, table)
             said.append(terms.caption_cross_entropy(logits, batch.captions, batch.caption_valid))
             repeated.append(
@@ -355,7 +356,7 @@ class Objective(nn.Module):
         table = torch.tensor(rewards, device=ids.device).unflatten(0, (len(scenes), count))
         context = decoder.open_context(features.memory, latents, capacity=ids.shape[1]).fork(count)
         states = decoder.decode_tokens(context, model.text_encoder(ids).tokens, kind=QueryKind.CAPTION)
-        projected = states[-1] @ decoder.caption_projection
+        projected = decoder.project_captions(states[-1])
         logits = terms.next_token_logits(projected, valid, model.text_encoder.token_embedding.weight)
         return {
             "judged": self.weights.judged * terms.self_critical(logits, ids, valid, table),
