@@ -38,7 +38,7 @@ def config_from_checkpoint(shapes: Shapes, yaml: Mapping[str, Any] | None = None
 
     Args:
         shapes: shape of every tensor, by its published name.
-        yaml: the official configuration (`checkpoint_files.read_yaml`). Without it, what no tensor shows takes
+        yaml: the official configuration, from `read_yaml`. Without it, what no tensor shows takes
             the published models' values: 8 heads (DaViT: one for 32 channels), thresholds of 0.8, sizes
             800/1333.
 
