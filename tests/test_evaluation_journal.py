@@ -70,3 +70,37 @@ def test_what_was_made_otherwise_or_is_damaged_is_refused(tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes().replace(b'{"image_id": "b/c"', b'{"image'))
     with pytest.raises(ValueError, match=r"journal-0.jsonl: damaged at byte .* compute its images again"):
         Finished.read(tmp_path, MADE_WITH)
+
+
+@pytest.mark.parametrize(
+    "first", ["[1, 2]", "null", '{"image_id": 1}', '{"fingerprint": 3}', "\\xff", "no JSON"]
+)
+def test_a_file_that_is_no_journal_is_named_and_left_as_it_is(first: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal-0.jsonl"
+    path.write_text(f"{first}\n")
+    with pytest.raises(ValueError, match=r"journal-0\.jsonl is no journal of results"):
+        Journal(tmp_path, 0, {"weights": "a"})
+    with pytest.raises(ValueError, match=r"journal-0\.jsonl is no journal of results"):
+        Finished.read(tmp_path, {"weights": "a"})
+    assert path.read_text() == f"{first}\n"
+
+
+def test_an_entry_that_is_no_object_is_named(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0, {}):
+        pass
+    with (tmp_path / "journal-0.jsonl").open("a") as file:
+        file.write("[7]\n")
+    with pytest.raises(ValueError, match=r"byte \d+ begins no result, but \[7\]; delete the file"):
+        Finished.read(tmp_path, {})
+
+
+def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0, {}) as first:
+        first.add({"image_id": 1})
+        with pytest.raises(ValueError, match=r"another process is writing results to .*: wait for its end"):
+            Journal(tmp_path, 0, {})
+        with Journal(tmp_path, 1, {}) as other:  # a process of the same run
+            other.add({"image_id": 2})
+    with Journal(tmp_path, 0, {}) as again:
+        again.add({"image_id": 3})
+    assert set(Finished.read(tmp_path, {}).places) == {1, 2, 3}

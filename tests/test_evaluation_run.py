@@ -28,6 +28,7 @@ from xdecoder.evaluation.plan import Overrides
 from xdecoder.evaluation.report import BenchmarkReport, markdown_of
 from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.evaluation.scoring import Truth, score
+from xdecoder.jobs.journal import Journal
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.weights.folder import load_model
 
@@ -137,6 +138,51 @@ def test_the_report_names_the_protocol_and_what_was_changed(
     assert "only the classes present in the image" in present.protocol
     assert "each image asked for the classes of its own truth alone" in present.changes
     assert "not to be set beside published figures" in (tmp_path / "b/custom-semantic/report.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["custom-panoptic", "custom-semantic"])
+def test_an_image_s_id_never_leads_out_of_the_results_folder(
+    name: str, model: EvaluatedModel, tmp_path: Path
+) -> None:
+    data = write_data(tmp_path / "data")
+    path = data / "annotations/panoptic_val.json"
+    renamed = {1: "../../../evil", 2: str(tmp_path / "evil")}
+    file = json.loads(path.read_text())
+    for row in file["images"]:
+        row["id"] = renamed.get(row["id"], row["id"])
+    for row in file["annotations"]:
+        row["image_id"] = renamed.get(row["image_id"], row["image_id"])
+    write_json(path, file)
+    report = run(name, model, data, tmp_path / "out", limit=2)
+    assert report.scores.images == 2
+    pictures = {p for p in tmp_path.rglob("*.png") if not p.is_relative_to(tmp_path / "data")}
+    written = {p for p in pictures if p.parent != tmp_path / "out" / name}  # but for plots
+    assert len(written) == 2
+    assert all(p.is_relative_to(report.predictions.with_suffix("")) for p in written)
+
+
+def test_a_result_file_that_names_files_elsewhere_is_refused(
+    model: EvaluatedModel, data: Path, tmp_path: Path
+) -> None:
+    report = run("custom-panoptic", model, data, tmp_path, limit=1)
+    rows = json.loads(report.predictions.read_text())
+    rows["annotations"][0]["file_name"] = "../panoptic/000000000001.png"
+    write_json(report.predictions, rows)
+    with pytest.raises(ValueError, match=r"file_name '\.\./panoptic.*' leads out of this folder"):
+        score("custom-panoptic", report.predictions, Truth(data=data, limit=1))
+
+
+def test_two_processes_on_one_folder_do_not_compute_the_same(
+    model: EvaluatedModel, data: Path, tmp_path: Path
+) -> None:
+    run("custom-semantic", model, data, tmp_path, limit=1)
+    folder = tmp_path / "custom-semantic"
+    made_with = json.loads((folder / "journal-0.jsonl").read_text().splitlines()[0])["fingerprint"]
+    with (
+        Journal(folder, 0, made_with),
+        pytest.raises(ValueError, match="another process is writing results to"),
+    ):
+        run("custom-semantic", model, data, tmp_path)
 
 
 def test_the_two_protocols_are_never_mixed_in_one_folder(

@@ -13,7 +13,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
 from xdecoder.evaluation.pictures import write_png
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
+from xdecoder.evaluation.result_files import Entry, by_id, path_inside, read_list, write_list
 from xdecoder.images import read_stored
 from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 from xdecoder.predictor.predictor import Predictor
@@ -162,7 +162,7 @@ def maps_beside(path: Path) -> Path:
 
 
 def _read_map(row: Entry, folder: Path, *, drop_empty: bool = False) -> Map:
-    path = folder / row["file_name"]
+    path = path_inside(folder, row["file_name"])
     stored = read_stored(path)
     if stored.ndim != 3 or stored.shape[2] < 3:
         raise ValueError(f"{path}: a panoptic PNG has three channels, this has shape {stored.shape}")

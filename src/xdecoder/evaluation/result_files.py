@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from xdecoder.data.decoding import read_json
@@ -116,3 +116,17 @@ def refuse_unknown(
             f"{path}: {len(unknown)} {id_field}(s) that the truth lacks: {unknown[:5]}; score results "
             "against the split they were made for"
         )
+
+
+def path_inside(folder: Path, name: object) -> Path:
+    """The path of a file that a result file names.
+
+    Raises:
+        ValueError: it is no name, or lies outside the folder.
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"{folder}: a file_name is {name!r}, expected the name of a file in this folder")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
+        raise ValueError(f"{folder}: the file_name {name!r} leads out of this folder; name files inside it")
+    return folder / path

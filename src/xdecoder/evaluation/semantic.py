@@ -15,8 +15,9 @@ from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.records import VOID, ImageId, SemanticSample
 from xdecoder.evaluation.pictures import write_png
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
+from xdecoder.evaluation.result_files import Entry, by_id, path_inside, read_list, write_list
 from xdecoder.images import read_stored
+from xdecoder.jobs.files import safe_name
 from xdecoder.metrics.semantic import AbsentRule, SemanticSegmentation
 from xdecoder.predictor.predictor import Predictor
 
@@ -43,7 +44,7 @@ class Semantic(BenchmarkProtocol[SemanticSample]):
         void = void_value(len(self.names.truth))
         category = [self.names.category[i] for i in picture.places]
         table = np.array([void if c is None else c for c in category], np.uint8 if void == 255 else np.uint16)
-        name = f"{sample.image_id}.png"
+        name = f"{safe_name(str(sample.image_id))}.png"
         write_png(self.run.folder / "semantic" / name, table[result.categories])
         return {"image_id": sample.image_id, "file_name": name}
 
@@ -58,7 +59,7 @@ class Semantic(BenchmarkProtocol[SemanticSample]):
         folder = path.with_suffix("")
 
         def read(row: Entry) -> Labels:
-            file = str(folder / row["file_name"])
+            file = str(path_inside(folder, row["file_name"]))
             return coding.decode(read_stored(file), file)
 
         return score_semantic(

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, final
+
+if sys.platform != "win32":
+    import fcntl
+else:
+    fcntl = None
 
 Key = int | str
 """What a result is of: the id of an image."""
@@ -25,7 +31,7 @@ Fingerprint = Mapping[str, Any]
 
 @final
 class Journal:
-    """One process's file, open for appending.
+    """One process's file, open for appending, and held until it is closed or the process ends.
 
     Args:
         folder: of the benchmark's results.
@@ -33,19 +39,24 @@ class Journal:
         fingerprint: what the results are made with.
 
     Raises:
-        ValueError: the file's results were made with something else.
+        ValueError: another process is writing the file, or its results were made with something else.
     """
 
     def __init__(self, folder: Path, rank: int, fingerprint: Fingerprint) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"journal-{rank}.jsonl"
-        whole = _whole_length(path)
         self._synced = 0.0
         self._file: BinaryIO = path.open("ab")
-        self._file.truncate(whole)
-        if whole:
-            _check(path, fingerprint)
-        else:
+        try:
+            _hold(self._file, path)
+            whole = _whole_length(path)
+            if whole:
+                _check(path, fingerprint)
+            self._file.truncate(whole)
+        except BaseException:
+            self._file.close()
+            raise
+        if not whole:
             self.add({"fingerprint": dict(fingerprint)})
 
     def add(self, entry: Mapping[str, Any]) -> None:
@@ -100,6 +111,11 @@ class Finished:
                         f"{path}: damaged at byte {offset} ({error}); delete the file to compute its "
                         "images again"
                     ) from error
+                if not isinstance(entry, dict):
+                    raise ValueError(
+                        f"{path}: byte {offset} begins no result, but {str(entry)[:40]}; delete the file to "
+                        "compute its images again"
+                    )
                 if "image_id" not in entry:
                     continue
                 if "error" in entry:
@@ -142,13 +158,35 @@ def _whole_length(path: Path) -> int:
     return max((offset + len(line) for offset, line in _lines(path)), default=0)
 
 
+def _hold(file: BinaryIO, path: Path) -> None:
+    """Keep other processes from writing the file, where the file system has locks."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ValueError(
+            f"another process is writing results to {path.parent}: wait for its end, or give another --out; "
+            "several processes share the work under torchrun"
+        ) from error
+    except OSError:  # a file system without locks
+        return
+
+
 def _check(path: Path, fingerprint: Fingerprint) -> None:
     _, first = next(_lines(path))
-    stored = json.loads(first).get("fingerprint", {})
+    try:
+        stored = json.loads(first)["fingerprint"]
+        known = dict(stored)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is no journal of results, its first line has no fingerprint: give another --out, or "
+            "delete the file"
+        ) from error
     differing = [
-        f"{name} {stored.get(name)!r} there, {fingerprint.get(name)!r} now"
-        for name in {**stored, **fingerprint}
-        if stored.get(name) != fingerprint.get(name)
+        f"{name} {known.get(name)!r} there, {fingerprint.get(name)!r} now"
+        for name in {**known, **fingerprint}
+        if known.get(name) != fingerprint.get(name)
     ]
     if differing:
         raise ValueError(

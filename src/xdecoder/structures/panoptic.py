@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
 from xdecoder.images import ImageSource
+from xdecoder.jobs.files import safe_name
 from xdecoder.structures.masks import (
     Box,
     box_from_xywh,
@@ -132,7 +133,7 @@ class PanopticSegmentation(SegmentationResult):
         Raises:
             ValueError: a category has no id.
         """
-        name = f"{image_id:012d}" if isinstance(image_id, int) else image_id
+        name = f"{image_id:012d}" if isinstance(image_id, int) else safe_name(image_id)
         segments = [
             {
                 "id": s.id,
