@@ -161,12 +161,12 @@ def test_shards_resume_after_a_kill_and_come_out_the_same(tmp_path: Path) -> Non
     class KilledError(Exception):
         pass
 
-    def kill(done: int) -> None:
+    def kill(done: int, _: int) -> None:
         if done == 4:
             raise KilledError
 
     with pytest.raises(KilledError):
-        write_shards(data, tmp_path / "out", per_shard=2, on_progress=kill)
+        write_shards(data, tmp_path / "out", per_shard=2, progress=kill)
     assert [p.name for p in sorted((tmp_path / "out").glob("*.tar"))] == ["000000.tar"]
     assert write_shards(data, tmp_path / "out", per_shard=2).written == 2
     for path in sorted((tmp_path / "whole").glob("*.tar")):

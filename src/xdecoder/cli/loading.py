@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xdecoder
 from xdecoder.cli.console import console
-from xdecoder.cli.progress import Progress
+from xdecoder.cli.progress import ProgressBar
 from xdecoder.predictor.loading import find_device
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
@@ -27,5 +27,5 @@ def load_predictor(
 
 def embed_vocabulary(predictor: Predictor, vocabulary: Vocabulary) -> None:
     """Embed the classes ahead of the images, telling how far it is; the predictor keeps them."""
-    with Progress("reading the vocabulary") as progress:
+    with ProgressBar("reading the vocabulary") as progress:
         predictor.embed_vocabulary(vocabulary, progress)

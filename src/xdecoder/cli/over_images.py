@@ -14,7 +14,7 @@ import typer
 
 from xdecoder.cli.console import FAILED, INTERRUPTED, console, describe_file, print_error
 from xdecoder.cli.options import DataOutput, PictureOutput
-from xdecoder.cli.progress import Progress, speed
+from xdecoder.cli.progress import ProgressBar, speed
 from xdecoder.cli.targets import Target, find_targets
 from xdecoder.jobs.files import write_whole
 from xdecoder.jobs.isolation import Pixels, attempt
@@ -161,7 +161,7 @@ def _work_through(targets: Sequence[Target], results: Results, task: ImageTask[A
     done = 0
     busy_terminal = (task.prints or results.as_json) and sys.stdout.isatty()  # the lines show how far it is
     try:
-        with Progress("images", visible=not busy_terminal, speed=True) as progress:
+        with ProgressBar("images", visible=not busy_terminal, speed=True) as progress:
             for begin in range(0, len(todo), task.batch_size):
                 group = todo[begin : begin + task.batch_size]
                 outcomes = attempt([target.path for target in group], task.compute, debug=debug)

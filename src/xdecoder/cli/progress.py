@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
@@ -15,7 +14,7 @@ from xdecoder.cli.console import console
 _SECONDS_BETWEEN_LINES = 60
 
 
-class Progress:
+class ProgressBar:
     """A bar on stderr with the time left, gone when it is done; a line now and then where it is no terminal.
 
     Args:
@@ -33,8 +32,8 @@ class Progress:
         self._name = name
         self._ending = ending
         self._lines = visible and not to.is_terminal
-        self._began = self._told = time.monotonic()
-        self._bar = Bar(
+        self._began = self._last_line = time.monotonic()
+        self._bar = Progress(
             *columns,
             console=to,
             transient=True,
@@ -46,14 +45,14 @@ class Progress:
     def __call__(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
         now = time.monotonic()
-        if self._lines and now - self._told > _SECONDS_BETWEEN_LINES:
-            self._told = now
+        if self._lines and done and now - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = now
             left = (now - self._began) / done * (total - done)
             typer.echo(f"{self._name}: {done} of {total}, {left / 60:.0f} minutes left", err=True)
         if done == total and self._ending:
             self._bar.update(self._task, description=self._ending)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         self._bar.start()
         return self
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -20,6 +19,7 @@ from xdecoder.data.records import (
     Task,
 )
 from xdecoder.data.samples_sheet import draw_sheet
+from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.vocabularies import Vocabulary
 
 
@@ -80,7 +80,7 @@ def check_dataset(
     split: str | None = None,
     opened: int = 16,
     picture: Path | None = None,
-    on_progress: Callable[[str], None] = lambda _text: None,
+    progress: ProgressCallback | None = None,
 ) -> DatasetReport:
     """Look for a data set's files, open it, decode samples spread over it and draw four.
 
@@ -91,7 +91,7 @@ def check_dataset(
         split: one split; otherwise the row's first.
         opened: samples to decode for each task.
         picture: where to draw four samples of the first task that opens.
-        on_progress: told what is being done.
+        progress: called with how many tasks are checked, and of how many.
 
     Raises:
         ValueError: there is no such data set, task or split.
@@ -103,8 +103,9 @@ def check_dataset(
     entries = tuple(_entry(asked.root, p.format(split=asked.split, word=asked.word)) for p in patterns)
     checks: list[TaskCheck] = []
     drawn = False
-    for each in tasks:
-        on_progress(f"{name} {asked.split}: {each}")
+    for done, each in enumerate(tasks):
+        if progress:
+            progress(done, len(tasks))
         try:
             data = open_dataset(name, root, task=each, split=asked.split, missing="skip")
         except (ValueError, FileNotFoundError) as error:

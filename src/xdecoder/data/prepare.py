@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, final
@@ -24,6 +24,7 @@ from xdecoder.data.opening import select
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.data.refer import Refer
 from xdecoder.jobs.files import remove_drafts, whole_file, write_whole
+from xdecoder.jobs.progress import ProgressCallback
 
 
 @final
@@ -102,7 +103,7 @@ def write_shards(
     out: Path,
     *,
     per_shard: int = 1000,
-    on_progress: Callable[[int], None] = lambda _samples: None,
+    progress: ProgressCallback | None = None,
 ) -> ShardSet:
     """Write image-text pairs as WebDataset tar shards `000000.tar`, ...; `PairShards` reads them.
 
@@ -113,7 +114,7 @@ def write_shards(
         samples: what to write.
         out: the folder, made if need be.
         per_shard: samples in a shard.
-        on_progress: told after each sample how many are done.
+        progress: called after each sample with how many are done, and of how many.
 
     Raises:
         ValueError: `per_shard` is not positive, or the folder holds shards of other samples.
@@ -135,12 +136,13 @@ def write_shards(
         path, list_path = out / f"{number:06d}.tar", out / f"{number:06d}.skipped.jsonl"
         if not path.is_file():
             with whole_file(path) as shard:
-                left_out = _write_shard(shard, samples, start, end, on_progress)
+                left_out = _write_shard(shard, samples, start, end, progress)
                 # before its shard is there, so that none is lost
                 write_whole(list_path, b"".join(json.dumps(asdict(s)).encode() + b"\n" for s in left_out))
             written += 1
         skipped.extend(Skip(**json.loads(line)) for line in list_path.read_text().splitlines())
-        on_progress(end)
+        if progress:
+            progress(end, len(samples))
     return ShardSet(
         shards=shards, written=written, samples=len(samples) - len(skipped), skipped=tuple(skipped)
     )
@@ -151,7 +153,7 @@ def _write_shard(
     samples: Sequence[CaptionSample],
     start: int,
     end: int,
-    on_progress: Callable[[int], None],
+    progress: ProgressCallback | None,
 ) -> list[Skip]:
     left_out: list[Skip] = []
     with tarfile.open(fileobj=shard, mode="w") as tar:
@@ -173,7 +175,8 @@ def _write_shard(
                 entry = tarfile.TarInfo(member)
                 entry.size = len(content)
                 tar.addfile(entry, io.BytesIO(content))
-            on_progress(i + 1)
+            if progress:
+                progress(i + 1, len(samples))
     return left_out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from xdecoder.evaluation.semantic import Semantic
 from xdecoder.evaluation.vqa import Answering
 from xdecoder.jobs.distributed import World, wait_for_all
 from xdecoder.jobs.journal import Finished, Journal
+from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.predictor import Predictor
 
 _PROTOCOLS: dict[BenchmarkTask, type[BenchmarkProtocol[Any]]] = {
@@ -41,7 +42,6 @@ _PROTOCOLS: dict[BenchmarkTask, type[BenchmarkProtocol[Any]]] = {
 
 _FORMAT = 2  # of the journals' entries
 
-Advance = Callable[[int, int], None]
 """Called with the images that are finished and the images of this process."""
 
 
@@ -76,7 +76,7 @@ def evaluate(
     out: Path,
     overrides: Overrides | None = None,
     world: World | None = None,
-    advance: Advance | None = None,
+    progress: ProgressCallback | None = None,
 ) -> BenchmarkReport | None:
     """Run a benchmark.
 
@@ -90,7 +90,7 @@ def evaluate(
         out: the results go to its subfolder of the benchmark's name; what is finished there is kept.
         overrides: what to do otherwise.
         world: the processes; they share `out`.
-        advance: told of the progress.
+        progress: told how many images are predicted, and of how many.
 
     Returns:
         The report; None in all processes but the first.
@@ -105,7 +105,7 @@ def evaluate(
     run = plan_run(benchmark, dataset, folder=out / benchmark.name, overrides=overrides)
     protocol = protocol_of(benchmark.kind)(run, dataset)
     fingerprint = _fingerprint(run, model)
-    _predict(protocol, model.predictor, fingerprint, world, advance)
+    _predict(protocol, model.predictor, fingerprint, world, progress)
     if world.size > 1:
         wait_for_all()
     if not world.is_first:
@@ -143,7 +143,7 @@ def _predict(
     predictor: Predictor,
     fingerprint: Mapping[str, Any],
     world: World,
-    advance: Advance | None,
+    progress: ProgressCallback | None,
 ) -> None:
     """Add to this process's journal what no journal has yet."""
     folder = protocol.run.folder
@@ -158,8 +158,8 @@ def _predict(
             else:
                 journal.add({"image_id": sample.image_id, "error": str(picture)})
             done += 1
-            if advance:
-                advance(done, len(mine))
+            if progress:
+                progress(done, len(mine))
 
 
 def _read_ahead(

@@ -20,7 +20,6 @@ A ref is one thing with every sentence that means it: {"ref_id", "ann_id" (of th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +30,7 @@ from PIL import Image
 from pycocotools import mask as run_lengths
 
 from xdecoder.jobs.files import remove_drafts, whole_folder
+from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.picturebook.captions import captions
 from xdecoder.picturebook.composition import draw_scene
 from xdecoder.picturebook.nouns import words_rng
@@ -80,7 +80,7 @@ def export(
     size: int = 160,
     seed: int = 0,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Exported:
     """Write `count` scenes, of seeds `seed`, `seed + 1` and so on, with all their annotations.
 
@@ -118,7 +118,7 @@ def _write(
     split: Split,
     size: int,
     seed: int,
-    progress: Callable[[int, int], None] | None,
+    progress: ProgressCallback | None,
 ) -> Exported:
     images, panoptic, annotations = out / "images", out / f"panoptic_{split}", out / "annotations"
     for folder in (images, panoptic, annotations):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xdecoder.jobs.files import whole_file
+from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.model import XDecoder
 from xdecoder.tasks.vocabulary import embed_names
 from xdecoder.tokenizer import Tokenizer
@@ -42,7 +43,7 @@ class NameCache:
         self._memory: dict[tuple[str, ...], Tensor] = {}
 
     def embed(
-        self, prompts: Sequence[tuple[str, ...]], progress: Callable[[int, int], None] | None = None
+        self, prompts: Sequence[tuple[str, ...]], progress: ProgressCallback | None = None
     ) -> Float[Tensor, "K P"]:
         """As `embed_names`, computing only names that are new.
 
@@ -54,17 +55,17 @@ class NameCache:
             if texts not in self._memory and (stored := self._load(texts)) is not None:
                 self._memory[texts] = stored
         new = [texts for texts in dict.fromkeys(prompts) if texts not in self._memory]
-        done, total = 0, sum(len(texts) for texts in new)
+        total = sum(len(texts) for texts in new)
+        earlier = 0  # texts of the groups before
 
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
+        def add_earlier(done: int, _: int) -> None:
             if progress:
-                progress(done, total)
+                progress(earlier + done, total)
 
         for start in range(0, len(new), _NAMES):
             group = new[start : start + _NAMES]
-            embeddings = embed_names(self._model, self._tokenizer, group, advance)
+            embeddings = embed_names(self._model, self._tokenizer, group, add_earlier)
+            earlier += sum(len(texts) for texts in group)
             for texts, embedding in zip(group, embeddings, strict=True):
                 self._memory[texts] = embedding
                 self._store(texts, embedding)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xdecoder.config import ModelConfig
 from xdecoder.images import ImageSource
+from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.model import XDecoder, normalize
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.decoder import NO_CAPTIONS
@@ -462,7 +463,7 @@ class Predictor:
 
     @torch.inference_mode()
     def embed_vocabulary(
-        self, vocabulary: Vocabulary, progress: Callable[[int, int], None] | None = None
+        self, vocabulary: Vocabulary, progress: ProgressCallback | None = None
     ) -> Float[Tensor, "K1 P"]:
         """Text embeddings of the classes, the background last.
 

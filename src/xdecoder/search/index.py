@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -12,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from xdecoder.images import read_image
+from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.encoding import AnyImage, EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.predictor.prompts import Prompt
@@ -116,7 +116,7 @@ class Index:
         self,
         folder: str | os.PathLike[str],
         *,
-        progress: Callable[[int, int], None] | None = None,
+        progress: ProgressCallback | None = None,
         debug: bool = False,
     ) -> IndexingReport:
         """Index a folder, or what has changed in it; see `xdecoder.search.indexing.index_folder`."""

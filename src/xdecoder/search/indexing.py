@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from xdecoder.jobs.isolation import Pixels, attempt
+from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.embedding import RegionEmbeddings
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.search.about import About
@@ -59,7 +60,7 @@ def index_folder(
     predictor: Predictor,
     folder: str | os.PathLike[str],
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
     debug: bool = False,
 ) -> IndexingReport:
     """Bring what an index holds of a folder up to date.

@@ -6,12 +6,13 @@ after a text's end token is encoded but to fill a batch. Both leave every embedd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.model import XDecoder, normalize
 from xdecoder.networks.attention import KeyValueCache
 from xdecoder.networks.text_encoder import TextFeatures
@@ -72,7 +73,7 @@ def embed_names(
     model: XDecoder,
     tokenizer: Tokenizer,
     prompts: Sequence[tuple[str, ...]],
-    advance: Callable[[int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Float[Tensor, "K P"]:
     """Each class by the mean of its normalized prompts, normalized again (CLIP's prompt ensemble).
 
@@ -80,13 +81,13 @@ def embed_names(
         model: the model.
         tokenizer: its tokenizer.
         prompts: for each class as many texts as for the others, in the order of the templates.
-        advance: called with the number of texts embedded since the last call.
+        progress: called with the texts embedded and the texts to embed.
     """
     total = torch.zeros(len(prompts), model.config.embed_width, device=model.logit_scale.device)
     templates = list(zip(*prompts, strict=True))
-    for texts in templates:
+    for i, texts in enumerate(templates, start=1):
         total += normalize(embed_texts(model, tokenizer, texts).float())
-        if advance:
-            advance(len(texts))
+        if progress:
+            progress(i * len(prompts), len(templates) * len(prompts))
     mean = total / len(templates)
     return mean / mean.norm(dim=-1, keepdim=True)

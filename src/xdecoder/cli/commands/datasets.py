@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from xdecoder.cli.command import add_command
-from xdecoder.cli.console import FAILED, console
+from xdecoder.cli.console import FAILED
 from xdecoder.cli.options import DataFolder
+from xdecoder.cli.progress import ProgressBar
 
 app = typer.Typer(no_args_is_help=True, help="List, check and prepare data sets.")
 prepare_app = typer.Typer(no_args_is_help=True, help="Leak-free training lists, and training shards.")
@@ -58,7 +59,7 @@ def check(
     from xdecoder.data.check import check_dataset, expected_tree
 
     sheet = picture or Path(f"{name}-check.png")
-    with console().status(f"checking {name}") as status:
+    with ProgressBar(f"checking {name}") as progress:
         report = check_dataset(
             name,
             data,
@@ -66,7 +67,7 @@ def check(
             split=split,
             opened=samples,
             picture=sheet,
-            on_progress=status.update,
+            progress=progress,
         )
     if as_json:
         typer.echo(json.dumps({**asdict(report), "ok": report.ok}, indent=2))
@@ -106,15 +107,12 @@ def shards(
     per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
 ) -> None:
     """Write a caption data set as WebDataset tar shards; run again to go on where it stopped."""
-    from xdecoder.cli.progress import Progress
     from xdecoder.data.opening import open_dataset
     from xdecoder.data.prepare import write_shards
 
     pairs = open_dataset(name, data, task="caption", split=split, missing="skip")
-    with Progress(f"{name} {pairs.split}") as progress:
-        result = write_shards(
-            pairs, out, per_shard=per_shard, on_progress=lambda done: progress(done, len(pairs))
-        )
+    with ProgressBar(f"{name} {pairs.split}") as progress:
+        result = write_shards(pairs, out, per_shard=per_shard, progress=progress)
     typer.echo(f"{out}: {result.shards} shards ({result.written} new), {result.samples} images")
     left_out = (*pairs.skipped, *result.skipped)
     for skip in left_out[:5]:

@@ -233,13 +233,14 @@ def edit(
 
     from xdecoder.cli.over_images import ImageTask, run_over_images
     from xdecoder.jobs.files import write_whole
-    from xdecoder.predictor.loading import find_device
     from xdecoder.structures import mask_box
     from xdecoder.structures.result import Part, png_bytes
 
     label = region if isinstance(region, str) else "box" if prompt.box else "mask"
 
     def prepare(results: Results) -> ImageTask[_Edited]:
+        from xdecoder.predictor.loading import find_device
+
         change = _make_change(edits, painting, strength=extent.strength, device=find_device(model.device))
         locate, batch_size = _locator(region, model)
 

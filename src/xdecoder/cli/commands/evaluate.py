@@ -11,7 +11,7 @@ import typer
 
 from xdecoder.cli.console import console
 from xdecoder.cli.options import ClassesMeaned, ModelChoice, OptionalDataFolder
-from xdecoder.cli.progress import Progress
+from xdecoder.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from xdecoder.evaluation.report import BenchmarkReport
@@ -129,9 +129,9 @@ def evaluate(
         predictor = load_predictor(model.weights, device=place, dtype=model.dtype, batch_size=1)
         evaluated = EvaluatedModel.of(model.weights, predictor, compared)
         for row in rows:
-            with Progress(row.name, visible=world.is_first, ending="scoring") as advance:
+            with ProgressBar(row.name, visible=world.is_first, ending="scoring") as progress:
                 report = evaluate(
-                    row, evaluated, data=data, out=out, overrides=overrides, world=world, advance=advance
+                    row, evaluated, data=data, out=out, overrides=overrides, world=world, progress=progress
                 )
             if report is not None:
                 reports.append(report)

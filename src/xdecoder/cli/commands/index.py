@@ -55,7 +55,7 @@ def index(
     work on one index at once.
     """
     from xdecoder.cli.loading import embed_vocabulary
-    from xdecoder.cli.progress import Progress
+    from xdecoder.cli.progress import ProgressBar
     from xdecoder.search import Index
     from xdecoder.search.folder import absolute
 
@@ -69,7 +69,7 @@ def index(
     )
     embed_vocabulary(predictor, opened.about.vocabulary)
     start = time.monotonic()
-    with Progress("images", speed=True) as progress:
+    with ProgressBar("images", speed=True) as progress:
         report = opened.update(folder, progress=progress, debug=debug)
     _print_report(report, opened, time.monotonic() - start)
     return FAILED if report.failures else 0

@@ -10,7 +10,7 @@ import typer
 
 from xdecoder.cli.command import add_command
 from xdecoder.cli.console import console
-from xdecoder.cli.progress import Progress
+from xdecoder.cli.progress import ProgressBar
 
 app = typer.Typer(no_args_is_help=True, help="Draw scenes that know their segments, captions and answers.")
 
@@ -46,7 +46,7 @@ def export(
     """
     from xdecoder.picturebook import export as export_scenes
 
-    with Progress("scenes") as advance:
+    with ProgressBar("scenes") as progress:
         done = export_scenes(
             out,
             count=count,
@@ -54,7 +54,7 @@ def export(
             size=size,
             seed=seed,
             overwrite=overwrite,
-            progress=advance,
+            progress=progress,
         )
     console().print(
         f"{out}: {done.images} scenes with {done.instances} instances, {done.captions} captions, "

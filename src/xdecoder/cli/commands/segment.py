@@ -118,10 +118,11 @@ def segment(
     given = classes.parse()
     segmentation.check()
 
-    from xdecoder.cli.loading import embed_vocabulary
     from xdecoder.cli.over_images import ImageTask, run_over_images
 
     def prepare(results: Results) -> ImageTask[Segmentation]:
+        from xdecoder.cli.loading import embed_vocabulary
+
         predictor = model.load()
         vocabulary = given or predictor.default_vocabulary
         embed_vocabulary(predictor, vocabulary)
