@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 from xdecoder.data.catalog import DATASETS
@@ -46,6 +46,7 @@ class Benchmark:
         resizing: how an image is brought to the network's input; None for the model's own size.
         vocabulary: the built-in list that the model is asked for; None for the data set's own, or for words.
         asked: whether the things of the vocabulary are asked for alone, or its stuff with them.
+        ap: instance: whose average precision is scored.
         object_threshold: panoptic: class probability over which a query counts; None for the model's own.
         overlap_threshold: panoptic: share of its own mask that a segment must have won; likewise.
         published: what `PUBLISHED` calls the data set; None where no score of these checkpoints is known.
@@ -59,6 +60,7 @@ class Benchmark:
     resizing: Resizing | None
     vocabulary: str | None = None
     asked: Literal["all", "things"] = "all"
+    ap: Literal["coco", "cityscapes"] = "coco"
     object_threshold: float | None = None
     overlap_threshold: float | None = None
     published: str | None = None
@@ -129,7 +131,6 @@ def _instance(
     vocabulary: str | None,
     published: str | None,
     *,
-    asked: Literal["all", "things"] = "all",
     split: str = "val",
     remark: str = "",
 ) -> Benchmark:
@@ -140,7 +141,6 @@ def _instance(
         split=split,
         resizing=resizing,
         vocabulary=vocabulary,
-        asked=asked,
         published=published,
         remark=remark,
     )
@@ -211,7 +211,9 @@ _ROWS: tuple[Benchmark, ...] = (
     _semantic("scannet-20", _512, "scannet", "ScanNet-20"),
     _semantic("scannet-40", _512, "scannet-40", "ScanNet-40"),
     _panoptic("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes"),
-    _instance("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes", asked="things"),
+    replace(
+        _instance("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes"), asked="things", ap="cityscapes"
+    ),
     _semantic("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes"),
     _panoptic("bdd100k-panoptic", _800, "bdd-panoptic", "BDD100K"),
     _semantic("bdd100k-semantic", _800, "bdd", "BDD100K"),

@@ -72,7 +72,8 @@ class BenchmarkReport:
                 used = [u if o is None else o for o, u in zip(own, usual, strict=True)]
                 return f"; thresholds: object {used[0]}, overlap {used[1]}"
             case "instance":
-                return f"; the best {settings.detections} detections"
+                whose = "" if benchmark.ap == "coco" else "; Cityscapes' own AP"
+                return f"; the best {settings.detections} detections{whose}"
             case "semantic":
                 taken = "truth or prediction" if self.run.absent == "union" else "truth alone"
                 return f"; mIoU over the classes in {taken}"

@@ -14,6 +14,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.records import Sample
 from xdecoder.evaluation.benchmarks import Benchmark, BenchmarkTask
 from xdecoder.evaluation.captioning import Captioning
+from xdecoder.evaluation.cityscapes import CityscapesInstance
 from xdecoder.evaluation.instance import Instance
 from xdecoder.evaluation.panoptic import Panoptic
 from xdecoder.evaluation.plan import Overrides, open_benchmark, plan_run
@@ -103,7 +104,7 @@ def evaluate(
     started = time.monotonic()
     dataset = open_benchmark(benchmark, data, overrides)
     run = plan_run(benchmark, dataset, folder=out / benchmark.name, overrides=overrides)
-    protocol = protocol_of(benchmark.kind)(run, dataset)
+    protocol = protocol_of(benchmark)(run, dataset)
     fingerprint = _fingerprint(run, model)
     _predict(protocol, model.predictor, fingerprint, world, progress)
     if world.size > 1:
@@ -125,17 +126,17 @@ def evaluate(
     return _report(run, model, scores, overrides, len(order), path, time.monotonic() - started)
 
 
-def protocol_of(kind: BenchmarkTask) -> type[BenchmarkProtocol[Any]]:
-    """How a kind of benchmark is run.
+def protocol_of(benchmark: Benchmark) -> type[BenchmarkProtocol[Any]]:
+    """How a benchmark is run.
 
     Raises:
         ImportError: a package that it needs is missing.
     """
-    if kind == "picturebook":
+    if benchmark.kind == "picturebook":
         from xdecoder.evaluation.picturebook.protocol import PictureBook  # needs OpenCV, an extra
 
         return PictureBook
-    return _PROTOCOLS[kind]
+    return CityscapesInstance if benchmark.ap == "cityscapes" else _PROTOCOLS[benchmark.kind]
 
 
 def _predict(

@@ -92,5 +92,5 @@ def _score_benchmark(name: str, predictions: Path, truth: Truth) -> Scores:
     overrides = Overrides(skip_missing=truth.skip_missing, limit=truth.limit, absent=truth.absent)
     dataset = open_benchmark(benchmark, truth.data, overrides)
     run = plan_run(benchmark, dataset, folder=predictions.parent, overrides=overrides)
-    scores = protocol_of(benchmark.kind)(run, dataset).score(predictions)
+    scores = protocol_of(benchmark)(run, dataset).score(predictions)
     return replace(scores, skipped=(*dataset.skipped, *scores.skipped))
