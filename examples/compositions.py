@@ -7,14 +7,14 @@ Run it whole, `python examples/compositions.py --out FOLDER`, or cell by cell in
 from __future__ import annotations
 
 import argparse
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 import xdecoder
+from xdecoder.drawing.sheet import SheetStyle, draw_cell, join_cells
 from xdecoder.editing import Blur, Recolor, Remove, ReplaceBackground, edit
 from xdecoder.picturebook import draw_scene
 
@@ -28,19 +28,18 @@ settings.out.mkdir(parents=True, exist_ok=True)
 
 SEARCHED = "two gray cats, a white cat and a brown boat on the grass"
 REGION = "the gray cat left of the boat"
-CELL = 280
+STYLE = SheetStyle(side=280, gap=10, font_size=15, paper=(250, 248, 244), ink=(29, 26, 22))
 
 
 def save_row(name: str, pictures: Sequence[np.ndarray | Image.Image], texts: Sequence[str]) -> None:
     """Write pictures side by side, a text below each."""
-    row = Image.new("RGB", (len(pictures) * (CELL + 10) + 10, CELL + 64), (250, 248, 244))
-    pen, font = ImageDraw.Draw(row), ImageFont.load_default(15)
-    for column, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
-        shown = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-        left = 10 + column * (CELL + 10)
-        row.paste(shown.resize((CELL, CELL), Image.Resampling.LANCZOS), (left, 10))
-        lines = "\n".join(textwrap.wrap(text, 38)[:2])
-        pen.multiline_text((left, CELL + 18), lines, fill=(29, 26, 22), font=font)
+    shown = [
+        picture if isinstance(picture, Image.Image) else Image.fromarray(picture) for picture in pictures
+    ]
+    cells = [
+        draw_cell(picture, texts=[text], style=STYLE) for picture, text in zip(shown, texts, strict=True)
+    ]
+    row = join_cells(cells, columns=len(cells), style=STYLE)
     row.save(settings.out / f"compositions-{name}.jpg", quality=88, optimize=True)
 
 

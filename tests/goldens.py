@@ -15,7 +15,7 @@ from torch import Tensor
 
 from xdecoder.metrics.panoptic_quality import ScoredSegment
 from xdecoder.model import ImageFeatures, XDecoder
-from xdecoder.tasks.geometry import normalize_image
+from xdecoder.tasks.geometry import normalize_images
 
 FOLDER = Path(__file__).parent / "goldens"
 TOKEN_TABLE = "sem_seg_head.predictor.lang_encoder.lang_encoder.token_embedding.weight"
@@ -68,7 +68,7 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-4) -> N
 
 def prepare_images(model: XDecoder, *images: Tensor) -> Tensor:
     """Normalize, and pad to the largest, as the published program batches."""
-    prepared = [normalize_image(i, model.config.pixel_mean, model.config.pixel_std) for i in images]
+    prepared = [normalize_images(i, model.config) for i in images]
     height, width = (max(p.shape[d] for p in prepared) for d in (1, 2))
     return torch.stack([F.pad(p, (0, width - p.shape[2], 0, height - p.shape[1])) for p in prepared])
 

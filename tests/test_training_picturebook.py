@@ -347,7 +347,7 @@ def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> Non
     scores = json.loads((tmp_path / "run" / "scores.jsonl").read_text())
     assert {"pq", "referring", "captions", "retrieval", "answers"} <= set(scores)
     sheet = Image.open(tmp_path / "run" / "samples" / "step_00000003.png")
-    assert sheet.size == (6 * 256, 2 * 256)
+    assert sheet.size == (4 * 256 + 5 * 12, 3 * 256 + 4 * 12)  # six scenes, each beside what was found
     more = [*settings, "--from", str(tmp_path / "run")]
     second = CliRunner().invoke(app, ["train", "picturebook", "--out", str(tmp_path / "more"), *more])
     assert second.exit_code == 0, second.output

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from PIL import Image
-
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.opening import dataset_info, open_dataset, select
 from xdecoder.data.records import (
@@ -20,6 +18,7 @@ from xdecoder.data.records import (
 )
 from xdecoder.data.samples_sheet import draw_sheet
 from xdecoder.jobs.progress import ProgressCallback
+from xdecoder.structures.png import write_png
 from xdecoder.vocabularies import Vocabulary
 
 
@@ -116,7 +115,7 @@ def check_dataset(
         if expected and len(data) != expected:
             problems.append(f"{len(data)} images, the table says {expected}")
         if picture and not drawn and len(good) > 0:
-            _save(draw_sheet(_spread(good, 4), data.vocabulary), picture)
+            write_png(picture, draw_sheet(_spread(good, 4), data.vocabulary))
             drawn = True
         checks.append(
             TaskCheck(
@@ -206,8 +205,3 @@ def _spread(items: Any, count: int) -> list[Any]:
     """At most `count` items, evenly spread."""
     count = min(count, len(items))
     return [items[i * len(items) // count] for i in range(count)]
-
-
-def _save(sheet: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from xdecoder.data.records import (
     CaptionSample,
@@ -18,11 +17,8 @@ from xdecoder.data.records import (
     SemanticSample,
 )
 from xdecoder.drawing.regions import Region, draw_regions
+from xdecoder.drawing.sheet import SheetStyle, draw_cell, join_cells
 from xdecoder.vocabularies import Vocabulary, clean_name
-
-_CELL = 560  # pixels
-_MARGIN = 12
-_LINES = 4
 
 
 def draw_sheet(samples: Sequence[Sample], vocabulary: Vocabulary | None, *, columns: int = 2) -> Image.Image:
@@ -31,27 +27,9 @@ def draw_sheet(samples: Sequence[Sample], vocabulary: Vocabulary | None, *, colu
     Raises:
         ValueError: there are no samples, or an image or annotation cannot be read.
     """
-    return join_cells([draw_sample(sample, vocabulary) for sample in samples], columns=columns)
-
-
-def join_cells(cells: Sequence[Image.Image], *, columns: int) -> Image.Image:
-    """Cells of one width on a sheet, row by row.
-
-    Raises:
-        ValueError: there are none.
-    """
-    if not cells:
-        raise ValueError("no samples to draw")
-    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
-    heights = [max(cell.height for cell in row) for row in rows]
-    width = columns * _CELL + (columns + 1) * _MARGIN
-    sheet = Image.new("RGB", (width, sum(heights) + (len(rows) + 1) * _MARGIN), "white")
-    top = _MARGIN
-    for row, height in zip(rows, heights, strict=True):
-        for column, cell in enumerate(row):
-            sheet.paste(cell, (_MARGIN + column * (_CELL + _MARGIN), top))
-        top += height + _MARGIN
-    return sheet
+    return join_cells(
+        [draw_sample(sample, vocabulary) for sample in samples], columns=columns, style=SheetStyle()
+    )
 
 
 def draw_sample(sample: Sample, vocabulary: Vocabulary | None) -> Image.Image:
@@ -62,21 +40,7 @@ def draw_sample(sample: Sample, vocabulary: Vocabulary | None) -> Image.Image:
     """
     image = sample.image()
     regions, texts = _annotation(sample, vocabulary, image.shape[0], image.shape[1])
-    return draw_cell(draw_regions(image, regions), str(sample.image_id), texts)
-
-
-def draw_cell(picture: Image.Image, title: str, texts: Sequence[str] = ()) -> Image.Image:
-    """A picture at the width of a cell, a title below it and some lines of text."""
-    scale = min(_CELL / picture.width, _CELL / picture.height)
-    picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-    lines = [line for text in texts for line in textwrap.wrap(text, 78)[:2]][:_LINES]
-    font = ImageFont.load_default(size=14)
-    cell = Image.new("RGB", (_CELL, picture.height + 20 * (len(lines) + 1)), "white")
-    cell.paste(picture, ((_CELL - picture.width) // 2, 0))
-    draw = ImageDraw.Draw(cell)
-    for i, line in enumerate([title, *lines]):
-        draw.text((0, picture.height + 2 + 20 * i), line, fill="black" if i else "gray", font=font)
-    return cell
+    return draw_cell(draw_regions(image, regions), str(sample.image_id), texts, style=SheetStyle())
 
 
 def _annotation(

@@ -11,12 +11,12 @@ from jaxtyping import Integer
 
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
-from xdecoder.evaluation.pictures import write_png
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
 from xdecoder.evaluation.result_files import Entry, by_id, path_inside, read_list, write_list
 from xdecoder.images import read_stored
 from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 from xdecoder.predictor.predictor import Predictor
+from xdecoder.structures.png import write_png
 
 Map = tuple[Integer[np.ndarray, "H W"], list[ScoredSegment]]
 """ScoredSegment ids, and what they mean."""

@@ -26,7 +26,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pycocotools import mask as run_lengths
 
 from xdecoder.jobs.files import remove_drafts, whole_folder
@@ -39,6 +38,7 @@ from xdecoder.picturebook.referring import Phrase, phrases
 from xdecoder.picturebook.scene import Box, Scene, Segment
 from xdecoder.picturebook.sheet import contact_sheet
 from xdecoder.picturebook.vocabulary import STUFF_CATEGORIES, THING_CATEGORIES, Split
+from xdecoder.structures.png import write_png
 
 CATEGORY_IDS: Final[dict[str, int]] = {
     name: number for number, name in enumerate((*THING_CATEGORIES, *STUFF_CATEGORIES), start=1)
@@ -128,8 +128,8 @@ def _write(
     for done in range(count):
         scene = draw_scene(seed + done, split=split, size=size)
         name = f"{scene.seed:012d}.png"
-        Image.fromarray(scene.image).save(images / name)
-        Image.fromarray(_id_colors(scene.ids)).save(panoptic / name)
+        write_png(images / name, scene.image)
+        write_png(panoptic / name, _id_colors(scene.ids))
         _add(files, scene, name)
         shown += [scene] if done < _SHOWN else []
         if progress is not None:
@@ -158,7 +158,7 @@ def _write(
     }
     for kind, content in contents.items():
         (annotations / f"{kind}_{split}.json").write_text(json.dumps(content), encoding="utf-8")
-    contact_sheet(shown).save(out / "sheet.png")
+    write_png(out / "sheet.png", contact_sheet(shown))
     return Exported(
         images=count,
         instances=len(files.instances),

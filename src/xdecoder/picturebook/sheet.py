@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import colorsys
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from xdecoder.drawing.sheet import SheetStyle, draw_cell, join_cells
 from xdecoder.picturebook.captions import captions
 from xdecoder.picturebook.nouns import words_rng
 from xdecoder.picturebook.scene import Scene
@@ -34,23 +34,18 @@ def contact_sheet(scenes: Sequence[Scene], *, columns: int = 4, cell: int = 200)
         raise ValueError("contact_sheet needs at least one scene")
     if columns < 1 or cell < 64:
         raise ValueError(f"columns must be at least 1 and cell at least 64, got {columns} and {cell}")
-    columns = min(columns, len(scenes))
-    font = ImageFont.load_default(size=max(10, cell // 16))
-    line = max(12, cell // 13)
-    width, height = 2 * cell + 3 * _MARGIN, cell + 4 * line + 2 * _MARGIN
-    rows = -(-len(scenes) // columns)
-    sheet = Image.new("RGB", (columns * width, rows * height), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    for index, scene in enumerate(scenes):
-        left, top = index % columns * width + _MARGIN, index // columns * height + _MARGIN
+    style = SheetStyle(
+        side=2 * cell + _MARGIN, gap=_MARGIN, font_size=max(10, cell // 16), paper=_PAPER, ink=_TEXT
+    )
+    cells: list[Image.Image] = []
+    for scene in scenes:
+        pair = Image.new("RGB", (style.side, cell), _PAPER)
         for column, picture in enumerate((scene.image, tinted(scene))):
             shown = Image.fromarray(picture).resize((cell, cell), Image.Resampling.LANCZOS)
-            sheet.paste(shown, (left + column * (cell + _MARGIN), top))
+            pair.paste(shown, (column * (cell + _MARGIN), 0))
         texts = captions(scene, words_rng(scene), count=2)
-        lines = [part for text in texts for part in textwrap.wrap(text, 2 * cell // max(5, cell // 30))[:2]]
-        for row, part in enumerate(lines):
-            pen.text((left, top + cell + 4 + row * line), part, fill=_TEXT, font=font)
-    return sheet
+        cells.append(draw_cell(pair, texts=texts, style=style))
+    return join_cells(cells, columns=min(columns, len(cells)), style=style)
 
 
 def tinted(scene: Scene) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from xdecoder.images import ImageSource, read_image
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.decoder import LatentStates
 from xdecoder.predictor.options import EncodeOptions
-from xdecoder.tasks.geometry import Geometry, normalize_image
+from xdecoder.tasks.geometry import Geometry, normalize_images
 
 
 class EncodedBatch:
@@ -112,5 +112,5 @@ class Encoder:
         if resized.size != (width, height):
             resized = resized.resize((width, height), Image.Resampling.BICUBIC)
         tensor = torch.from_numpy(np.array(resized)).to(self._model.logit_scale.device).permute(2, 0, 1)
-        pixels = normalize_image(tensor, self._model.config.pixel_mean, self._model.config.pixel_std)
+        pixels = normalize_images(tensor, self._model.config)
         return pixels.to(self._model.logit_scale.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import json
 import os
 from abc import ABC, abstractmethod
@@ -20,6 +19,7 @@ from xdecoder.drawing.regions import Region, draw_regions
 from xdecoder.images import ImageSource, read_image
 from xdecoder.jobs.files import write_whole
 from xdecoder.structures.masks import Box, box_to_xywh, encode_rle
+from xdecoder.structures.png import png_bytes
 from xdecoder.vocabularies import clean_name
 
 CategoryIds = Mapping[int, int] | Sequence[int]
@@ -238,10 +238,3 @@ def read_matching(image: ImageSource | None, height: int, width: int) -> UInt8[n
 def _text_of(part: Part) -> str:
     name = clean_name(part.label)
     return name if part.score is None else f"{name} {part.score:.2f}"
-
-
-def png_bytes(picture: Image.Image) -> bytes:
-    """A picture as the content of a PNG file."""
-    stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    return stream.getvalue()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from xdecoder.config import ModelConfig
 from xdecoder.networks.resampling import Axis, Tile, output_axis, resized_tiles
 
 _STRIDE = 32
@@ -52,18 +53,19 @@ def _pad(length: int) -> int:
     return -(-length // _STRIDE) * _STRIDE
 
 
-def normalize_image(
-    image: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> Float[Tensor, "3 H W"]:
-    """An RGB image on the 0-255 scale, normalized and THEN zero-padded to multiples of 32.
+def normalize_images(
+    images: Shaped[Tensor, "*B 3 H W"], config: ModelConfig, *, padded: tuple[int, int] | None = None
+) -> Float[Tensor, "*B 3 H2 W2"]:
+    """RGB images on the 0-255 scale as the network takes them: normalized and THEN padded with zeros.
 
     Args:
-        image: (3, H, W), any dtype.
-        mean: per channel.
-        std: per channel.
+        images: one or several of one size, of any dtype.
+        config: whose mean and deviation are taken.
+        padded: the height and width to pad to at the right and bottom; by default multiples of 32.
     """
-    pixels = (image.float() - torch.tensor(mean, device=image.device)[:, None, None]) / torch.tensor(
-        std, device=image.device
-    )[:, None, None]
-    height, width = image.shape[-2:]
-    return F.pad(pixels, (0, _pad(width) - width, 0, _pad(height) - height))
+    mean, std = (
+        torch.tensor(x, device=images.device)[:, None, None] for x in (config.pixel_mean, config.pixel_std)
+    )
+    height, width = images.shape[-2:]
+    full = padded or (_pad(height), _pad(width))
+    return F.pad((images.float() - mean) / std, (0, full[1] - width, 0, full[0] - height))

@@ -229,12 +229,11 @@ def edit(
     sources, region = _sources_and_region(image, more, prompt)
     name = edits.name
 
-    from PIL import Image
-
     from xdecoder.cli.over_images import ImageTask, run_over_images
     from xdecoder.jobs.files import write_whole
     from xdecoder.structures import mask_box
-    from xdecoder.structures.result import Part, png_bytes
+    from xdecoder.structures.png import png_bytes
+    from xdecoder.structures.result import Part
 
     label = region if isinstance(region, str) else "box" if prompt.box else "mask"
 
@@ -252,7 +251,7 @@ def edit(
             part = Part(label=label, category=0, score=None, mask=result.mask, box=mask_box(result.mask))
             height, width = result.mask.shape
             data = {"kind": "edit", "edit": name, "height": height, "width": width, "region": part.to_dict()}
-            picture = png_bytes(Image.fromarray(result.picture))
+            picture = png_bytes(result.picture)
             results.write(target, data, lambda path: write_whole(path, picture))
             corners = ",".join(f"{side:.0f}" for side in part.box)
             results.print_summary(

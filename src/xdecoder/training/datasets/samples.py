@@ -12,10 +12,10 @@ from PIL import Image
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import dataset_info, open_dataset
 from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample, Sample, Task
-from xdecoder.data.samples_sheet import draw_cell, draw_sample, join_cells
-from xdecoder.jobs.files import write_whole
+from xdecoder.data.samples_sheet import draw_sample
+from xdecoder.drawing.sheet import SheetStyle, draw_cell, join_cells
 from xdecoder.predictor.predictor import Predictor, Segmentation
-from xdecoder.structures.result import png_bytes
+from xdecoder.structures.png import write_png
 from xdecoder.training.datasets.source import TaskConfig
 
 _PHRASES = 3
@@ -46,8 +46,7 @@ def draw_predictions(
                 cells += [truth, _predicted(predictor, sample, samples, part.task)]
     if not cells:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, png_bytes(join_cells(cells, columns=2)))
+    write_png(path, join_cells(cells, columns=2, style=SheetStyle()))
 
 
 def _open(part: TaskConfig, data: Path) -> Dataset[Any]:
@@ -63,15 +62,16 @@ def _predicted(predictor: Predictor, sample: Sample, samples: Dataset[Any], task
     match sample:
         case ReferringSample():
             phrases = [referent.phrases[0] for referent in sample.referents[:_PHRASES]]
-            return draw_cell(predictor.refer(image, phrases).draw(), "predicted")
+            return draw_cell(predictor.refer(image, phrases).draw(), "predicted", style=SheetStyle())
         case CaptionSample():
-            return draw_cell(plain, "predicted", [predictor.caption(image).text])
+            return draw_cell(plain, "predicted", [predictor.caption(image).text], style=SheetStyle())
         case QuestionSample():
             asked = [question.text for question in sample.questions[:_QUESTIONS]]
             answers = predictor.answer(image, asked)
-            return draw_cell(plain, "predicted", [f"{a.question} {a.text}" for a in answers])
+            texts = [f"{a.question} {a.text}" for a in answers]
+            return draw_cell(plain, "predicted", texts, style=SheetStyle())
         case _:
             assert task in ("panoptic", "instance", "semantic")
             assert samples.vocabulary is not None
             found = cast("Segmentation", predictor.segment(image, samples.vocabulary, task=task))
-            return draw_cell(found.draw(), "predicted")
+            return draw_cell(found.draw(), "predicted", style=SheetStyle())

@@ -35,6 +35,7 @@ from xdecoder.data.records import (
     Task,
 )
 from xdecoder.metrics.vqa import normalize_answer
+from xdecoder.tasks.geometry import normalize_images
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import Batch, BatchSource, text_id
 from xdecoder.training.datasets.batches import (
@@ -284,11 +285,9 @@ class DatasetBatches(BatchSource[Batch]):
         return QuestionBatch(images=torch.stack(images), questions=ids, answers=shares)
 
     def _normalize(self, image: NDArray[np.uint8], size: int) -> Float[Tensor, "3 S S"]:
-        """Normalize, then pad with zeros at the right and bottom, as at inference."""
-        mean, std = (np.array(x, np.float32) for x in (self.config.pixel_mean, self.config.pixel_std))
-        padded = np.zeros((size, size, 3), np.float32)
-        padded[: image.shape[0], : image.shape[1]] = (image - mean) / std
-        return torch.from_numpy(padded).permute(2, 0, 1)
+        """As at inference, padded to a square."""
+        pixels = torch.from_numpy(image).permute(2, 0, 1)
+        return normalize_images(pixels, self.config, padded=(size, size))
 
 
 def shuffled(places: Sequence[int], length: int, seed: int) -> list[int]:

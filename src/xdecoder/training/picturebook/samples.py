@@ -6,16 +6,18 @@ from pathlib import Path
 
 from PIL import Image
 
+from xdecoder.drawing.sheet import SheetStyle, draw_cell, join_cells
 from xdecoder.model import XDecoder
-from xdecoder.picturebook import STUFF_CATEGORIES, THING_CATEGORIES, draw_scene
+from xdecoder.picturebook import VOCABULARY, draw_scene
 from xdecoder.predictor.predictor import Predictor
+from xdecoder.structures.png import write_png
 from xdecoder.tokenizer import Tokenizer
 
 
 def draw_samples(
     model: XDecoder, tokenizer: Tokenizer, path: Path, *, count: int = 6, size: int = 256
 ) -> None:
-    """Draw held-out scenes, and below each what the model finds in it.
+    """Draw held-out scenes, and beside each what the model finds in it.
 
     Args:
         model: in evaluation mode.
@@ -24,18 +26,10 @@ def draw_samples(
         count: scenes.
         size: side of a scene in pixels.
     """
-    predictor = Predictor(model, tokenizer)
-    sheet = Image.new("RGB", (count * size, 2 * size))
+    predictor, style = Predictor(model, tokenizer), SheetStyle(side=size)
+    cells: list[Image.Image] = []
     for place in range(count):
         scene = draw_scene(place, split="val", size=size)
-        found = predictor.segment(
-            scene.image,
-            [*THING_CATEGORIES, *STUFF_CATEGORIES],
-            task="panoptic",
-            things=THING_CATEGORIES,
-            stuff=STUFF_CATEGORIES,
-        )
-        sheet.paste(Image.fromarray(scene.image), (place * size, 0))
-        sheet.paste(found.draw(), (place * size, size))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+        found = predictor.segment(scene.image, VOCABULARY)
+        cells += [draw_cell(picture, style=style) for picture in (Image.fromarray(scene.image), found.draw())]
+    write_png(path, join_cells(cells, columns=4, style=style))

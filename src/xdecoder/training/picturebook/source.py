@@ -39,7 +39,7 @@ from xdecoder.picturebook import (
 )
 from xdecoder.picturebook import names as forms_of
 from xdecoder.tasks.captioning import region_at_levels
-from xdecoder.tasks.geometry import Geometry
+from xdecoder.tasks.geometry import Geometry, normalize_images
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.training.batches import Batch, BatchSource, text_id
 from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
@@ -228,7 +228,7 @@ class PictureBook(BatchSource[Batch]):
             texts += [self._written(text, rng) for text in known]
             wanted.append(torch.tensor([known.index(text) for text in own]))
         return PatchBatch(
-            images=self._normalize([image for image, *_ in drawn]),
+            images=normalize([image for image, *_ in drawn], self.config),
             token_ids=self._encode(texts),
             names=tuple(lists),
             rows=tuple(rows),
@@ -269,7 +269,7 @@ class PictureBook(BatchSource[Batch]):
             for scene, own in zip(scenes, texts, strict=True)
         ]
         return SceneBatch(
-            images=self._normalize([resize(scene.image, sizes.read) for scene in scenes]),
+            images=normalize([resize(scene.image, sizes.read) for scene in scenes], self.config),
             names=names,
             classes=classes,
             masks=tuple(masks),
@@ -373,9 +373,6 @@ class PictureBook(BatchSource[Batch]):
         length = max(len(row) for row in rows)
         return torch.tensor([[*row, *[self.tokenizer.end_id] * (length - len(row))] for row in rows])
 
-    def _normalize(self, images: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "B 3 H W"]:
-        return normalize(images, self.config)
-
 
 def _is_easy(phrase: Phrase) -> bool:
     """Whether it asks for no place in the picture."""
@@ -384,9 +381,7 @@ def _is_easy(phrase: Phrase) -> bool:
 
 def normalize(images: Sequence[NDArray[np.uint8]], config: ModelConfig) -> Float[Tensor, "B 3 H W"]:
     """Pictures of one size as the model takes them; their sides are multiples of 32."""
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(x)[:, None, None] for x in (config.pixel_mean, config.pixel_std))
-    return (pixels - mean) / std
+    return normalize_images(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), config)
 
 
 def resize(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
