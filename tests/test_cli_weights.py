@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,22 +105,12 @@ def test_info_of_a_model_that_is_not_here_says_what_to_do(
     assert "is not in the cache: run `xdecoder weights pull xdecoder_focalt_last`" in err
 
 
-def test_pull_prints_the_folder_and_offline_says_what_to_do(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_list_and_info_know_what_is_in_the_cache(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDECODER_CACHE", str(tmp_path))
-
-    def offline(*_: object) -> str:
-        raise ConnectionError("no route to host")
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
-    code, _, err = run("pull", "xdecoder_focall_last")
-    assert code == 2
-    assert "xdecoder_focall_last could not be downloaded" in err
-    monkeypatch.setattr(hub, "download", lambda _: checkpoint)
-    code, out, _ = run("pull", "xdecoder_focall_last", "--json")
-    assert code == 0
-    assert json.loads(out)["folder"] == str(tmp_path / "xdecoder_focall_last")
+    assert "in the cache" not in run("list")[1]
+    shutil.copytree(folder, tmp_path / "xdecoder_focall_last")
     assert run("info", "xdecoder_focall_last")[0] == 0
     assert "in the cache" in run("list")[1]
 

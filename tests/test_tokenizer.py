@@ -230,34 +230,19 @@ def test_a_wrong_or_damaged_vocabulary_file_is_refused(tmp_path: Path) -> None:
         load_clip_tokenizer(tmp_path / "x.whl")
 
 
-def test_without_a_package_the_hub_is_asked(
-    clip: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[str, str]] = []
-
-    def download(repository: str, file: str) -> str:
-        asked.append((repository, file))
-        (tmp_path / file).write_bytes(_merge_lines_stored)
-        return str(tmp_path / file)
-
-    _merge_lines_stored = _merge_lines()
-    monkeypatch.setattr(clip_vocabulary, "installed_files", lambda: iter(()))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    assert load_clip_tokenizer().to_bytes() == clip.to_bytes()
-    assert asked == [("openai/clip-vit-base-patch32", "merges.txt")]
-
-
 def test_where_nothing_has_the_vocabulary_the_ways_to_get_it_are_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def download(repository: str, file: str) -> str:
-        raise ConnectionError("no route to host")
-
     monkeypatch.setattr(clip_vocabulary, "installed_files", lambda: iter(()))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(FileNotFoundError) as error:
         load_clip_tokenizer()
-    for way in ("pip install instant-clip-tokenizer", "--clip-vocabulary FILE", "huggingface.co", "no route"):
+    for way in (
+        "pip install instant-clip-tokenizer",
+        "--clip-vocabulary FILE",
+        "huggingface.co",
+        "ConnectError",
+    ):
         assert way in str(error.value)
 
 

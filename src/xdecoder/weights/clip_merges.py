@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xdecoder.tokenizer import CONTEXT_LENGTH, Tokenizer, build_clip_tokenizer
+from xdecoder.weights import hub
 from xdecoder.weights.documents import one_line, read_bytes
 from xdecoder.weights.folder import read_tokenizer_file
 
@@ -122,10 +123,8 @@ def _wheel_member(path: Path) -> bytes:
 
 
 def _download() -> Path:
-    import huggingface_hub
-
     try:
-        return Path(huggingface_hub.hf_hub_download(HUB_REPOSITORY, HUB_FILE))
+        return hub.download_file(HUB_REPOSITORY, HUB_FILE)
     except Exception as error:  # offline, blocked, full disk: the ways out are the same
         raise FileNotFoundError(
             "CLIP's vocabulary is needed once, to convert a published checkpoint, and was not found. "
@@ -134,5 +133,5 @@ def _download() -> Path:
             f"  --clip-vocabulary FILE               ({_FILE}[.gz], {HUB_FILE}, tokenizer.json, or a wheel "
             "of one of these packages)\n"
             f"  a connection to huggingface.co       ({HUB_REPOSITORY}/{HUB_FILE}; failed with "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
+            f"{type(error).__name__}: {one_line(error)})"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from xdecoder.weights.families import XDECODER, family_of
 from xdecoder.weights.folder import CONFIG, build_model, save_state
 from xdecoder.weights.published_config import config_from_checkpoint
 from xdecoder.weights.tensors import check_numbers, check_shapes, shapes_of
+
+_MILLIONS_APART = 0.5  # published counts are rounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ def convert(
 ) -> Conversion:
     """Turn a published checkpoint into a model folder.
 
+    Warns where heads and thresholds had to be assumed, because neither a YAML nor known sizes tell them.
+
     Args:
         checkpoint: `.pt` or `.safetensors`, bare or a trainer's resume file.
         folder: where to write.
@@ -82,6 +87,13 @@ def convert(
     tokenizer = load_clip_tokenizer(clip_vocabulary, context_length=config.text.context_length)
     save_state(Path(folder), config, renamed.state, tokenizer)
     preset = next((name for name, known in PRESETS.items() if _sizes(known) == _sizes(config)), None)
+    if settings is None and preset is None:
+        warnings.warn(
+            "attention heads and thresholds do not show in tensors, and these sizes are none of the "
+            "published ones: 8 heads and the published thresholds were assumed. Give the official YAML "
+            "(--config) where that is wrong",
+            stacklevel=2,
+        )
     return Conversion(
         folder=Path(folder),
         config=config,
@@ -106,12 +118,28 @@ def pull(name: str, *, clip_vocabulary: str | Path | None = None) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_drafts(folder.parent)
         with draft_folder(folder.parent) as temporary:
-            made = temporary / name
-            convert(hub.download(model), made, clip_vocabulary=clip_vocabulary)
+            made, checkpoint = temporary / name, hub.download(model)
+            _check_published(model, convert(checkpoint, made, clip_vocabulary=clip_vocabulary), checkpoint)
             if not (folder / CONFIG).is_file():  # another process may have been faster
                 shutil.rmtree(folder, ignore_errors=True)
                 made.replace(folder)
+        if checkpoint.parent == hub.downloads_folder():
+            checkpoint.unlink(missing_ok=True)
     return folder
+
+
+def _check_published(model: hub.PublishedModel, done: Conversion, checkpoint: Path) -> None:
+    """Refuse a file that came under a published name and is another model."""
+    millions = done.parameters / 1e6
+    if done.preset in model.presets and abs(millions - model.parameters) < _MILLIONS_APART:
+        return
+    if checkpoint.parent == hub.downloads_folder():
+        checkpoint.unlink(missing_ok=True)
+    raise ValueError(
+        f"{checkpoint.name} came as {model.name} and is another model: it has the sizes of "
+        f"{done.preset or 'no published model'} and {millions:.1f} million parameters, expected "
+        f"{' or '.join(model.presets)} and {model.parameters:.1f} million. It was not taken"
+    )
 
 
 def _sizes(config: ModelConfig) -> dict[str, Any]:

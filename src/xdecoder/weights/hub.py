@@ -5,10 +5,15 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from xdecoder.jobs.files import safe_name, write_whole
+from xdecoder.weights.download import endpoint, find_file, receive
 
 REPOSITORY = "xdecoder/X-Decoder"
 FOLDER_FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -41,6 +46,8 @@ class PublishedModel:
         queries: latent queries; None where no publication says (conversion reads it from the file).
         good_for: what to choose it for.
         parameters: millions of parameters.
+        presets: presets (`xdecoder.config.PRESETS`) of which it has the sizes of one.
+        sha256: of the file, where somebody who has it said so.
         scores: published scores.
     """
 
@@ -49,6 +56,8 @@ class PublishedModel:
     queries: int | None
     good_for: str
     parameters: float
+    presets: tuple[str, ...]
+    sha256: str | None = None
     scores: tuple[Score, ...] = field(default=())
 
     @property
@@ -99,6 +108,7 @@ PUBLISHED: dict[str, PublishedModel] = {
             queries=101,
             good_for="all tasks, COCO's classes first: referring, captions, retrieval",
             parameters=164.5,
+            presets=("focal-t",),
             scores=_scores(
                 coco=(50.8, 39.5, 62.4),
                 ade=(None, 9.6, 23.9),
@@ -113,6 +123,7 @@ PUBLISHED: dict[str, PublishedModel] = {
             queries=101,
             good_for="open-vocabulary segmentation: classes beyond COCO's",
             parameters=164.5,
+            presets=("focal-t",),
             scores=_scores(
                 coco=(48.8, 37.0, 60.2),
                 ade=(19.1, 10.1, 25.1),
@@ -129,6 +140,7 @@ PUBLISHED: dict[str, PublishedModel] = {
             queries=101,
             good_for="captions and retrieval; by its name, trained without Visual Genome",
             parameters=164.5,
+            presets=("focal-t",),
         ),
         PublishedModel(
             name="xdecoder_focall_last",
@@ -136,6 +148,7 @@ PUBLISHED: dict[str, PublishedModel] = {
             queries=201,
             good_for="all tasks, the most accurate on COCO; 201 queries",
             parameters=341.6,
+            presets=("focal-l",),
             scores=_scores(coco=(56.5, 46.7, 67.2)),
         ),
         PublishedModel(
@@ -144,6 +157,7 @@ PUBLISHED: dict[str, PublishedModel] = {
             queries=None,
             good_for="open-vocabulary segmentation with the large backbone",
             parameters=341.5,
+            presets=("focal-l", "focal-l-oq101"),
             scores=_scores(coco=(51.5, 41.3, 64.1), ade=(None, 11.7, 29.4), retrieval=(30.7, 50.1)),
         ),
         PublishedModel(
@@ -152,6 +166,7 @@ PUBLISHED: dict[str, PublishedModel] = {
             queries=101,
             good_for="all tasks, the earlier large release; 101 queries",
             parameters=341.5,
+            presets=("focal-l-oq101",),
             scores=_scores(
                 coco=(56.2, 46.4, 65.5),
                 ade=(None, 11.5, 23.6),
@@ -183,42 +198,100 @@ def cache_folder() -> Path:
 
 
 def download(model: PublishedModel) -> Path:
-    """The published file, from the Hugging Face cache or the hub; an interrupted download goes on.
+    """The published file, from the Hugging Face cache, or from the hub into ours; a killed download goes on.
 
     Raises:
         FileNotFoundError: it could not be downloaded; the message says how to do it by hand.
+        ValueError: what arrived is damaged, or another file.
+    """
+    try:
+        return download_file(REPOSITORY, model.file, sha256=model.sha256)
+    except ValueError:
+        raise
+    except Exception as error:  # offline, blocked, gone, full disk: the way out is the same
+        raise FileNotFoundError(_by_hand(model, error)) from error
+
+
+def download_file(repository: str, name: str, *, sha256: str | None = None) -> Path:
+    """A file of a repository, from the Hugging Face cache, or from the hub into `downloads_folder`.
+
+    Args:
+        repository: "owner/name".
+        name: of the file.
+        sha256: what its content has to have, where that is known.
+
+    Raises:
+        ValueError: it has other content, or arrived damaged.
+        ConnectionError: the transfer ended too early; what came is kept.
+        Exception: of huggingface_hub: offline, no such repository or file, ...
     """
     import huggingface_hub
 
-    try:
-        return Path(huggingface_hub.hf_hub_download(REPOSITORY, model.file))
-    except Exception as error:  # offline, blocked, gone, full disk: the way out is the same
-        raise FileNotFoundError(
-            f"{model.name} could not be downloaded ({_first_line(error)}). It needs {model.file} "
-            f"(about {model.megabytes:.0f} MB) of {REPOSITORY} on huggingface.co. By hand: fetch\n"
-            f"  {model.url}\n"
-            "on any machine, copy it here and run\n"
-            f"  xdecoder weights convert {model.file} {cache_folder() / model.name}"
-        ) from error
+    known = huggingface_hub.try_to_load_from_cache(repository, name)
+    if isinstance(known, str):
+        return Path(known)
+    file = find_file(repository, name)
+    if sha256 is not None and file.etag != sha256:
+        raise ValueError(
+            f"{endpoint()}/{repository} has another {name} than the published one: its sha256 is "
+            f"{file.etag[:16]}..., expected {sha256[:16]}..."
+        )
+    path = Path(name)
+    place = downloads_folder() / f"{safe_name(path.stem)}-{safe_name(file.etag)[:16]}{path.suffix}"
+    receive(file, place)
+    return place
+
+
+def downloads_folder() -> Path:
+    """Where downloads lie until they are converted."""
+    return cache_folder() / "downloads"
 
 
 def download_folder(repository: str) -> Path:
-    """A model folder of a Hugging Face repository, from the Hugging Face cache or the hub.
+    """A model folder of a Hugging Face repository, as it is on the hub now; offline, as it was last.
 
     Raises:
         FileNotFoundError: it could not be downloaded, or is no model folder.
+        ValueError: what arrived is damaged.
+        OSError: the disk has no room.
     """
-    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
 
+    place = cache_folder() / "repositories" / repository.replace("/", "--")
+    latest = place / "latest"
     try:
-        return Path(
-            huggingface_hub.snapshot_download(repository, allow_patterns=[*FOLDER_FILES, *ANSWER_FILES])
-        )
-    except Exception as error:
+        files = [find_file(repository, name) for name in FOLDER_FILES]
+        for name in ANSWER_FILES:
+            with contextlib.suppress(EntryNotFoundError):  # a model that answers no questions
+                files.append(find_file(repository, name))
+        folder = place / safe_name(files[0].commit)
+        for file in files:
+            receive(file, folder / file.name)
+    except (ValueError, FileExistsError):
+        raise
+    except Exception as error:  # offline, blocked, gone, cut off
+        if latest.is_file() and (folder := place / safe_name(latest.read_text())).is_dir():
+            warnings.warn(
+                f"{endpoint()} does not answer ({_first_line(error)}): {repository} is taken as it was last",
+                stacklevel=2,
+            )
+            return folder
         raise FileNotFoundError(
             f"there is no folder {repository}, and no model could be downloaded from "
-            f"huggingface.co/{repository} ({_first_line(error)}). It needs {', '.join(FOLDER_FILES)}"
+            f"{endpoint()}/{repository} ({_first_line(error)}). It needs {', '.join(FOLDER_FILES)}"
         ) from error
+    write_whole(latest, folder.name.encode())
+    return folder
+
+
+def _by_hand(model: PublishedModel, error: Exception) -> str:
+    return (
+        f"{model.name} could not be downloaded ({_first_line(error)}). It needs {model.file} "
+        f"(about {model.megabytes:.0f} MB) of {REPOSITORY} on huggingface.co. By hand: fetch\n"
+        f"  {model.url}\n"
+        "on any machine, copy it here and run\n"
+        f"  xdecoder weights convert {model.file} {cache_folder() / model.name}"
+    )
 
 
 def _first_line(error: Exception) -> str:

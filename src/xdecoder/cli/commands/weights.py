@@ -70,13 +70,6 @@ def convert(
         + (f", the sizes of {done.preset}" if done.preset else "")
     )
     typer.echo(f"Dropped, no parameters: {', '.join(done.dropped) or 'nothing'}")
-    if not done.settings_known:
-        typer.echo(
-            "Attention heads and thresholds do not show in tensors, and these sizes are none of the "
-            "published ones: 8 heads and the published thresholds were assumed. Give the official YAML "
-            "with --config where that is wrong.",
-            err=True,
-        )
 
 
 @add_command(app, name="list")
