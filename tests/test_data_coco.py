@@ -66,7 +66,7 @@ def test_a_panoptic_map_serves_semantic_and_instance_too(tmp_path: Path) -> None
     regions = {r.id: r for r in instances[0].regions()}
     assert set(regions) == {300, 7, 9}
     assert regions[9].crowd
-    assert regions[300].box == (0, 3, 3, 3)
+    assert regions[300].box == (0, 3, 3, 6)
     np.testing.assert_array_equal(regions[7].mask(H, W), panoptic_ids() == 7)
 
 
@@ -180,7 +180,7 @@ def test_instances_decode_polygons_and_both_forms_of_run_lengths(tmp_path: Path)
 def test_run_lengths_of_another_size_are_refused(tmp_path: Path) -> None:
     coco_instances(tmp_path, [square(1, 1, segmentation={"size": [W, H], "counts": [6, 12, 30]})])
     region = open_dataset("coco", tmp_path, task="instance")[0].regions()[0]
-    with pytest.raises(ValueError, match="its mask is 6x8 and its image 8x6"):
+    with pytest.raises(ValueError, match="annotation 1: the mask is 6x8 and its image 8x6"):
         region.mask(H, W)
 
 

@@ -105,13 +105,13 @@ def test_a_broken_pickle_and_a_list_of_other_things_are_refused(tmp_path: Path) 
     with pytest.raises(ValueError, match="refused"):
         open_dataset("refcocog-umd", tmp_path)
     (base / "refs(umd).p").write_bytes(pickle.dumps([{"a": 1}]))
-    with pytest.raises(ValueError, match="expected a list of refs"):
+    with pytest.raises(ValueError, match="ref 0: lacks 'ref_id'"):
         open_dataset("refcocog-umd", tmp_path)
 
 
 def test_refs_to_unknown_annotations_and_duplicate_refs_are_refused(tmp_path: Path) -> None:
     refer_layout(tmp_path, [ref(10, 99, 9, "val", "x")])
-    with pytest.raises(ValueError, match=r"refs name annotation\(s\) \[99\]"):
+    with pytest.raises(ValueError, match=r"lacks annotation\(s\) \[99\] that refs"):
         open_dataset("refcocog-umd", tmp_path)
     refer_layout(tmp_path, [REFS[0], REFS[0]])
     with pytest.raises(ValueError, match=r"duplicate ref id\(s\) \[10\]"):

@@ -27,7 +27,6 @@ from xdecoder.data.records import (
     QuestionSample,
     Referent,
     ReferringSample,
-    RunLengths,
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.plan import Overrides
@@ -37,6 +36,7 @@ from xdecoder.losses.objective import LossConfig
 from xdecoder.model import XDecoder
 from xdecoder.picturebook import draw_scene
 from xdecoder.picturebook.export import export
+from xdecoder.structures import encode_rle
 from xdecoder.training.batches import Batch, text_id
 from xdecoder.training.datasets.nouns import NounFinder
 from xdecoder.training.datasets.objective import PublishedLosses
@@ -241,7 +241,7 @@ def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None
     mask = np.zeros((96, 96), bool)
     mask[10:50, 20:60] = True
     region = Annotation(
-        id=1, category=0, crowd=False, box=(20, 10, 40, 40), area=1600.0, segmentation=RunLengths.encode(mask)
+        id=1, category=0, crowd=False, box=(20, 10, 60, 50), area=1600.0, segmentation=encode_rle(mask)
     )
     referring = ReferringSample(
         image_id=1,
@@ -289,7 +289,7 @@ def test_phrases_and_answers_are_drawn_and_what_cannot_be_read_is_left_out(
     mask = np.zeros((96, 96), bool)
     mask[10:50, 20:60] = True
     region = Annotation(
-        id=1, category=0, crowd=False, box=(20, 10, 40, 40), area=1600.0, segmentation=RunLengths.encode(mask)
+        id=1, category=0, crowd=False, box=(20, 10, 60, 50), area=1600.0, segmentation=encode_rle(mask)
     )
     samples = {
         "referring": ReferringSample(

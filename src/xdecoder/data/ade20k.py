@@ -7,7 +7,8 @@ from typing import Any, final
 
 import numpy as np
 
-from xdecoder.data.coco import categories_by_id, read_instances, read_panoptic
+from xdecoder.data.coco import read_instances, read_panoptic
+from xdecoder.data.coco_file import categories_by_id
 from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import FileImage, LabelCoding, panoptic_from_keys
 from xdecoder.data.folders import Folders, named
@@ -79,7 +80,8 @@ def open_ade20k(selection: Selection) -> Dataset[Any]:
                 selection,
                 annotations=annotations,
                 maps=selection.path(f"{_FOLDER}/ade20k_panoptic_{{split}}"),
-                image_path=lambda _image, row: images / f"{row['file_name'].removesuffix('.png')}.jpg",
+                images=images,
+                image_name=lambda _image, map_name: f"{map_name.removesuffix('.png')}.jpg",
                 categories=categories_by_id(vocabulary, tuple(range(150))),
             )
     else:
@@ -88,7 +90,7 @@ def open_ade20k(selection: Selection) -> Dataset[Any]:
             return read_instances(
                 selection,
                 annotations=annotations,
-                image_path=lambda row: images / row["file_name"],
+                images=images,
                 categories=categories_by_id(things_of(vocabulary), tuple(sorted(vocabulary.things))),
             )
     semantic = selection.path(f"{_FOLDER}/annotations/{{word}}")

@@ -7,7 +7,8 @@ from typing import Any, final
 
 import numpy as np
 
-from xdecoder.data.coco import categories_by_id, read_panoptic
+from xdecoder.data.coco import read_panoptic
+from xdecoder.data.coco_file import categories_by_id
 from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import FileImage, panoptic_from_keys
 from xdecoder.data.panoptic_tasks import PanopticSample, from_panoptic
@@ -56,7 +57,8 @@ def open_bdd100k_panoptic(selection: Selection) -> Dataset[Any]:
             selection,
             annotations=annotations,
             maps=selection.path("bdd100k/labels/pan_seg/coco_pano/{word}"),
-            image_path=lambda _image, row: images / f"{row['file_name'].removesuffix('.png')}.jpg",
+            images=images,
+            image_name=lambda _image, map_name: f"{map_name.removesuffix('.png')}.jpg",
             categories=categories_by_id(vocabulary, tuple(range(1, _CLASSES + 1)), frozenset({0})),
         )
     existing = ExistingFiles(selection.name, selection.missing)

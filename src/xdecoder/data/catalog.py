@@ -8,7 +8,7 @@ from xdecoder.data.ade20k import open_ade20k
 from xdecoder.data.bdd100k import open_bdd100k_panoptic
 from xdecoder.data.captions import open_coco_karpathy, open_flickr30k
 from xdecoder.data.cityscapes import open_cityscapes
-from xdecoder.data.coco import (
+from xdecoder.data.coco_layouts import (
     open_coco,
     open_coco100,
     open_custom_instances,

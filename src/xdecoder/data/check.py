@@ -190,11 +190,11 @@ def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> None:
         case InstanceSample():
             regions = sample.regions()
             for region in regions:
-                region.run_lengths(height, width)
+                region.rle(height, width)
             categories = {r.category for r in regions}
         case ReferringSample():
             for referent in sample.referents:
-                referent.region.run_lengths(height, width)
+                referent.region.rle(height, width)
         case _:
             pass
     if vocabulary and any(not 0 <= c < len(vocabulary) for c in categories):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from xdecoder.data.coco import categories_by_id, read_panoptic
+from xdecoder.data.coco import read_panoptic
+from xdecoder.data.coco_file import categories_by_id
 from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile, panoptic_from_keys
 from xdecoder.data.panoptic_tasks import PanopticSample, from_panoptic
@@ -62,7 +62,8 @@ def open_cityscapes(selection: Selection) -> Dataset[Any]:
             selection,
             annotations=selection.path("cityscapes/gtFine/cityscapes_panoptic_{word}.json"),
             maps=selection.path("cityscapes/gtFine/cityscapes_panoptic_{word}"),
-            image_path=lambda _image, row: _image_path(images, str(row["image_id"])),
+            images=images,
+            image_name=lambda image, _map_name: _image_name(str(image.id)),
             categories=categories_by_id(vocabulary, LABEL_IDS),
         )
     ending = "labelIds" if selection.task == "semantic" else "instanceIds"
@@ -72,7 +73,7 @@ def open_cityscapes(selection: Selection) -> Dataset[Any]:
     panoptic: list[PanopticSample] = []
     for path in sorted(folder.glob(f"*/*_gtFine_{ending}.png")):
         image_id = path.name.removesuffix(f"_gtFine_{ending}.png")
-        image = str(_image_path(images, image_id))
+        image = str(images / _image_name(image_id))
         if not selection.wants(image_id) or not existing.has(image):
             continue
         if selection.task == "semantic":
@@ -101,6 +102,5 @@ def open_cityscapes(selection: Selection) -> Dataset[Any]:
     )
 
 
-def _image_path(images: Path, image_id: str) -> Path:
-    city = image_id.split("_")[0]
-    return images / city / f"{image_id}_leftImg8bit.png"
+def _image_name(image_id: str) -> str:
+    return f"{image_id.split('_')[0]}/{image_id}_leftImg8bit.png"

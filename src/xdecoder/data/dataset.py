@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections import Counter
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar, final, overload
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from xdecoder.vocabularies import Vocabulary
 S_co = TypeVar("S_co", bound=Sample, covariant=True)
 T = TypeVar("T")
 Missing = Literal["error", "skip"]
+_UPLOADED = re.compile("^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
 
 
 @final
@@ -124,6 +126,8 @@ class ExistingFiles:
         self.missing: Missing = missing
         self.skips: list[Skip] = []
         self._listed: dict[str, frozenset[str]] = {}
+        self._found: dict[str, str] = {}
+        self._clashes: list[str] = []
 
     def has(self, *paths: str) -> bool:
         """Whether every file exists; an absent one is recorded."""
@@ -136,7 +140,13 @@ class ExistingFiles:
 
         Raises:
             FileNotFoundError: something was, and `missing` is "error".
+            ValueError: two names lead to one file.
         """
+        if self._clashes:
+            raise ValueError(
+                f"{self.what}: {len(self._clashes)} file(s) are named twice: {self._clashes[0]}; keep the "
+                "folders that tell them apart"
+            )
         if self.skips and self.missing == "error":
             named = "".join(f"\n  {s.item}" for s in self.skips[:5])
             raise FileNotFoundError(
@@ -145,28 +155,42 @@ class ExistingFiles:
             )
         return tuple(self.skips)
 
+    def find(self, folder: Path, name: str) -> str:
+        """The path of a file that data names, in a folder and nowhere else.
+
+        Names as other tools write them (backslashes, absolute paths, Label Studio's "/data/local-files/?d=")
+        are found by as many of their last parts as there are in the folder.
+        """
+        parts = _parts(name)
+        whole = str(folder.joinpath(*parts))
+        for start in range(len(parts)):
+            for last in dict.fromkeys((parts[-1], _UPLOADED.sub("", parts[-1]))):
+                path = str(folder.joinpath(*parts[start:-1], last))
+                if self._exists(path):
+                    if (other := self._found.setdefault(path, name)) != name:
+                        self._clashes.append(f"{other!r} and {name!r} both lead to {path}")
+                    return path
+        return whole
+
     def _exists(self, path: str) -> bool:
         folder, name = os.path.split(path)
         if folder not in self._listed:
             try:
                 self._listed[folder] = frozenset(entry.name for entry in os.scandir(folder))
-            except (FileNotFoundError, NotADirectoryError):
+            except (OSError, ValueError):  # absent, no folder, or no possible name
                 self._listed[folder] = frozenset()
         return name in self._listed[folder]
 
 
-def refuse_duplicates(ids: Iterable[Hashable], *, what: str, where: Path) -> None:
-    """Refuse ids that occur twice.
-
-    Raises:
-        ValueError: with the first duplicates.
-    """
-    twice = [i for i, n in Counter(ids).items() if n > 1]
-    if twice:
-        raise ValueError(
-            f"{where}: duplicate {what} id(s) {twice[:5]} ({len(twice)} in all); ids must be unique, "
-            "merge or renumber the entries"
-        )
+def _parts(name: str) -> list[str]:
+    """The parts of a path as any system or tool writes it, none of which leads upward."""
+    plain = name.replace("\\", "/")
+    if "?d=" in plain:
+        plain = unquote(plain.split("?d=", 1)[1])
+    elif "://" in plain:
+        plain = unquote(plain.split("://", 1)[1])
+    parts = [p for p in plain.split("/") if p not in ("", ".", "..") and not re.fullmatch("[A-Za-z]:", p)]
+    return parts or ["(no name)"]
 
 
 def group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Hashable, list[T]]:

@@ -28,8 +28,13 @@ def read_json(path: Path) -> Any:
         )
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error}); download the file again") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 (byte {error.start}), perhaps Latin-1 or another of Windows' encodings; save "
+            "it as UTF-8"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); write or download the file again") from error
 
 
 @final

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from xdecoder.data.dataset import Dataset, ExistingFiles, refuse_duplicates
+from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
+from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import SemanticSample
 from xdecoder.data.selection import Selection
 from xdecoder.vocabularies import Vocabulary, built_in, parse_vocabulary

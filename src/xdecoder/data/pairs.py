@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final, overload
 
-from xdecoder.data.dataset import Dataset, ExistingFiles, Missing, Skip, refuse_duplicates
+from xdecoder.data.dataset import Dataset, ExistingFiles, Missing, Skip
 from xdecoder.data.decoding import EncodedImage, FileImage
+from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import CaptionSample
 from xdecoder.data.selection import Selection
 

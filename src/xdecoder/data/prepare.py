@@ -18,8 +18,8 @@ from typing import IO, Any, final
 from PIL import Image
 
 from xdecoder.data.captions import TRAINING_SPLITS, karpathy_rows
+from xdecoder.data.coco_file import read_coco_file
 from xdecoder.data.dataset import Skip
-from xdecoder.data.decoding import read_json
 from xdecoder.data.opening import select
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.data.refer import Refer
@@ -75,7 +75,7 @@ def _coco_images(annotations: Path, word: str) -> frozenset[ImageId]:
     path = next((p for p in options if p.is_file()), None)
     if path is None:
         raise FileNotFoundError(f"{annotations}: none of {', '.join(p.name for p in options)} is there")
-    return frozenset(row["id"] for row in read_json(path)["images"])
+    return frozenset(read_coco_file(path).images)
 
 
 def _write_list(path: Path, images: frozenset[Any], without: dict[str, frozenset[Any]]) -> LeakFree:

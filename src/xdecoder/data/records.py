@@ -5,54 +5,33 @@ the data set's `vocabulary.classes`, or `VOID` (-1) where the annotators gave no
 0, 255 or 65535 are translated on reading. In a panoptic map 0 is the id of no segment.
 
 Arrays: images `[H, W, 3]` uint8 RGB, label maps `[H, W]` int16, panoptic ids `[H, W]` int32, masks `[H, W]`
-bool. Boxes are `(x, y, width, height)` in pixels, areas in pixels.
+bool.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Bool, Int16, Int32, UInt8
-from pycocotools import mask as coco_mask
+
+from xdecoder.structures.masks import (
+    Box,
+    Polygons,
+    Rle,
+    decode_rle,
+    encode_rle,
+    mask_box,
+    segmentation_rle,
+)
 
 VOID = -1
 """The index of an unlabeled pixel in every label map of this package."""
 
 Task = Literal["panoptic", "instance", "semantic", "referring", "caption", "question"]
 ImageId = int | str
-Box = tuple[float, float, float, float]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class RunLengths:
-    """A mask as COCO's compressed run lengths (column-major)."""
-
-    height: int
-    width: int
-    counts: bytes
-
-    @classmethod
-    def encode(cls, mask: Bool[np.ndarray, "H W"]) -> RunLengths:
-        """Compress a `[H, W]` mask."""
-        packed: Any = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-        return cls(height=mask.shape[0], width=mask.shape[1], counts=packed["counts"])
-
-    def decode(self) -> Bool[np.ndarray, "H W"]:
-        """The `[H, W]` mask."""
-        packed: Any = self.to_coco()
-        return coco_mask.decode(packed).astype(bool)
-
-    def to_coco(self) -> dict[str, Any]:
-        """The dictionary that pycocotools and COCO result files use."""
-        return {"size": [self.height, self.width], "counts": self.counts}
-
-
-Polygons = tuple[tuple[float, ...], ...]
-"""Rings of `x0, y0, x1, y1, ...`, in pixels."""
 
 
 @final
@@ -61,41 +40,35 @@ class Annotation:
     """One annotated object.
 
     Attributes:
-        id: the annotation's id in its file.
+        id: the annotation's id in its file; those without one are numbered -1, -2, ... by their place.
         category: index into the vocabulary; for referring data without one, the file's own category id.
         crowd: a group that is not told apart (COCO's iscrowd).
-        box: `(x, y, width, height)`.
-        area: the file's area, which COCO's size classes go by.
+        box: the file's box; None where it has none, and the mask's counts.
+        area: the file's area in pixels, which COCO's size classes go by; None where it has none.
         segmentation: polygons or run lengths, as the file has them.
     """
 
     id: int
     category: int
     crowd: bool
-    box: Box
-    area: float
-    segmentation: Polygons | RunLengths
+    box: Box | None
+    area: float | None
+    segmentation: Polygons | Rle
 
-    def run_lengths(self, height: int, width: int) -> RunLengths:
+    def rle(self, height: int, width: int) -> Rle:
         """The mask, compressed, for an image of this size.
 
         Raises:
             ValueError: the annotation's run lengths are of another size.
         """
-        if isinstance(self.segmentation, RunLengths):
-            if (self.segmentation.height, self.segmentation.width) != (height, width):
-                raise ValueError(
-                    f"annotation {self.id}: its mask is {self.segmentation.width}x{self.segmentation.height} "
-                    f"and its image {width}x{height}; the annotation belongs to another version of the image"
-                )
-            return self.segmentation
-        rings: Any = [list(ring) for ring in self.segmentation]
-        packed: Any = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))
-        return RunLengths(height=height, width=width, counts=packed["counts"])
+        try:
+            return segmentation_rle(self.segmentation, height, width)
+        except ValueError as error:
+            raise ValueError(f"annotation {self.id}: {error}") from error
 
     def mask(self, height: int, width: int) -> Bool[np.ndarray, "H W"]:
         """The `[H, W]` mask for an image of this size."""
-        return self.run_lengths(height, width).decode()
+        return decode_rle(self.rle(height, width))
 
 
 @final
@@ -232,18 +205,12 @@ class PanopticThings(StoredAnnotations):
                     id=segment.id,
                     category=index_of[segment.category],
                     crowd=segment.crowd,
-                    box=_box(mask),
+                    box=mask_box(mask),
                     area=float(segment.area),
-                    segmentation=RunLengths.encode(mask),
+                    segmentation=encode_rle(mask),
                 )
             )
         return tuple(regions)
-
-
-def _box(mask: Bool[np.ndarray, "H W"]) -> Box:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    x, y = int(columns[0]), int(rows[0])
-    return (x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1)
 
 
 # Samples: one image and what is known of it.

@@ -13,22 +13,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, final
 
-from xdecoder.data.captions import coco_image
-from xdecoder.data.coco import annotation_of
-from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by, refuse_duplicates
+from xdecoder.data.captions import coco_image, coco_number
+from xdecoder.data.coco_file import AnnotationRow, CocoFile, read_annotation, read_coco_file
+from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by
 from xdecoder.data.decoding import FileImage, read_json
-from xdecoder.data.records import Annotation, ImageId, Referent, ReferringSample
+from xdecoder.data.problems import Problems, has_fields, refuse_duplicates, rows_of
+from xdecoder.data.records import ImageId, Referent, ReferringSample
 from xdecoder.data.selection import Selection
 
+_REF = {"ref_id": int, "ann_id": int, "image_id": (int, str), "split": str, "sentences": list}
+"""What a ref holds."""
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Admits dictionaries, lists, tuples, sets, numbers, strings and None; no classes, no functions."""
 
-    def find_class(self, module_name: str, global_name: str, /) -> NoReturn:
-        raise pickle.UnpicklingError(f"it names {module_name}.{global_name}, and only plain data is allowed")
+class _PlainUnpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage]
+    """Admits dictionaries, lists, tuples, sets, numbers, strings and None; no classes, no functions.
+
+    The unpickler in Python: the one in C can be made to fill the memory by a file of a few bytes.
+    """
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"it names {module}.{name}, and only plain data is allowed")
 
     def persistent_load(self, pid: object) -> NoReturn:
         raise pickle.UnpicklingError("it holds a persistent id, and only plain data is allowed")
+
+    def get_extension(self, code: int) -> NoReturn:
+        raise pickle.UnpicklingError("it names a registered class, and only plain data is allowed")
 
 
 def read_plain_pickle(path: Path) -> Any:
@@ -43,10 +53,10 @@ def read_plain_pickle(path: Path) -> Any:
     with path.open("rb") as file:
         try:
             return _PlainUnpickler(file, encoding="latin1").load()
-        except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
+        except Exception as error:  # a hostile or damaged file raises whatever it pleases
             raise ValueError(
-                f"{path}: refused: {error}. A refs file holds lists and dictionaries alone; get it from the "
-                "refer project again"
+                f"{path}: refused: {error or type(error).__name__}. A refs file holds lists and dictionaries "
+                "alone; get it from the refer project again"
             ) from error
 
 
@@ -67,21 +77,20 @@ class Refer:
         refs_path, rows = self._refs(selection)
         refs = [row for row in rows if row["split"] == selection.word]
         refuse_duplicates((row["ref_id"] for row in refs), what="ref", where=refs_path)
-        instances_path = self._file(selection, "instances.json")
-        data = read_json(instances_path)
-        sizes = {row["id"]: (row["height"], row["width"]) for row in data["images"]}
-        refuse_duplicates((row["id"] for row in data["annotations"]), what="annotation", where=instances_path)
-        annotations = {row["id"]: row for row in data["annotations"]}
+        file = read_coco_file(self._file(selection, "instances.json"))
+        annotations = {row.number: row for row in file.annotations}
         unknown = [row["ann_id"] for row in refs if row["ann_id"] not in annotations]
         if unknown:
-            raise ValueError(
-                f"{refs_path}: refs name annotation(s) {unknown[:5]}, which {instances_path.name} lacks; "
-                "both files must come from the same download"
+            file.problems.add(
+                f"lacks annotation(s) {unknown[:5]} that {refs_path.name} names; both files must come from "
+                "the same download"
             )
-        items = [
-            (row["image_id"], row["ref_id"], row["sentences"], annotations[row["ann_id"]]) for row in refs
-        ]
-        return _samples(selection, items, sizes)
+        file.problems.refuse()
+        return _samples(
+            selection,
+            file,
+            [(row["ref_id"], row["sentences"], annotations[row["ann_id"]]) for row in refs],
+        )
 
     def image_ids(self, selection: Selection) -> frozenset[ImageId]:
         """The images of one split, from the refs file alone."""
@@ -93,9 +102,12 @@ class Refer:
         if not path.is_file():
             path = self._file(selection, f"refs({self.partition}).json")
         rows = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
-        needed = {"ref_id", "ann_id", "image_id", "split", "sentences"}
-        if not isinstance(rows, list) or any(not isinstance(r, dict) or not needed <= set(r) for r in rows):
-            raise ValueError(f"{path}: expected a list of refs, each with {', '.join(sorted(needed))}")
+        rows = rows_of({"refs": rows}, "refs", path, "a list of refs")
+        problems = Problems(path)
+        for place, row in enumerate(rows):
+            if has_fields(row, _REF, f"ref {place}", problems):
+                _check_sentences(row["sentences"], f"ref {place}", problems)
+        problems.refuse()
         return path, rows
 
     def _file(self, selection: Selection, name: str) -> Path:
@@ -104,50 +116,58 @@ class Refer:
         )
 
 
+def _check_sentences(sentences: list[Any], where: str, problems: Problems) -> None:
+    for sentence in sentences:
+        if not isinstance(sentence, dict) or not isinstance(sentence.get("raw", sentence.get("sent")), str):
+            problems.add(f'{where}: a sentence is an object with a text under "raw" or "sent"')
+
+
 def _from_coco_like(selection: Selection, path: Path) -> Dataset[ReferringSample]:
-    data = read_json(path)
-    refuse_duplicates((row["id"] for row in data["images"]), what="image", where=path)
-    images = {row["id"]: row for row in data["images"]}
-    stray = [row["image_id"] for row in data["annotations"] if row["image_id"] not in images]
-    if stray:
-        raise ValueError(f'{path}: annotations name image(s) {stray[:5]}, which "images" lacks')
-    items = [
-        (row["image_id"], row.get("ref_id", row["id"]), row["sentences"], row) for row in data["annotations"]
-    ]
-    return _samples(
-        selection, items, {k: (v["height"], v["width"]) for k, v in images.items() if "height" in v}
-    )
+    file = read_coco_file(path)
+    for row in file.annotations:
+        called = row.where.removeprefix(f"{path}, ")
+        if has_fields(row.fields, {"sentences": list}, called, file.problems):
+            _check_sentences(row.fields["sentences"], called, file.problems)
+    file.problems.refuse()
+    items = [(row.fields.get("ref_id", row.number), row.fields["sentences"], row) for row in file.annotations]
+    return _samples(selection, file, items)
 
 
 def _samples(
-    selection: Selection,
-    items: Sequence[tuple[int, int, list[dict[str, Any]], dict[str, Any]]],
-    sizes: dict[int, tuple[int, int]],
+    selection: Selection, file: CocoFile, items: Sequence[tuple[int, list[dict[str, Any]], AnnotationRow]]
 ) -> Dataset[ReferringSample]:
     existing = ExistingFiles(selection.name, selection.missing)
     left_out: list[Skip] = []
     samples: list[ReferringSample] = []
-    for image_id, rows in group_by(items, lambda item: item[0]).items():
-        number = int(str(image_id))
+    for image_id, rows in group_by(items, lambda item: item[2].image_id).items():
+        number = coco_number(image_id, file.path)
         path = str(coco_image(selection, number, "train2014"))
         if not selection.wants(number) or not existing.has(path):
             continue
         referents: list[Referent] = []
-        for _image, ref_id, sentences, annotation in rows:
-            region = annotation_of(annotation, annotation.get("category_id", 0))
+        for ref_id, sentences, row in rows:
+            category = row.fields.get("category_id", 0)
             phrases = tuple(str(s.get("raw") or s.get("sent", "")).strip() for s in sentences)
-            if not isinstance(region, Annotation):
-                left_out.append(region)
-            elif not any(phrases):
+            if not any(phrases):
                 left_out.append(Skip(item=f"ref {ref_id}", reason="no phrase"))
-            else:
-                referents.append(Referent(id=ref_id, phrases=tuple(p for p in phrases if p), region=region))
+                continue
+            try:
+                region = read_annotation(
+                    row.fields,
+                    number=row.number,
+                    category=category if type(category) is int else 0,
+                    where=row.where,
+                )
+            except ValueError as error:
+                left_out.append(Skip(item=f"ref {ref_id}", reason=str(error)))
+                continue
+            referents.append(Referent(id=ref_id, phrases=tuple(p for p in phrases if p), region=region))
         if referents:
             samples.append(
                 ReferringSample(
                     image_id=number,
                     source=FileImage(path=path),
-                    size=sizes.get(number),
+                    size=file.images[rows[0][2].image_id].size,
                     referents=tuple(referents),
                 )
             )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
-from xdecoder.data.coco import categories_by_id, read_panoptic
-from xdecoder.data.dataset import Dataset, ExistingFiles, refuse_duplicates
+from xdecoder.data.coco import read_panoptic
+from xdecoder.data.coco_file import categories_by_id
+from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
+from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import SemanticSample
 from xdecoder.data.selection import Selection
 from xdecoder.vocabularies import built_in
@@ -39,7 +41,8 @@ class ScanNet:
                 selection,
                 annotations=root / "scannet_panoptic.json",
                 maps=root / "scannet_panoptic",
-                image_path=lambda _image, row: _image_path(images, row["file_name"]),
+                images=images,
+                image_name=lambda _image, map_name: _image_name(map_name),
                 categories=categories_by_id(vocabulary, NYU40_OF_20),
             )
         frames = self._frames(selection.path("scannet_frames_25k/meta/{word}.txt"), images)
@@ -94,8 +97,8 @@ class ScanNet:
         return raw, LabelCoding(classes=40, first=1, void=(0,))
 
 
-def _image_path(images: Path, map_name: str) -> Path:
+def _image_name(map_name: str) -> str:
     scene, separator, frame = map_name.partition("__")
     if not separator:
         raise ValueError(f"{map_name}: a ScanNet panoptic PNG is named <scene>__<frame>.png")
-    return images / scene / "color" / f"{Path(frame).stem}.jpg"
+    return f"{scene}/color/{Path(frame).stem}.jpg"

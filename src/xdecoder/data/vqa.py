@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from xdecoder.data.captions import coco_image
-from xdecoder.data.dataset import Dataset, ExistingFiles, group_by, refuse_duplicates
+from xdecoder.data.captions import coco_image, coco_number
+from xdecoder.data.dataset import Dataset, ExistingFiles, group_by
 from xdecoder.data.decoding import FileImage, read_json
+from xdecoder.data.problems import Problems, has_fields, refuse_duplicates, rows_of
 from xdecoder.data.records import Question, QuestionSample
 from xdecoder.data.selection import Selection
 
@@ -19,12 +21,21 @@ def open_vqav2(selection: Selection) -> Dataset[QuestionSample]:
         ValueError: duplicate question ids, or questions without an annotation.
     """
     questions_path = selection.path("vqa/v2_OpenEnded_mscoco_{word}_questions.json")
-    rows: list[dict[str, Any]] = read_json(questions_path)["questions"]
+    rows = rows_of(read_json(questions_path), "questions", questions_path, "VQA questions")
+    problems = Problems(questions_path)
+    for place, row in enumerate(rows):
+        has_fields(
+            row,
+            {"question_id": int, "image_id": (int, str), "question": str},
+            f"questions[{place}]",
+            problems,
+        )
+    problems.refuse()
     refuse_duplicates((row["question_id"] for row in rows), what="question", where=questions_path)
     annotation_of: dict[int, dict[str, Any]] = {}
     if selection.split in ("train", "val"):
         path = selection.path("vqa/v2_mscoco_{word}_annotations.json")
-        annotation_of = {row["question_id"]: row for row in read_json(path)["annotations"]}
+        annotation_of = _answers(path)
         bare = [row["question_id"] for row in rows if row["question_id"] not in annotation_of]
         if bare:
             raise ValueError(
@@ -35,7 +46,7 @@ def open_vqav2(selection: Selection) -> Dataset[QuestionSample]:
     existing = ExistingFiles(selection.name, selection.missing)
     samples: list[QuestionSample] = []
     for key, group in group_by(rows, lambda row: row["image_id"]).items():
-        image_id = int(str(key))
+        image_id = coco_number(key, questions_path)
         path = str(coco_image(selection, image_id, folder))
         if selection.wants(image_id) and existing.has(path):
             questions = tuple(_question(row, annotation_of.get(row["question_id"])) for row in group)
@@ -45,6 +56,19 @@ def open_vqav2(selection: Selection) -> Dataset[QuestionSample]:
     return Dataset(
         samples, name=selection.name, task="question", split=selection.split, skipped=existing.finish()
     )
+
+
+def _answers(path: Path) -> dict[int, dict[str, Any]]:
+    rows = rows_of(read_json(path), "annotations", path, "VQA annotations")
+    problems = Problems(path)
+    for place, row in enumerate(rows):
+        where = f"annotations[{place}]"
+        if has_fields(row, {"question_id": int, "answers": list}, where, problems) and not all(
+            isinstance(answer, dict) and isinstance(answer.get("answer"), str) for answer in row["answers"]
+        ):
+            problems.add(f'{where}: an answer is an object with a text under "answer"')
+    problems.refuse()
+    return {row["question_id"]: row for row in rows}
 
 
 def _question(row: dict[str, Any], annotation: dict[str, Any] | None) -> Question:

@@ -7,15 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from pycocotools import mask as rle
-
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
-from xdecoder.data.records import Annotation, ImageId, InstanceSample, RunLengths
+from xdecoder.data.records import ImageId, InstanceSample
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
 from xdecoder.evaluation.result_files import Entry, read_list, refuse_unknown, write_list
 from xdecoder.metrics.average_precision import average_precision
 from xdecoder.predictor.predictor import Predictor
+from xdecoder.structures.masks import (
+    box_to_xywh,
+    decode_rle,
+    mask_box,
+    read_segmentation,
+    rle_area,
+    segmentation_rle,
+)
 
 
 @final
@@ -27,7 +33,7 @@ class Instance(BenchmarkProtocol[InstanceSample]):
     def read(self, sample: InstanceSample) -> Picture:
         image, regions = sample.image(), sample.regions()
         for region in regions:
-            region.run_lengths(image.shape[0], image.shape[1])  # refuses a mask of another size
+            region.rle(image.shape[0], image.shape[1])  # refuses a mask of another size
         return self.picture(image, (region.category for region in regions))
 
     def predict(self, predictor: Predictor, sample: InstanceSample, picture: Picture) -> Entry:
@@ -83,7 +89,7 @@ class Instance(BenchmarkProtocol[InstanceSample]):
             try:
                 height, width = sizes.get(sample.image_id) or sample.size or sample.image().shape[:2]
                 regions = sample.regions()
-                masks = [_segmentation(region, height, width) for region in regions]
+                masks = [region.rle(height, width) for region in regions]
             except (ValueError, FileNotFoundError) as error:
                 skipped.append(Skip(item=f"image {sample.image_id}", reason=str(error)))
                 continue
@@ -97,8 +103,8 @@ class Instance(BenchmarkProtocol[InstanceSample]):
                         "image_id": number,
                         "category_id": self.names.ids[region.category],
                         "iscrowd": int(region.crowd),
-                        "bbox": list(region.box),
-                        "area": region.area,
+                        "bbox": box_to_xywh(region.box or mask_box(decode_rle(mask))),
+                        "area": rle_area(mask) if region.area is None else region.area,
                         "segmentation": mask,
                     }
                 )
@@ -175,20 +181,19 @@ def score_instance_files(predictions: Path, truth: Path) -> Scores:
         rows = read_list(predictions, ("image_id", "category_id", "score"))
     sizes: dict[ImageId, tuple[int, int]] = {i["id"]: (i["height"], i["width"]) for i in data["images"]}
     refuse_unknown((row["image_id"] for row in rows), predictions, sizes)
-    return score_instances([_as_mask(row, *sizes[row["image_id"]]) for row in rows], data, predictions)
+    masks = [_as_mask(row, sizes[row["image_id"]], f"{predictions}, entry {n}") for n, row in enumerate(rows)]
+    return score_instances(masks, data, predictions)
 
 
-def _as_mask(row: Entry, height: int, width: int) -> Entry:
-    """A result whose polygons, if it has any, have become a mask."""
-    segmentation: Any = row.get("segmentation")
-    if not isinstance(segmentation, list):
+def _as_mask(row: Entry, size: tuple[int, int], where: str) -> Entry:
+    """A result whose polygons or run lengths, if it has any, have become a mask that was checked.
+
+    Raises:
+        ValueError: they are damaged, or of another image's size.
+    """
+    if row.get("segmentation") is None:
         return row
-    code: Any = rle.merge(rle.frPyObjects(segmentation, height, width))
-    return {**row, "segmentation": {"size": code["size"], "counts": code["counts"].decode("ascii")}}
-
-
-def _segmentation(region: Annotation, height: int, width: int) -> Any:
-    if isinstance(region.segmentation, RunLengths):
-        mask = region.run_lengths(height, width)
-        return {"size": [mask.height, mask.width], "counts": mask.counts.decode("ascii")}
-    return [list(ring) for ring in region.segmentation]
+    try:
+        return {**row, "segmentation": segmentation_rle(read_segmentation(row["segmentation"]), *size)}
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -30,7 +30,7 @@ class Referring(BenchmarkProtocol[ReferringSample]):
     def read(self, sample: ReferringSample) -> Picture:
         image = sample.image()
         for referent in sample.referents:
-            referent.region.run_lengths(image.shape[0], image.shape[1])  # refuses a mask of another size
+            referent.region.rle(image.shape[0], image.shape[1])  # refuses a mask of another size
         return Picture(pixels=image)
 
     def predict(self, predictor: Predictor, sample: ReferringSample, picture: Picture) -> Entry:
