@@ -190,3 +190,31 @@ def test_shards_of_other_samples_are_not_mixed(tmp_path: Path) -> None:
     pair_folder(tmp_path / "in", 4)
     with pytest.raises(ValueError, match="shards of other samples"):
         write_shards(open_pair_folder(tmp_path / "in"), tmp_path / "out")
+
+
+def test_check_counts_classes_and_names_the_rare(tmp_path: Path) -> None:
+    coco_instances(tmp_path, [square(i, 1) for i in range(1, 13)] + [square(20, 18)])
+    result = runner.invoke(
+        app,
+        f"check coco --task instance --data {tmp_path} --samples all --picture {tmp_path}/s.png".split(),
+    )
+    assert "person  ██████████████████████████████ 12 in 1 image\n" in result.stdout
+    assert "rare (fewer than 10): dog\n" in result.stdout
+    assert "never: bicycle, car, " in result.stdout
+    assert "2 opened" in result.stdout
+
+
+@pytest.mark.parametrize("samples", ["0", "-1", "some"])
+def test_check_refuses_a_count_that_is_none(samples: str, tmp_path: Path) -> None:
+    result = runner.invoke(app, ["check", "coco", "--data", str(tmp_path), "--samples", samples])
+    assert result.exit_code == 2
+
+
+def test_check_says_where_exif_turns_pictures_and_sizes_do_not_tell(tmp_path: Path) -> None:
+    coco_instances(tmp_path, [square(1, 1)])
+    exif = Image.Exif()
+    exif[0x112] = 3
+    path = tmp_path / "coco/val2017/000000000005.jpg"
+    Image.open(path).save(path, exif=exif)
+    (task,) = check_dataset("coco", tmp_path, task="instance").tasks
+    assert "1 of 2 images are turned by their EXIF tag" in task.notes[0]

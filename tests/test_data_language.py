@@ -325,3 +325,18 @@ def test_an_absent_extra_is_named(tmp_path: Path, module: str, monkeypatch: pyte
     write_arrow(tmp_path / "a.arrow", vilt_table(0, 1))
     with pytest.raises(ImportError, match=r'pip install "xdecoder\[data\]"'):
         list(PairShards("a.tar") if module == "webdataset" else find_tables(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "url", ["pipe:cat a.tar", "PIPE:touch ran", "gs://bucket/a.tar", "ais://a/b.tar", "-"]
+)
+def test_no_address_of_a_shard_runs_a_program_unless_told(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="would run a program"):
+        PairShards(["a.tar", url])
+    with pytest.raises(ValueError, match="would run a program"):
+        next(iter(PairShards(f"{tmp_path}/a.tar::{url}")))
+
+
+def test_commands_of_shards_run_when_told(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", {"0.jpg": jpeg(), "0.txt": b"a dog"})
+    assert len(list(PairShards(f"pipe:cat {tmp_path}/a.tar", run_commands=True))) > 0

@@ -208,6 +208,7 @@ def test_check_tells_every_problem_and_counts_the_rest(tmp_path: Path):
     assert result.exit_code == 1
     assert result.stdout.count("unknown category id 77") == 19
     assert "problem: ... and 21 more" in result.stdout
+    assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,14 @@ def console() -> Console:
     return Console(stderr=True)
 
 
+def printable(text: str) -> str:
+    """A text that may hold names from files, with control characters escaped; its lines stay."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def print_error(message: str) -> None:
     """One error."""
-    console().print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
+    console().print(f"[red]error:[/red] {escape(printable(message))}", soft_wrap=True, highlight=False)
 
 
 @contextmanager

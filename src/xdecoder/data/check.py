@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from xdecoder.data.classes import ClassCount, alike, count_classes
 from xdecoder.data.dataset import Dataset, Skip
+from xdecoder.data.decoding import FileImage
 from xdecoder.data.opening import dataset_info, open_dataset, select
+from xdecoder.data.problems import MalformedError
 from xdecoder.data.records import (
     InstanceSample,
     PanopticSample,
@@ -17,6 +21,7 @@ from xdecoder.data.records import (
     Task,
 )
 from xdecoder.data.samples_sheet import draw_sheet
+from xdecoder.images import read_header
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.structures.png import write_png
 from xdecoder.vocabularies import Vocabulary
@@ -42,6 +47,8 @@ class TaskCheck:
         opened: how many samples were decoded without a problem.
         skipped: what the loader left out.
         problems: what is wrong, one sentence each.
+        notes: what is worth knowing and no fault.
+        classes: how often each class occurs.
     """
 
     task: Task
@@ -51,6 +58,8 @@ class TaskCheck:
     opened: int
     skipped: tuple[Skip, ...]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    classes: tuple[ClassCount, ...] = ()
 
 
 @final
@@ -77,7 +86,7 @@ def check_dataset(
     *,
     task: Task | None = None,
     split: str | None = None,
-    opened: int = 16,
+    opened: int | None = 16,
     picture: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> DatasetReport:
@@ -88,7 +97,7 @@ def check_dataset(
         root: the folder that holds the data set's folders.
         task: one task; otherwise all.
         split: one split; otherwise the row's first.
-        opened: samples to decode for each task.
+        opened: samples to decode for each task; None for all.
         picture: where to draw four samples of the first task that opens.
         progress: called with how many tasks are checked, and of how many.
 
@@ -107,10 +116,11 @@ def check_dataset(
             progress(done, len(tasks))
         try:
             data = open_dataset(name, root, task=each, split=asked.split, missing="skip")
-        except (ValueError, FileNotFoundError) as error:
-            checks.append(_check(each, asked.split, info.splits[asked.split].images, problem=str(error)))
+        except (ValueError, OSError) as error:
+            problems = error.problems if isinstance(error, MalformedError) else (str(error),)
+            checks.append(_check(each, asked.split, info.splits[asked.split].images, problems))
             continue
-        good, problems = _decode(data, opened)
+        good, problems = _decode(data, len(data) if opened is None else opened)
         expected = info.splits[asked.split].images
         if expected and len(data) != expected:
             problems.append(f"{len(data)} images, the table says {expected}")
@@ -126,6 +136,8 @@ def check_dataset(
                 opened=len(good),
                 skipped=data.skipped,
                 problems=tuple(problems),
+                notes=tuple(_notes(data, good)),
+                classes=count_classes(data, good),
             )
         )
     return DatasetReport(name=name, root=str(asked.root), entries=entries, tasks=tuple(checks))
@@ -155,10 +167,28 @@ def _entry(root: Path, wanted: str) -> RequiredPath:
     )
 
 
-def _check(task: Task, split: str, expected: int, *, problem: str) -> TaskCheck:
+def _check(task: Task, split: str, expected: int, problems: tuple[str, ...]) -> TaskCheck:
     return TaskCheck(
-        task=task, split=split, samples=0, expected=expected, opened=0, skipped=(), problems=(problem,)
+        task=task, split=split, samples=0, expected=expected, opened=0, skipped=(), problems=problems
     )
+
+
+def _notes(data: Dataset[Any], good: list[Sample]) -> Iterator[str]:
+    if data.vocabulary and (names := alike(data.vocabulary.classes)):
+        yield f"classes named alike: {', '.join(names[:5])}"
+    turned = [s.source.name for s in good if isinstance(s.source, FileImage) and _is_turned(s)]
+    if turned:
+        yield (
+            f"{len(turned)} of {len(good)} images are turned by their EXIF tag, and their size does not say "
+            f"whether the annotations were made before or after: read upright, as viewers show them; look at "
+            f"the picture. The first: {turned[0]}"
+        )
+
+
+def _is_turned(sample: Sample) -> bool:
+    """Whether EXIF turns an image in a way that its size does not tell."""
+    header = read_header(sample.source.encoded(), name=sample.source.name)
+    return header.orientation != 1 and header.upright == (header.height, header.width)
 
 
 def _decode(data: Dataset[Any], opened: int) -> tuple[list[Sample], list[str]]:
@@ -168,9 +198,14 @@ def _decode(data: Dataset[Any], opened: int) -> tuple[list[Sample], list[str]]:
         try:
             decode_sample(sample, data.vocabulary)
             good.append(sample)
-        except (ValueError, FileNotFoundError) as error:
-            problems.append(str(error))
+        except (ValueError, OSError) as error:
+            problems.append(_at(error, sample))
     return good, problems
+
+
+def _at(error: Exception, sample: Sample) -> str:
+    text = str(error)
+    return text if sample.source.name in text else f"{sample.source.name}: {text}"
 
 
 def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> None:

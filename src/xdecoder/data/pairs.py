@@ -15,6 +15,7 @@ from xdecoder.data.records import CaptionSample
 from xdecoder.data.selection import Selection
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
+_FETCHED = ("file", "http", "https", "ftp", "ftps")
 _INSTALL = 'install it with: pip install "xdecoder[data]"'
 
 
@@ -29,12 +30,20 @@ class PairShards:
     Args:
         urls: files or addresses, with brace ranges: "shards/{000000..000099}.tar", "https://.../{0..9}.tar",
             or a list of them. Addresses are fetched with curl.
+        run_commands: also take what runs a program: "pipe:COMMAND", which runs a shell, and the addresses
+            that other programs fetch ("gs://", "hf://", ...). Lists of shards from elsewhere are not to be
+            trusted with it.
+
+    Raises:
+        ValueError: there are no shards, or one would run a program.
     """
 
-    def __init__(self, urls: str | Sequence[str]) -> None:
+    def __init__(self, urls: str | Sequence[str], *, run_commands: bool = False) -> None:
         self.urls = (urls,) if isinstance(urls, str) else tuple(urls)
         if not self.urls:
             raise ValueError('no shards; expected addresses such as "shards/{000000..000099}.tar"')
+        self.run_commands = run_commands
+        self._check(self.urls)
         self.skipped: list[Skip] = []
 
     def __iter__(self) -> Iterator[CaptionSample]:
@@ -51,6 +60,7 @@ class PairShards:
         wds: Any = webdataset
         self.skipped = []
         addresses = [url for pattern in self.urls for url in wds.shardlists.expand_urls(pattern)]
+        self._check(addresses)  # a pattern may expand to anything
         stream: Any = wds.WebDataset(
             addresses, shardshuffle=False, nodesplitter=wds.split_by_node, empty_check=False
         )
@@ -62,6 +72,15 @@ class PairShards:
         except (OSError, EOFError, ValueError, tarfile.TarError) as error:
             where = self.urls[0] if len(self.urls) == 1 else f"{self.urls[0]} and so on"
             raise ValueError(f"a shard of {where} cannot be read: {error}; fetch it again") from error
+
+    def _check(self, urls: Sequence[str]) -> None:
+        for url in urls:
+            scheme = url.split(":", 1)[0].lower() if ":" in url else ""
+            if not self.run_commands and (url == "-" or (len(scheme) > 1 and scheme not in _FETCHED)):
+                raise ValueError(
+                    f"{url[:80]!r} would run a program or read its output; pass run_commands=True if you trust "
+                    "where it comes from"
+                )
 
     def _sample(self, row: dict[str, Any]) -> CaptionSample | None:
         key = f"{row['__url__']}#{row['__key__']}"

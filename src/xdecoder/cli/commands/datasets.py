@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any, cast
 
 import typer
@@ -12,9 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from xdecoder.cli.command import add_command
-from xdecoder.cli.console import FAILED
+from xdecoder.cli.console import FAILED, printable
 from xdecoder.cli.options import DataFolder
 from xdecoder.cli.progress import ProgressBar
+
+_SHOWN = 20
+"""Lines of a kind that are printed; the rest is counted."""
 
 app = typer.Typer(no_args_is_help=True, help="List, check and prepare data sets.")
 prepare_app = typer.Typer(no_args_is_help=True, help="Leak-free training lists, and training shards.")
@@ -46,7 +51,9 @@ def check(
     data: DataFolder,
     task: Annotated[str | None, typer.Option(help="One task; otherwise all.")] = None,
     split: Annotated[str | None, typer.Option(help="One split; otherwise the first.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Samples to decode for each task.")] = 16,
+    samples: Annotated[
+        str, typer.Option(help="How many samples to decode for each task, or all.", metavar="N|all")
+    ] = "16",
     picture: Annotated[
         Path | None, typer.Option(help="Where to draw four samples; by default NAME-check.png.")
     ] = None,
@@ -57,6 +64,7 @@ def check(
     Exit codes: 0 all is there and opens; 1 something is missing or wrong; 2 no such data set, task or split.
     """
     from xdecoder.data.check import check_dataset, expected_tree
+    from xdecoder.data.classes import bar_chart
 
     sheet = picture or Path(f"{name}-check.png")
     with ProgressBar(f"checking {name}") as progress:
@@ -65,7 +73,7 @@ def check(
             data,
             task=cast("Any", task),
             split=split,
-            opened=samples,
+            opened=_count(samples),
             picture=sheet,
             progress=progress,
         )
@@ -76,12 +84,11 @@ def check(
         for entry in report.tasks:
             of = f" of {entry.expected}" if entry.expected else ""
             typer.echo(f"{entry.task} ({entry.split}): {entry.samples}{of} images, {entry.opened} opened")
-            for skip in entry.skipped[:5]:
-                typer.echo(f"    left out {skip.item}: {skip.reason}")
-            if len(entry.skipped) > 5:
-                typer.echo(f"    ... {len(entry.skipped)} left out in all")
-            for problem in entry.problems:
-                typer.echo(f"    problem: {problem}")
+            _echo_some("left out", [f"{skip.item}: {skip.reason}" for skip in entry.skipped])
+            _echo_some("problem:", entry.problems)
+            _echo_some("note:", entry.notes)
+            if entry.classes:
+                typer.echo(indent(printable(bar_chart(entry.classes)), "    "))
         if any(entry.opened for entry in report.tasks):
             typer.echo(f"four samples: {sheet}")
         typer.echo("complete" if report.ok else "incomplete: '+' is there, '-' is missing")
@@ -119,6 +126,21 @@ def shards(
         typer.echo(f"left out {skip.item}: {skip.reason}")
     if left_out:
         typer.echo(f"{len(left_out)} left out in all")
+
+
+def _count(samples: str) -> int | None:
+    if samples == "all":
+        return None
+    if not samples.isdecimal() or int(samples) < 1:
+        raise ValueError(f"--samples is a number from 1 on, or all; got {samples!r}")
+    return int(samples)
+
+
+def _echo_some(what: str, lines: Sequence[str]) -> None:
+    for line in lines[:_SHOWN]:
+        typer.echo(printable(f"    {what} {line}"))
+    if len(lines) > _SHOWN:
+        typer.echo(f"    {what} ... and {len(lines) - _SHOWN} more")
 
 
 def _row(name: str, info: Any) -> dict[str, Any]:

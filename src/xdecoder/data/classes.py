@@ -1,0 +1,104 @@
+"""How often each class of a data set occurs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, final
+
+from xdecoder.data.dataset import Dataset
+from xdecoder.data.decoding import CocoPanoptic
+from xdecoder.data.records import (
+    VOID,
+    InstanceSample,
+    ListedAnnotations,
+    PanopticSample,
+    Sample,
+    SemanticSample,
+    StoredPanoptic,
+)
+from xdecoder.vocabularies import normal_name
+
+_BAR: Final = "█"
+RARE: Final = 10
+"""A class that occurs fewer times is called rare."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ClassCount:
+    """A class, how many segments it has and in how many images; of label maps, images alone."""
+
+    name: str
+    segments: int
+    images: int
+
+
+def count_classes(data: Dataset[Sample], decoded: Iterable[Sample]) -> tuple[ClassCount, ...]:
+    """The classes of a data set by how often they occur, in the order of the vocabulary.
+
+    What the annotation file lists is counted whole; label maps and other files' maps are counted as far as
+    they are among `decoded`. Empty where the data set has no classes.
+    """
+    if data.vocabulary is None:
+        return ()
+    segments: Counter[int] = Counter()
+    images: Counter[int] = Counter()
+    samples: Iterable[Sample] = data if _is_listed(data[0]) else decoded
+    for sample in samples:
+        found = _categories(sample)
+        segments.update(found)
+        images.update(set(found))
+    return tuple(
+        ClassCount(name=name, segments=segments[i], images=images[i])
+        for i, name in enumerate(data.vocabulary.classes)
+    )
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """Names that differ in case, spaces or plural signs alone, or not at all."""
+    counts = Counter(normal_name(name) for name in names)
+    return sorted(name for name, count in counts.items() if count > 1)
+
+
+def bar_chart(counts: Iterable[ClassCount], *, most: int = 20, width: int = 30) -> str:
+    """The most frequent classes as bars of text, one a line; below them the rare and the absent by name."""
+    ordered = sorted(counts, key=lambda c: -c.segments)
+    shown = [c for c in ordered if c.segments][:most]
+    longest = max((len(c.name) for c in shown), default=0)
+    lines = [
+        f"{c.name:<{longest}}  {_BAR * max(1, round(width * c.segments / shown[0].segments))} "
+        f"{c.segments} in {c.images} image{'' if c.images == 1 else 's'}"
+        for c in shown
+    ]
+    rest = sum(1 for c in ordered if c.segments) - len(shown)
+    if rest:
+        lines.append(f"... and {rest} more classes")
+    for title, names in (
+        (f"rare (fewer than {RARE}): ", [c.name for c in ordered if 0 < c.segments < RARE]),
+        ("never: ", [c.name for c in ordered if not c.segments]),
+    ):
+        if names:
+            more = f" and {len(names) - most} more" if len(names) > most else ""
+            lines.append(title + ", ".join(names[:most]) + more)
+    return "\n".join(lines)
+
+
+def _is_listed(sample: Sample) -> bool:
+    """Whether the annotation file itself says what is in a sample."""
+    if isinstance(sample, InstanceSample):
+        return isinstance(sample.region_source, ListedAnnotations)
+    return isinstance(sample, PanopticSample) and isinstance(sample.panoptic_source, CocoPanoptic)
+
+
+def _categories(sample: Sample) -> list[int]:
+    if isinstance(sample, InstanceSample):
+        return [region.category for region in sample.regions()]
+    if isinstance(sample, PanopticSample):
+        source: StoredPanoptic = sample.panoptic_source
+        listed = source.segments if isinstance(source, CocoPanoptic) else source.load().segments
+        return [segment.category for segment in listed]
+    if isinstance(sample, SemanticSample):
+        return [int(i) for i in set(sample.labels().ravel().tolist()) if i != VOID]
+    return []
