@@ -78,8 +78,8 @@ class PairShards:
             scheme = url.split(":", 1)[0].lower() if ":" in url else ""
             if not self.run_commands and (url == "-" or (len(scheme) > 1 and scheme not in _FETCHED)):
                 raise ValueError(
-                    f"{url[:80]!r} would run a program or read its output; pass run_commands=True if you trust "
-                    "where it comes from"
+                    f"{url[:80]!r} would run a program or read its output; pass run_commands=True if you "
+                    "trust where it comes from"
                 )
 
     def _sample(self, row: dict[str, Any]) -> CaptionSample | None:
