@@ -94,6 +94,8 @@ def read_coco_file(path: Path) -> CocoFile:
         annotations.append(
             AnnotationRow(image_id=row["image_id"], fields=row, number=number, where=f"{path}, {called}")
         )
+    if not rows:
+        problems.add('"images" is empty')
     if stray:
         named = list(dict.fromkeys(stray))
         problems.add(f'annotations name {len(named)} image(s) that "images" lacks: {named[:5]}')
@@ -263,6 +265,8 @@ def _listed(file: CocoFile) -> list[Mapping[str, Any]]:
             problems.add(f"{where}: {_id_is_text(row['id'])}")
         elif has_fields(row, {"id": int, "name": str}, where, problems) and not row["name"].strip():
             problems.add(f"{where}: the name is empty")
+        elif isinstance(row.get("name"), str) and any("\ud800" <= c <= "\udfff" for c in row["name"]):
+            problems.add(f"{where}: the name {row['name']!r} holds half a character; save the file as UTF-8")
     _gather_duplicates(problems, [row.get("id") for row in file.categories], "category")
     problems.refuse()
     return sorted(file.categories, key=lambda row: row["id"])
