@@ -1,4 +1,4 @@
-"""What the command line says on stderr: errors in one line, warnings, and when something is under way."""
+"""What the command line says: text on stdout; on stderr errors, warnings, and when something is under way."""
 
 from __future__ import annotations
 
@@ -22,14 +22,28 @@ def console() -> Console:
     return Console(stderr=True)
 
 
-def printable(text: str) -> str:
-    """A text that may hold names from files, with control characters escaped; its lines stay."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+def printable(name: str) -> str:
+    """A name from outside (of a file, a class, in data) as it can be shown in a line.
+
+    What moves the cursor, colors the terminal, ends the line or is no Unicode is escaped as in Python's
+    strings.
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in name)
+
+
+def print_text(text: str) -> None:
+    """Text on stdout; names from outside within a line go through `printable` first."""
+    typer.echo(_harmless(text))
 
 
 def print_error(message: str) -> None:
     """One error."""
-    console().print(f"[red]error:[/red] {escape(printable(message))}", soft_wrap=True, highlight=False)
+    console().print(f"[red]error:[/red] {escape(_harmless(message))}", soft_wrap=True, highlight=False)
+
+
+def print_notice(message: str) -> None:
+    """A line on stderr for who waits or wants to know what was done."""
+    console().print(escape(_harmless(message)), soft_wrap=True, highlight=False)
 
 
 @contextmanager
@@ -44,7 +58,7 @@ def report_errors(*, debug: bool) -> Generator[None]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _tell_warning
+            warnings.showwarning = _print_warning
             yield
     except (typer.Exit, BrokenPipeError):
         raise
@@ -71,9 +85,23 @@ def describe(error: Exception) -> str:
 
 def describe_file(path: Path, error: Exception) -> str:
     """What is wrong with a file, in one line that names it."""
-    text = " ".join(describe(error).split())
-    return text if str(path) in text else f"{path}: {text}"
+    name = printable(str(path))
+    text = printable(" ".join(describe(error).replace(str(path), name).split()))
+    return text if name in text else f"{name}: {text}"
 
 
-def _tell_warning(message: Warning | str, *_: object) -> None:
-    console().print(f"[yellow]warning:[/yellow] {escape(str(message))}", soft_wrap=True, highlight=False)
+def _harmless(text: str) -> str:
+    """All but the ends of lines and tabs as `printable`."""
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def _print_warning(message: Warning | str, *_: object) -> None:
+    text = escape(_harmless(str(message)))
+    console().print(f"[yellow]warning:[/yellow] {text}", soft_wrap=True, highlight=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -323,3 +324,32 @@ def _exists(path: str) -> bool:
         return Path(path).exists()
     except OSError:  # too long for a path
         return False
+
+
+def check_file(option: str, file: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file that cannot be written.
+
+    Args:
+        option: that names it.
+        file: to be written.
+        suffixes: that its name may end in.
+
+    Raises:
+        ValueError: it has another suffix, it is a folder, or no folder for it can be made.
+    """
+    if file.suffix.lower() not in suffixes:
+        raise ValueError(f"{option} {file}: expected a name ending in {' or '.join(suffixes)}")
+    if file.is_dir():
+        raise ValueError(f"{option} {file} is a folder; give a file")
+    check_folder(option, file.parent)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Refuse a folder that cannot be made.
+
+    Raises:
+        ValueError: it is a file, or lies below one.
+    """
+    existing = next(path for path in (folder, *folder.parents, Path()) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise ValueError(f"{option} {folder}: {existing} is no folder; choose another")

@@ -12,11 +12,20 @@ from typing import Any, Generic, TypeVar
 
 import typer
 
-from xdecoder.cli.console import FAILED, INTERRUPTED, console, describe_file, print_error
-from xdecoder.cli.options import DataOutput, PictureOutput
+from xdecoder.cli.console import (
+    FAILED,
+    INTERRUPTED,
+    describe_file,
+    print_error,
+    print_notice,
+    print_text,
+    printable,
+)
+from xdecoder.cli.options import DataOutput, PictureOutput, check_folder
 from xdecoder.cli.progress import ProgressBar, speed
 from xdecoder.cli.targets import Target, find_targets
-from xdecoder.jobs.files import write_whole
+from xdecoder.jobs.files import remove_drafts, write_whole
+from xdecoder.jobs.folder_lock import hold_folder
 from xdecoder.jobs.isolation import Pixels, attempt
 from xdecoder.structures.result import SegmentationResult
 
@@ -81,12 +90,13 @@ class Results:
     def print_line(self, target: Target, *words: str) -> None:
         """Print a result in words with tabs, after the file's name where there are several images."""
         if not self.as_json:
-            typer.echo("\t".join(words if self.single else (str(target.path), *words)))
+            parts = words if self.single else (str(target.path), *words)
+            typer.echo("\t".join(map(printable, parts)))
 
     def print_summary(self, summary: Callable[[], str]) -> None:
         """Print a result in words where it is the only one."""
         if self.single and not self.as_json:
-            typer.echo(summary())
+            print_text(summary())
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -140,6 +150,8 @@ def run_over_images(
     """
     if output.skip_existing and output.folder is None:
         raise ValueError("--skip-existing needs the folder of the earlier run: add --out FOLDER")
+    if output.folder is not None:
+        check_folder("--out", output.folder)
     targets = find_targets(sources, output.folder) if sources else []
     results = Results(
         folder=output.folder,
@@ -148,7 +160,14 @@ def run_over_images(
         draws=output.draws,
         single=len(targets) == 1,
     )
-    return _work_through(targets, results, prepare(results), debug=debug)
+    task = prepare(results)
+    if results.folder is None:
+        return _work_through(targets, results, task, debug=debug)
+    results.folder.mkdir(parents=True, exist_ok=True)
+    with hold_folder(results.folder, lambda: _print_wait(results)):
+        for folder in {target.output(results.folder, "").parent for target in targets}:
+            remove_drafts(folder)
+        return _work_through(targets, results, task, debug=debug)
 
 
 def _work_through(targets: Sequence[Target], results: Results, task: ImageTask[Any], *, debug: bool) -> int:
@@ -187,8 +206,15 @@ def _work_through(targets: Sequence[Target], results: Results, task: ImageTask[A
     for message in failures:
         print_error(message)
     if failures and len(todo) > 1:
-        console().print(f"{len(failures)} of {len(todo)} images failed", highlight=False)
+        print_notice(f"{len(failures)} of {len(todo)} images failed")
     return FAILED if failures else 0
+
+
+def _print_wait(results: Results) -> None:
+    print_notice(
+        f"another process writes to {printable(str(results.folder))}: waiting for its end "
+        "(with another --out both work at once)"
+    )
 
 
 def _print_end(done: int, skipped: int, seconds: float, results: Results) -> None:
@@ -197,10 +223,10 @@ def _print_end(done: int, skipped: int, seconds: float, results: Results) -> Non
         parts.append(f"({speed(done / seconds)})")
     if skipped:
         parts.append(f"and {skipped} from before")
-    where = f", written to {results.folder}" if results.folder else ""
-    console().print(" ".join(parts) + where, highlight=False, markup=False, soft_wrap=True)
+    where = f", written to {printable(str(results.folder))}" if results.folder else ""
+    print_notice(" ".join(parts) + where)
 
 
 def _print_stop(how: str, done: int, total: int, results: Results) -> None:
     further = "; --skip-existing goes on from here" if results.folder else ""
-    console().print(f"{how} after {done} of {total} images{further}", highlight=False)
+    print_notice(f"{how} after {done} of {total} images{further}")

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from xdecoder.images import read_image
+from xdecoder.jobs.isolation import check_name
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Grounding, PanopticSegmentation
 from xdecoder.vocabularies import Vocabulary
@@ -69,6 +70,7 @@ def read_images(
     failures: list[Failure] = []
     for path in paths:
         try:
+            check_name(path)
             image = _shrunk(read_image(path))
         except (ValueError, OSError) as error:
             failures.append(Failure(name=path.name, reason=str(error)))

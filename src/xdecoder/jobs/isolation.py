@@ -20,7 +20,8 @@ def attempt(
 ) -> list[_R | Exception]:
     """The result, or the error, of each image.
 
-    Where the verb refuses the images together, it is given them one by one.
+    Where the verb refuses the images together, it is given them one by one. A file whose name is not Unicode
+    is refused, as no result could name it.
 
     Args:
         paths: image files.
@@ -31,6 +32,7 @@ def attempt(
     images: dict[int, Pixels] = {}
     for i, path in enumerate(paths):
         try:
+            check_name(path)
             images[i] = read_image(path)
         except (ValueError, OSError, MemoryError) as error:
             if debug:
@@ -48,3 +50,22 @@ def attempt(
             except (ValueError, MemoryError, RuntimeError) as error:
                 results[i] = error
     return [results[i] for i in range(len(paths))]
+
+
+def check_name(path: Path) -> None:
+    """Refuse a file whose name is not Unicode.
+
+    Raises:
+        ValueError: saying so.
+    """
+    if not is_unicode(path):
+        raise ValueError(f"{path}: the name is not UTF-8, so that no result can name it; rename the file")
+
+
+def is_unicode(path: Path) -> bool:
+    """Whether a path can be written in JSON or a table: its bytes are UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

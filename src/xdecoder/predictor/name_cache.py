@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xdecoder.jobs.files import whole_file
+from xdecoder.jobs.files import remove_drafts, whole_file
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.model import XDecoder
 from xdecoder.tasks.vocabulary import embed_names
@@ -56,6 +56,8 @@ class NameCache:
                 self._memory[texts] = stored
         new = [texts for texts in dict.fromkeys(prompts) if texts not in self._memory]
         total = sum(len(texts) for texts in new)
+        if new and self._folder is not None:
+            remove_drafts(self._folder / self._encoder)
         earlier = 0  # texts of the groups before
 
         def add_earlier(done: int, _: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from xdecoder.jobs.isolation import Pixels, attempt
+from xdecoder.jobs.isolation import Pixels, attempt, is_unicode
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.embedding import RegionEmbeddings
 from xdecoder.predictor.predictor import Predictor
@@ -136,7 +136,7 @@ class _Shelf:
 
 def _not_done_elsewhere(tables: Tables, paths: Sequence[Path]) -> list[Path]:
     """The images that no other process has indexed since the folder was compared."""
-    done = tables.known_among(paths)
+    done = tables.known_among([path for path in paths if is_unicode(path)])
     return [path for path in paths if not (str(path) in done and done[str(path)].is_recent(path))]
 
 

@@ -120,7 +120,7 @@ class Tables:
 
     def known_among(self, paths: Sequence[Path]) -> dict[str, Fingerprint]:
         """Those of some files that are indexed, some process's latest writes included."""
-        return self._fingerprints(_among([str(path) for path in paths]))
+        return self._fingerprints(_among([str(path) for path in paths])) if paths else {}
 
     def put(self, images: Sequence[IndexedImage]) -> None:
         """Add images with their regions, in place of what is there of them.

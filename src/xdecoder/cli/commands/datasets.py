@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xdecoder.cli.command import add_command
-from xdecoder.cli.console import FAILED, printable
+from xdecoder.cli.console import FAILED, print_text, printable
 from xdecoder.cli.options import DataFolder
 from xdecoder.cli.progress import ProgressBar
 
@@ -80,7 +80,7 @@ def check(
     if as_json:
         typer.echo(json.dumps({**asdict(report), "ok": report.ok}, indent=2))
     else:
-        typer.echo(expected_tree(report))
+        print_text(expected_tree(report))
         for entry in report.tasks:
             of = f" of {entry.expected}" if entry.expected else ""
             typer.echo(f"{entry.task} ({entry.split}): {entry.samples}{of} images, {entry.opened} opened")
@@ -88,7 +88,7 @@ def check(
             _echo_some("problem:", entry.problems)
             _echo_some("note:", entry.notes)
             if entry.classes:
-                typer.echo(indent(printable(bar_chart(entry.classes)), "    "))
+                print_text(indent(bar_chart(entry.classes), "    "))
         if any(entry.opened for entry in report.tasks):
             typer.echo(f"four samples: {sheet}")
         typer.echo("complete" if report.ok else "incomplete: '+' is there, '-' is missing")
@@ -123,7 +123,7 @@ def shards(
     typer.echo(f"{out}: {result.shards} shards ({result.written} new), {result.samples} images")
     left_out = (*pairs.skipped, *result.skipped)
     for skip in left_out[:5]:
-        typer.echo(f"left out {skip.item}: {skip.reason}")
+        print_text(f"left out {printable(str(skip.item))}: {printable(skip.reason)}")
     if left_out:
         typer.echo(f"{len(left_out)} left out in all")
 
@@ -138,7 +138,7 @@ def _count(samples: str) -> int | None:
 
 def _echo_some(what: str, lines: Sequence[str]) -> None:
     for line in lines[:_SHOWN]:
-        typer.echo(printable(f"    {what} {line}"))
+        print_text(f"    {what} {printable(line)}")
     if len(lines) > _SHOWN:
         typer.echo(f"    {what} ... and {len(lines) - _SHOWN} more")
 

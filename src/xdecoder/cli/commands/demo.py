@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from xdecoder.cli.console import FAILED, console, print_error
-from xdecoder.cli.options import ModelChoice
+from xdecoder.cli.options import ModelChoice, check_file
 
 EPILOG = "xdecoder demo\n\nxdecoder demo photos/ --phrase 'the left dog' --weights xdecoder_focalt_last"
 
@@ -62,10 +62,9 @@ def demo(
     model: ModelChoice,
 ) -> int:
     """Show the model at work, on one page: drawn scenes that it never saw, and your own images."""
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out {out}: expected a name ending in .html")
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise ValueError(f"--picture {picture}: expected a name ending in .png")
+    check_file("--out", out, (".html", ".htm"))
+    if picture is not None:
+        check_file("--picture", picture, (".png",))
     if (phrase or vocabulary) and not images:
         raise ValueError("--phrase and --vocabulary are about images of your own: name some")
 
@@ -73,7 +72,7 @@ def demo(
     from xdecoder.demo.page import write_page
     from xdecoder.demo.poster import draw_poster
     from xdecoder.images import find_images
-    from xdecoder.jobs.files import write_whole
+    from xdecoder.jobs.files import remove_drafts, write_whole
     from xdecoder.vocabularies import parse_vocabulary
 
     paths = find_images(images) if images else []
@@ -82,9 +81,11 @@ def demo(
     with console().status("reading pictures"):
         result = build_demo(predictor, model.weights, images=paths, vocabulary=words, phrases=phrase or ())
         out.parent.mkdir(parents=True, exist_ok=True)
+        remove_drafts(out.parent)
         write_whole(out, write_page(result).encode())
         if picture is not None:
             picture.parent.mkdir(parents=True, exist_ok=True)
+            remove_drafts(picture.parent)
             write_whole(picture, draw_poster(result.held_out.readings[:3]))
     address = out.resolve().as_uri()
     opened = show and _has_display() and webbrowser.open(address)

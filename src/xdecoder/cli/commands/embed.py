@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xdecoder.cli.command import Debug
-from xdecoder.cli.options import DataOutput, Json, ModelOptions
+from xdecoder.cli.console import printable
+from xdecoder.cli.options import DataOutput, Json, ModelOptions, check_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,22 +52,6 @@ class EmbeddingOutput:
         """To write; None writes none."""
         return self.out if self.out is not None or self.as_json else Path("embeddings.npz")
 
-    def check(self) -> None:
-        """Refuse a file that cannot be written, before a model is loaded.
-
-        Raises:
-            ValueError: it has another suffix.
-            FileNotFoundError: its folder does not exist.
-        """
-        if self.file is None:
-            return
-        if self.file.suffix not in _SUFFIXES:
-            raise ValueError(f"--out {self.file}: expected a name ending in {' or '.join(_SUFFIXES)}")
-        if not self.file.parent.is_dir():
-            raise FileNotFoundError(
-                f"no folder {self.file.parent} to write {self.file.name} to; make it first"
-            )
-
 
 def embed(
     images: Annotated[
@@ -95,10 +80,11 @@ def embed(
     texts = text or []
     if not images and not texts:
         raise ValueError("nothing to embed: name images, or texts with --text")
-    output.check()
+    if output.file is not None:
+        check_file("--out", output.file, _SUFFIXES)
 
     from xdecoder.cli.over_images import ImageTask, run_over_images
-    from xdecoder.jobs.files import write_whole
+    from xdecoder.jobs.files import remove_drafts, write_whole
     from xdecoder.tasks.retrieval import ImageEmbeddings
 
     rows: dict[str, ImageEmbeddings] = {}
@@ -121,7 +107,9 @@ def embed(
     code = run_over_images(images or [], DataOutput(as_json=output.as_json), prepare, debug=debug)
     arrays = _arrays(list(rows.values()), of_texts)
     if output.file is not None:
-        write_whole(output.file, _packed(output.file.suffix, arrays, list(rows), texts))
+        output.file.parent.mkdir(parents=True, exist_ok=True)
+        remove_drafts(output.file.parent)
+        write_whole(output.file, _packed(output.file.suffix.lower(), arrays, list(rows), texts))
     if output.as_json:
         _print_lines(list(rows), texts, arrays)
     elif rows and texts:
@@ -173,9 +161,9 @@ def _print_table(images: Sequence[str], texts: Sequence[str], similarity: np.nda
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", *map(escape, texts), box=None, pad_edge=False, title="Similarity", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table("", box=None, pad_edge=False, title="Similarity", title_justify="left")
+    for text in texts:
+        table.add_column(escape(printable(text)), justify="right")
     for name, row in zip(images, similarity.tolist(), strict=True):
-        table.add_row(escape(name), *(f"{value:.3f}" for value in row))
+        table.add_row(escape(printable(name)), *(f"{value:.3f}" for value in row))
     Console().print(table)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdecoder.cli.command import Debug
-from xdecoder.cli.console import FAILED, console, describe_file, print_error
+from xdecoder.cli.console import FAILED, describe_file, print_error, print_notice
 from xdecoder.cli.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -81,12 +81,9 @@ def _print_report(report: IndexingReport, opened: Index, seconds: float) -> None
 
     speed_of = f" ({speed(report.indexed / seconds)})" if report.indexed > 1 else ""
     images, regions = opened.tables.count("images"), opened.tables.count("regions")
-    console().print(
+    print_notice(
         f"{report.indexed} images indexed in {seconds:.1f} s{speed_of}, {report.unchanged} unchanged, "
-        f"{report.removed} removed; {opened.tables.place} holds {images} images and {regions} regions",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        f"{report.removed} removed; {opened.tables.place} holds {images} images and {regions} regions"
     )
     for failure in report.failures:
         print_error(describe_file(failure.path, failure.error))

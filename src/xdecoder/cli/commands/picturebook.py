@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from xdecoder.cli.command import add_command
-from xdecoder.cli.console import console
+from xdecoder.cli.console import print_notice
 from xdecoder.cli.progress import ProgressBar
 
 app = typer.Typer(no_args_is_help=True, help="Draw scenes that know their segments, captions and answers.")
@@ -56,9 +56,7 @@ def export(
             overwrite=overwrite,
             progress=progress,
         )
-    console().print(
+    print_notice(
         f"{out}: {done.images} scenes with {done.instances} instances, {done.captions} captions, "
-        f"{done.sentences} phrases and {done.questions} questions",
-        highlight=False,
-        soft_wrap=True,
+        f"{done.sentences} phrases and {done.questions} questions"
     )

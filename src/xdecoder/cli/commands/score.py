@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from xdecoder.cli.console import print_text, printable
 from xdecoder.cli.options import ClassesMeaned, OptionalDataFolder
 
 _LISTED = 5
@@ -122,10 +123,10 @@ def score(
         typer.echo(f"{figure:<14} {'–' if math.isnan(value) else f'{value:.2f}'}")
     typer.echo(f"{scores.images} images")
     if scores.missing:
-        shown = ", ".join(map(str, scores.missing[:_LISTED]))
+        shown = ", ".join(printable(str(image)) for image in scores.missing[:_LISTED])
         typer.echo(f"{len(scores.missing)} without a result, counted as missed: {shown}")
     for skip in scores.skipped[:_LISTED]:
-        typer.echo(f"left out {skip.item}: {skip.reason}")
+        print_text(f"left out {printable(str(skip.item))}: {printable(skip.reason)}")
     if len(scores.skipped) > _LISTED:
         typer.echo(f"{len(scores.skipped)} left out in all")
 

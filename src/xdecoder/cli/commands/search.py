@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xdecoder.cli.options import Device, DtypeOption, ImagePrompt, JsonFacts
+from xdecoder.cli.console import printable
+from xdecoder.cli.options import Device, DtypeOption, ImagePrompt, JsonFacts, check_file
 
 if TYPE_CHECKING:
     from xdecoder.predictor.prompts import Prompt
@@ -115,15 +116,6 @@ class PageOutput:
     ] = None
     as_json: JsonFacts = False
 
-    def check(self) -> None:
-        """Refuse a page of another name, before a model is loaded.
-
-        Raises:
-            ValueError: it does not end in .html.
-        """
-        if self.out is not None and self.out.suffix.lower() != ".html":
-            raise ValueError(f"--out {self.out}: expected a name ending in .html")
-
 
 def search(
     place: Annotated[
@@ -154,11 +146,12 @@ def search(
     """Find images of an index, or regions in them, by words or by likeness."""
     region = prompt.parse()
     options.check(query, region)
-    output.check()
+    if output.out is not None:
+        check_file("--out", output.out, (".html",))
 
     from xdecoder.cli.loading import load_predictor
     from xdecoder.cli.over_images import print_json
-    from xdecoder.jobs.files import write_whole
+    from xdecoder.jobs.files import remove_drafts, write_whole
     from xdecoder.search import Index, write_page
     from xdecoder.search.tables import Tables
 
@@ -166,6 +159,8 @@ def search(
     predictor = load_predictor(weights or about.weights, device=device, dtype=dtype, batch_size=None)
     found = options.find(Index.open(place, predictor), query, region)
     if output.out is not None:
+        output.out.parent.mkdir(parents=True, exist_ok=True)
+        remove_drafts(output.out.parent)
         write_whole(output.out, write_page(found).encode())
     if output.as_json:
         print_json(found.to_dict())
@@ -182,10 +177,10 @@ def _print_table(found: Found) -> None:
         table.add_column("region")
         table.add_column("box")
     for rank, hit in enumerate(found.hits, start=1):
-        cells = [f"{rank}", f"{hit.similarity:.3f}", escape(hit.path)]
+        cells = [f"{rank}", f"{hit.similarity:.3f}", escape(printable(hit.path))]
         if hit.region is not None:
             corners = ",".join(f"{side:.0f}" for side in hit.region.box)
-            cells += [escape(f"{hit.region.label} {hit.region.score:.2f}"), corners]
+            cells += [escape(printable(f"{hit.region.label} {hit.region.score:.2f}")), corners]
         table.add_row(*cells)
     Console().print(table)
     if not found.hits:
