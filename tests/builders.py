@@ -31,11 +31,11 @@ from xdecoder.picturebook import ANSWERS, draw_scene
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import build_word_tokenizer
 from xdecoder.training.batches import Batch, BatchSource
-from xdecoder.training.loop import Phase, Recipe
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.picturebook.batches import SceneBatch
 from xdecoder.training.picturebook.objective import Layers, Objective, Weights
-from xdecoder.training.picturebook.source import Mixture, PictureBook, Sizes, build_tokenizer
+from xdecoder.training.picturebook.source import PictureBookBatches, Resolution, SceneMixture, build_tokenizer
+from xdecoder.training.recipe import Phase, Recipe
 from xdecoder.weights.folder import save_model
 
 # Models.
@@ -131,7 +131,7 @@ CONTEXT = 40
 class Shared(BatchSource[Batch]):
     """The one batch of all processes, cut into their shares."""
 
-    whole: PictureBook
+    whole: PictureBookBatches
 
     @property
     def images_a_step(self) -> tuple[int, ...]:
@@ -177,6 +177,9 @@ class Tiny(Recipe):
     """Every task on tiny scenes, without batch norm, whose statistics differ between processes."""
 
     steps: int = 20
+    optimizer: OptimizerConfig = OptimizerConfig(  # noqa: RUF009  (frozen)
+        lr=1e-3, lr_factors=(("backbone.", 0.5),), ema_decay=0.9
+    )
     backbone: BackboneConfig = FOCALNET
     pixel_decoder: PixelDecoderConfig = FPN
 
@@ -193,24 +196,20 @@ class Tiny(Recipe):
     def phases(self) -> tuple[Phase, ...]:
         return (Phase(name="scenes", steps=self.steps, images=4, schedule=Cosine(warmup=2)),)
 
-    @property
-    def optimizer(self) -> OptimizerConfig:
-        return OptimizerConfig(lr=1e-3, lr_factors=(("backbone.", 0.5),), ema_decay=0.9)
-
     def build_source(self) -> Shared:
         return Shared(
-            PictureBook(
+            PictureBookBatches(
                 config=self.config,
                 tokenizer=build_tokenizer(CONTEXT),
                 seed=3,
                 text_steps=0,
                 patch_steps=0,
                 patches=0,
-                sizes=(Sizes(steps=self.steps, drawn=64, read=64),),
-                judged_from=self.steps,
+                resolutions=(Resolution(steps=self.steps, scene_size=64, image_size=64),),
+                caption_reward_from=self.steps,
                 images=4,
                 question_length=18,
-                mixture=Mixture(phrases=2),
+                mixture=SceneMixture(phrases=2),
             )
         )
 

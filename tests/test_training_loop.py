@@ -17,14 +17,7 @@ from xdecoder.networks.focalnet import FocalNet
 from xdecoder.training import checkpoints
 from xdecoder.training.activation_checkpointing import checkpoint_activations
 from xdecoder.training.batches import Batch, BatchSource
-from xdecoder.training.loop import (
-    NonFiniteLossError,
-    Phase,
-    Recipe,
-    RunConfig,
-    lr_at,
-    train,
-)
+from xdecoder.training.loop import NonFiniteLossError, RunConfig, lr_at, train
 from xdecoder.training.optimizer import (
     EMA,
     Cosine,
@@ -33,6 +26,7 @@ from xdecoder.training.optimizer import (
     build_optimizer,
     set_lr,
 )
+from xdecoder.training.recipe import Phase, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +64,8 @@ class Net(nn.Module):
 class Fit(Recipe):
     steps: int = 6
     bad: int = -1
-    seen: list[dict[str, float]] = field(default_factory=list)
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-2, lr_factors=(), ema_decay=0.5)  # noqa: RUF009
+    seen: list[dict[str, float]] = field(default_factory=list, compare=False)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -78,10 +73,6 @@ class Fit(Recipe):
             Phase(name="first", steps=2, images=6),
             Phase(name="second", steps=self.steps - 2, images=6, schedule=Cosine(warmup=2)),
         )
-
-    @property
-    def optimizer(self) -> OptimizerConfig:
-        return OptimizerConfig(lr=1e-2, lr_factors=(), ema_decay=0.5)
 
     def build_source(self) -> Line:
         return Line(self.bad)
@@ -135,7 +126,7 @@ def test_a_run_resumes_from_its_newest_whole_checkpoint(tmp_path: Path) -> None:
     # As a kill while writing leaves it: a folder under its temporary name, and one without its metadata.
     (saved / "step_00000006").rename(saved / "step_00000006.unfinished")
     (saved / "step_00000005").mkdir()
-    assert checkpoints.newest(saved) == saved / "step_00000004"
+    assert checkpoints.find_newest(saved, World())[0] == saved / "step_00000004"
     train(Fit(), config(tmp_path / "cut"), World())
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     assert [row["step"] for row in rows(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
@@ -152,12 +143,12 @@ def test_a_folder_in_which_another_run_goes_on_is_refused(tmp_path: Path) -> Non
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     with pytest.raises(ValueError, match=f"another run is going on in .*, of process {other.pid} on "):
-        train(Fit(), config(tmp_path), World(), description={"recipe": "fit"})
+        train(Fit(), config(tmp_path), World(), name="fit")
     assert [path.name for path in tmp_path.iterdir()] == ["run.lock"]
     other.kill()
     other.communicate()
-    train(Fit(), config(tmp_path), World(), description={"recipe": "fit"})
-    assert json.loads((tmp_path / "recipe.json").read_text()) == {"recipe": "fit"}
+    train(Fit(), config(tmp_path), World(), name="fit")
+    assert json.loads((tmp_path / "recipe.json").read_text())["recipe"] == "fit"
 
 
 def test_worker_processes_change_nothing(tmp_path: Path) -> None:
@@ -209,39 +200,29 @@ def test_a_loss_that_is_no_number_stops_with_its_batch_saved(tmp_path: Path) -> 
     saved = torch.load(tmp_path / "bad_batch_step3_rank0.pt", weights_only=False)
     assert saved["step"] == 3
     assert not torch.isfinite(saved["batch"].y).all()
-    assert checkpoints.newest(tmp_path / "checkpoints") == tmp_path / "checkpoints" / "step_00000002"
+    assert (
+        checkpoints.find_newest(tmp_path / "checkpoints", World())[0]
+        == tmp_path / "checkpoints" / "step_00000002"
+    )
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written: list[Path] = []
-    real = checkpoints.FileSystemWriter
+    real = checkpoints.save_file
 
-    def full(path: Path, **options: object) -> object:
+    def full(tensors: dict[str, Tensor], path: Path) -> None:
         written.append(path)
         if len(written) == 2:
             raise OSError(28, "No space left on device")
-        return real(path, **options)
+        real(tensors, path)
 
-    monkeypatch.setattr(checkpoints, "FileSystemWriter", full)
+    monkeypatch.setattr(checkpoints, "save_file", full)
     train(Fit(), config(tmp_path), World())
     assert "no checkpoint written at step 4: [Errno 28] No space left on device" in capsys.readouterr().out
     left = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert left == ["step_00000002", "step_00000006"]
-
-
-def test_starting_from_a_run_takes_its_average(tmp_path: Path) -> None:
-    train(Fit(), config(tmp_path), World())
-    net = Net()
-    checkpoints.start_from(tmp_path, net)
-    exported = torch.load(tmp_path / "model" / "weights.pt")
-    for name, tensor in net.state_dict().items():
-        torch.testing.assert_close(tensor, exported[name], rtol=0, atol=0)
-    with pytest.raises(FileNotFoundError, match="no complete checkpoint yet"):
-        checkpoints.start_from(tmp_path / "nothing", net)
-    with pytest.raises(ValueError, match="is of another model"):
-        checkpoints.start_from(tmp_path, nn.Linear(3, 4))
 
 
 def test_each_phase_has_its_own_schedule() -> None:

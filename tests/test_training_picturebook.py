@@ -42,7 +42,13 @@ from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBa
 from xdecoder.training.picturebook.caption_reward import caption_reward
 from xdecoder.training.picturebook.objective import Canvas, Layers, Objective, Weights
 from xdecoder.training.picturebook.recipe import PictureBookRecipe
-from xdecoder.training.picturebook.source import Mixture, PictureBook, Sizes, build_tokenizer, coverage
+from xdecoder.training.picturebook.source import (
+    PictureBookBatches,
+    Resolution,
+    SceneMixture,
+    build_tokenizer,
+    coverage,
+)
 from xdecoder.weights.folder import load_answer_head, load_model, save_model
 
 TOKENIZER = build_tokenizer(40)
@@ -53,18 +59,21 @@ CONFIG = tiny_config(
     pixel_decoder=dataclasses.replace(FPN, mask_stride=2),
     inference=InferenceConfig(short_side=64, long_side=64, caption_steps=12),
 )
-SOURCE = PictureBook(
+SOURCE = PictureBookBatches(
     config=CONFIG,
     tokenizer=TOKENIZER,
     seed=1,
     text_steps=1,
     patch_steps=1,
     patches=6,
-    sizes=(Sizes(steps=2, drawn=64, read=64), Sizes(steps=9, drawn=96, read=96)),
-    judged_from=4,
+    resolutions=(
+        Resolution(steps=2, scene_size=64, image_size=64),
+        Resolution(steps=9, scene_size=96, image_size=96),
+    ),
+    caption_reward_from=4,
     images=4,
     question_length=18,
-    mixture=Mixture(pair_share=0.0),
+    mixture=SceneMixture(pair_share=0.0),
 )
 
 
@@ -78,7 +87,7 @@ def objective() -> Objective:
 
 
 def scenes(step: int = 2, **mixture: float) -> SceneBatch:
-    source = dataclasses.replace(SOURCE, mixture=Mixture(**{"pair_share": 0.0, **mixture}))  # pyright: ignore
+    source = dataclasses.replace(SOURCE, mixture=SceneMixture(**{"pair_share": 0.0, **mixture}))  # pyright: ignore
     batch = source.batch(step, 0, 1)
     assert isinstance(batch, SceneBatch)
     return batch
@@ -196,7 +205,7 @@ def test_coverage_is_the_share_of_each_cell(size: int, cells: int) -> None:
 
 
 def test_pictures_are_read_at_another_size_than_drawn() -> None:
-    larger = dataclasses.replace(SOURCE, sizes=(Sizes(steps=9, drawn=64, read=96),))
+    larger = dataclasses.replace(SOURCE, resolutions=(Resolution(steps=9, scene_size=64, image_size=96),))
     batch, plain = larger.batch(2, 0, 1), SOURCE.batch(2, 0, 1)
     assert isinstance(batch, SceneBatch)
     assert isinstance(plain, SceneBatch)
@@ -253,7 +262,7 @@ def test_every_kind_of_batch_teaches_the_parts_it_is_for(step: int) -> None:
     assert trained == expected[step]
 
 
-def test_captions_of_its_own_are_judged_from_a_step_on() -> None:
+def test_captions_of_its_own_are_caption_reward_from_a_step_on() -> None:
     assert [len(scenes(step).scenes) for step in (2, 5, 6, 9)] == [0, 0, 4, 4]
     torch.manual_seed(0)
     found = objective()(scenes(6))

@@ -7,11 +7,11 @@ import pytest
 
 from xdecoder.training.loop import RunConfig
 from xdecoder.training.optimizer import OptimizerConfig
-from xdecoder.training.recipes import RECIPES
+from xdecoder.training.recipes import find_recipe
 from xdecoder.training.settings import override
 
 RUN = RunConfig(folder=Path("a"))
-PICTUREBOOK, PHOTOGRAPHS = RECIPES["picturebook"](), RECIPES["pretrain_focal_t"]()
+PICTUREBOOK, PHOTOGRAPHS = find_recipe("picturebook")(), find_recipe("pretrain_focal_t")()
 
 
 def test_settings_change_a_copy_of_a_record() -> None:
@@ -40,14 +40,22 @@ def test_settings_change_a_copy_of_a_record() -> None:
         (RUN, "accumulate=0", "RunConfig.accumulate must be at least 1, got 0"),
         (RUN, "keep=0", "RunConfig.keep must be at least 1, got 0"),
         (RUN, "workers=-1", "RunConfig.workers must be at least 0, got -1"),
-        (PICTUREBOOK, "lr=fast", "'lr=fast': expected float, got 'fast'"),
+        (PICTUREBOOK, "optimizer.lr=fast", "'optimizer.lr=fast': expected float, got 'fast'"),
         (PICTUREBOOK, "images=0", "PictureBookRecipe.images must be at least 1, got 0"),
         (PICTUREBOOK, "steps=-5", "PictureBookRecipe.steps must be at least 1, got -5"),
-        (PICTUREBOOK, "judged_from=1.5", r"PictureBookRecipe.judged_from must lie in \[0, 1\], got 1.5"),
+        (
+            PICTUREBOOK,
+            "caption_reward_from=1.5",
+            r"PictureBookRecipe.caption_reward_from must lie in \[0, 1\], got 1.5",
+        ),
         (PICTUREBOOK, "large_from=0.9", "enlarged_from must be at least large_from, got 0.7 and 0.9"),
-        (PICTUREBOOK, "mixture.questions=0", "Mixture.questions must be at least 1, got 0"),
-        (PICTUREBOOK, "mixture.judged_captions=1", "Mixture.judged_captions must be at least 2, got 1"),
-        (PICTUREBOOK, "mixture.box_share=-0.1", r"Mixture.box_share must lie in \[0, 1\], got -0.1"),
+        (PICTUREBOOK, "mixture.questions=0", "SceneMixture.questions must be at least 1, got 0"),
+        (
+            PICTUREBOOK,
+            "mixture.rewarded_captions=1",
+            "SceneMixture.rewarded_captions must be at least 2, got 1",
+        ),
+        (PICTUREBOOK, "mixture.box_share=-0.1", r"SceneMixture.box_share must lie in \[0, 1\], got -0.1"),
         (PICTUREBOOK, "weights.answers=-1", "Weights.answers must be at least 0, got -1.0"),
         (PHOTOGRAPHS, "steps=0", "PretrainFocalT.steps must be at least 1, got 0"),
         (PHOTOGRAPHS, "validation=-1", "PretrainFocalT.validation must be at least 0, got -1"),

@@ -1,4 +1,7 @@
-"""One process or many: who I am, and sums and gathers that gradients flow through."""
+"""One process or many: who this one is, and how they share a module, a decision and a wait.
+
+What they share of a batch is in `xdecoder.jobs.gather`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
+
+from xdecoder.jobs.gather import mean_over_world
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +65,13 @@ def leave_world() -> None:
         dist.destroy_process_group()
 
 
-def mean_over_processes(values: Tensor) -> Tensor:
-    """The mean of every process's values (no gradient)."""
+def number_of_first(number: int) -> int:
+    """The number that the first process gives, in all of them; all call this together."""
     if not dist.is_initialized():
-        return values
-    total = values.clone()
-    dist.all_reduce(total)
-    return total / dist.get_world_size()
+        return number
+    shared = torch.tensor(number)
+    dist.broadcast(shared, src=0)
+    return int(shared)
 
 
 def wait_for_all() -> None:
@@ -105,7 +110,7 @@ def average_small_gradients(module: nn.Module) -> None:
     """Average the gradients of what `shard` left in every process."""
     for parameter in _small(module):
         if parameter.grad is not None:
-            parameter.grad = mean_over_processes(parameter.grad)
+            parameter.grad = mean_over_world(parameter.grad)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -19,18 +19,18 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def mean_over_world(total: Tensor, *, at_least: float = 0.0) -> Tensor:
-    """The processes' mean of a total, without gradient: what to divide a local sum by.
+def mean_over_world(total: Tensor, *, at_least: float | None = None) -> Tensor:
+    """The processes' mean of a total, without gradient, such as what to divide a local sum by.
 
     Args:
-        total: of this process's items: their number, or the sum of their weights.
+        total: this process's: a number of items, a sum of weights, a loss.
         at_least: the least that all processes' items together count for.
     """
     total = total.detach().clone()
     size = world_size()
     if size > 1:
         dist.all_reduce(total)
-    return total.clamp(min=at_least) / size
+    return (total if at_least is None else total.clamp(min=at_least)) / size
 
 
 def first_row(x: Tensor) -> int:

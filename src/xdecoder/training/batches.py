@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast, final
 
 import torch
 from torch import Tensor
@@ -14,7 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One process's share of a step. Its fields are tensors, tuples of tensors, and plain values."""
+    """One process's share of a step. Its fields are tensors, tuples of tensors, and plain values.
+
+    Attributes:
+        left_out: samples that could not be read, and why; others stand in their places.
+    """
+
+    left_out: tuple[str, ...] = ()
 
     def to(self: B, device: torch.device) -> B:
         """The batch, with every tensor on a device."""
@@ -57,7 +64,15 @@ def text_id(text: str) -> int:
     return value
 
 
-class _Steps(Dataset[tuple[B, ...]]):
+@final
+@dataclass(frozen=True)
+class _Failure:
+    """Why there is no batch: an error in a worker process, in words for who uses the program."""
+
+    message: str
+
+
+class _Steps(Dataset["tuple[B, ...] | _Failure"]):
     """A source as a data set whose items are whole steps."""
 
     def __init__(self, source: BatchSource[B], rank: int, world_size: int, accumulate: int) -> None:
@@ -66,10 +81,13 @@ class _Steps(Dataset[tuple[B, ...]]):
         self.world_size = world_size
         self.accumulate = accumulate
 
-    def __getitem__(self, index: int) -> tuple[B, ...]:
+    def __getitem__(self, index: int) -> tuple[B, ...] | _Failure:
         """The batches that this process takes one after the other: as if it were several processes."""
         ranks = range(self.rank * self.accumulate, (self.rank + 1) * self.accumulate)
-        return tuple(self.source.batch(index, rank, self.world_size * self.accumulate) for rank in ranks)
+        try:
+            return tuple(self.source.batch(index, rank, self.world_size * self.accumulate) for rank in ranks)
+        except (ValueError, OSError) as error:
+            return _Failure(str(error))
 
 
 def stream(
@@ -81,7 +99,7 @@ def stream(
     world_size: int,
     accumulate: int,
     workers: int,
-) -> DataLoader[tuple[B, ...]]:
+) -> Iterator[tuple[B, ...]]:
     """The batches of steps `first` to `last - 1`, made ahead by worker processes.
 
     Args:
@@ -94,7 +112,7 @@ def stream(
         workers: worker processes; 0 makes each batch when it is asked for.
 
     Raises:
-        ValueError: a step's images cannot be shared out evenly.
+        ValueError: a step's images cannot be shared out evenly, or a batch cannot be made.
     """
     shares = world_size * accumulate
     for images in source.images_a_step:
@@ -103,7 +121,7 @@ def stream(
                 f"{images} images a step cannot be shared evenly by {world_size} process(es) of {accumulate} "
                 f"batch(es) each; make them a multiple of {shares}"
             )
-    return DataLoader(
+    loader = DataLoader(
         _Steps(source, rank, world_size, accumulate),
         sampler=range(first, last),
         batch_size=None,
@@ -111,3 +129,7 @@ def stream(
         prefetch_factor=2 if workers else None,
         persistent_workers=False,
     )
+    for made in loader:
+        if isinstance(made, _Failure):
+            raise ValueError(made.message)
+        yield made

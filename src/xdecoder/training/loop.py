@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,46 +19,22 @@ from xdecoder.bounds import require_at_least
 from xdecoder.jobs.distributed import (
     World,
     average_small_gradients,
-    mean_over_processes,
+    number_of_first,
     replicate,
     shard,
     wait_for_all,
     whole,
 )
+from xdecoder.jobs.gather import mean_over_world
 from xdecoder.jobs.run_lock import lock_run
-from xdecoder.training import checkpoints
+from xdecoder.training import checkpoints, run_folder
 from xdecoder.training.activation_checkpointing import checkpoint_activations
-from xdecoder.training.batches import Batch, BatchSource, stream
+from xdecoder.training.batches import Batch, stream
 from xdecoder.training.compile import compile_encoders
-from xdecoder.training.optimizer import (
-    EMA,
-    Cosine,
-    OptimizerConfig,
-    Schedule,
-    build_optimizer,
-    named_tensors,
-    set_lr,
-)
-from xdecoder.training.progress import JsonLines, Progress, TensorBoard, Writer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """A stretch of a run with its own schedule.
-
-    Attributes:
-        name: what the terminal calls it.
-        steps: its length.
-        images: images a step, over all processes; what the speed is counted in.
-        schedule: of the learning rate, from the phase's first step to its last.
-        lr_factor: the phase's factor of the learning rate.
-    """
-
-    name: str
-    steps: int
-    images: int
-    schedule: Schedule = field(default_factory=Cosine)
-    lr_factor: float = 1.0
+from xdecoder.training.optimizer import EMA, build_optimizer, named_tensors, set_lr
+from xdecoder.training.progress import RunLog, read_scores
+from xdecoder.training.recipe import Phase, Recipe
+from xdecoder.training.run_folder import BEST_MODEL, CHECKPOINTS, MODEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +49,8 @@ class RunConfig:
         save_every: steps between two checkpoints.
         keep: checkpoints kept.
         validate_every: steps between two validations; 0 for none but the last.
+        patience: validations in a row without a better headline score after which a run ends; 0 for none.
+        max_unreadable: samples that cannot be read and are gone past; one more ends the run.
         accumulate: batches that a process's share of a step is cut into, one after the other, to save memory.
             Contrastive losses then see the negatives of one cut alone.
         sharded: share gradients and the optimizer's state out among the processes (FSDP2) instead of keeping
@@ -94,6 +69,8 @@ class RunConfig:
     save_every: int = 200
     keep: int = 2
     validate_every: int = 500
+    patience: int = 0
+    max_unreadable: int = 100
     accumulate: int = 1
     sharded: bool = False
     activation_checkpointing: bool = False
@@ -102,147 +79,200 @@ class RunConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least(0, self, "workers", "validate_every")
+        require_at_least(0, self, "workers", "validate_every", "patience", "max_unreadable")
         require_at_least(1, self, "log_every", "save_every", "keep", "accumulate")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe(ABC):
-    """What is trained; every recipe is one.
-
-    Attributes:
-        start: a run's folder or a model's whose weights to start from; None starts from nothing.
-    """
-
-    start: Path | None = None
-
-    @property
-    @abstractmethod
-    def phases(self) -> tuple[Phase, ...]:
-        """The stretches of the run, in order."""
-
-    @property
-    @abstractmethod
-    def optimizer(self) -> OptimizerConfig:
-        """How parameters move."""
-
-    @abstractmethod
-    def build_source(self) -> BatchSource[Batch]:
-        """Where batches come from."""
-
-    @abstractmethod
-    def build(self) -> nn.Module:
-        """The module whose forward takes a batch and gives the weighted terms of its loss.
-
-        Terms without a gradient are shown, not learned from.
-        """
-
-    @abstractmethod
-    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
-        """Scores of the module, which is in evaluation mode; called in the first process alone."""
-
-    @abstractmethod
-    def export(self, module: nn.Module, folder: Path) -> None:
-        """Write what inference needs."""
 
 
 class NonFiniteLossError(RuntimeError):
     """A loss was not a number; the batch lies beside the run's numbers."""
 
 
-def train(
-    training: Recipe, run: RunConfig, world: World, *, description: Mapping[str, object] | None = None
-) -> None:
+def train(recipe: Recipe, run: RunConfig, world: World, *, name: str | None = None) -> None:
     """Run, or go on with, a training.
 
-    A run is resumed by starting it again with the same folder: it goes on from the newest complete checkpoint
-    as if it had never stopped.
+    A run is resumed by starting it again with the same folder: it goes on from the newest good checkpoint as
+    if it had never stopped, and a run that was stopped before its last export is ended.
 
     Args:
-        training: what is trained.
+        recipe: what is trained.
         run: how.
         world: the processes; all call this together.
-        description: what the folder's `recipe.json` says.
+        name: of the recipe; its class's unless told.
 
     Raises:
-        ValueError: another run is going on in the folder.
+        FileNotFoundError: data or what to start from is missing.
+        ValueError: another run is going on in the folder, or it holds one made otherwise; there is nothing to
+            learn from; too many samples cannot be read.
         NonFiniteLossError: with the batch saved.
     """
     with lock_run(run.folder) if world.is_first else nullcontext():
-        if world.is_first and description is not None:
-            (run.folder / "recipe.json").write_text(json.dumps(description, indent=1))
-        _train(training, run, world)
+        finished = False
+        if world.is_first:
+            notes = recipe.check()
+            changing = {"seed": run.seed, "accumulate": run.accumulate, "bfloat16": run.bfloat16}
+            described = run_folder.describe(name or type(recipe).__name__, recipe, changing)
+            finished = run_folder.enter(run.folder, described)
+            if finished:
+                print(f"already finished: the model is in {run.folder / MODEL}")
+            else:
+                print("\n".join(notes), end="\n" if notes else "", flush=True)
+        if not number_of_first(int(finished)):
+            _Training(recipe, run, world).go()
 
 
-def _train(training: Recipe, run: RunConfig, world: World) -> None:
-    torch.manual_seed(run.seed)
-    module = training.build().to(world.device).train()
-    if run.activation_checkpointing:
-        checkpoint_activations(module)
-    if run.compile:
-        compile_encoders(module)
-    wrapped = shard(module, world) if run.sharded and world.size > 1 else replicate(module, world)
-    optimizer = build_optimizer(module, training.optimizer)
-    decay = training.optimizer.ema_decay
-    ema = EMA(module, decay) if decay else None
-    steps = sum(phase.steps for phase in training.phases)
-    saved = run.folder / "checkpoints"
-    newest = checkpoints.newest(saved)
-    first = 0
-    if newest is not None:
-        first = checkpoints.load(newest, world=world, model=module, optimizer=optimizer, ema=ema)
-    batches = stream(
-        training.build_source(),
-        first=first,
-        last=steps,
-        rank=world.rank,
-        world_size=world.size,
-        accumulate=run.accumulate,
-        workers=run.workers,
-    )
-    with ExitStack() as stack:
-        log = stack.enter_context(_Log(run, training, world, first, steps))
+class _Training:
+    """The state of a run in one process."""
+
+    def __init__(self, recipe: Recipe, run: RunConfig, world: World) -> None:
+        self.recipe = recipe
+        self.run = run
+        self.world = world
+        self.steps = sum(phase.steps for phase in recipe.phases)
+        self.saved = run.folder / CHECKPOINTS
+        torch.manual_seed(run.seed)
+        self.module = recipe.build().to(world.device).train()
+        if run.activation_checkpointing:
+            checkpoint_activations(self.module)
+        if run.compile:
+            compile_encoders(self.module)
+        sharded = run.sharded and world.size > 1
+        self.wrapped = shard(self.module, world) if sharded else replicate(self.module, world)
+        self.optimizer = build_optimizer(self.module, recipe.optimizer)
+        decay = recipe.optimizer.ema_decay
+        self.ema = EMA(self.module, decay) if decay else None
+        newest, bad = checkpoints.find_newest(self.saved, world)
+        for problem in bad:
+            print(f"gone past: {problem}", flush=True)
+        self.first = 0
+        if newest is not None:
+            self.first = checkpoints.load(newest, model=self.module, optimizer=self.optimizer, ema=self.ema)
+            if world.is_first:
+                print(f"goes on from step {self.first}", flush=True)
+        self.unreadable: set[str] = set()
+
+    def go(self) -> None:
+        """Take the steps that are left, and end the run."""
+        validated = self.first - 1 if self._validates_at(self.first) else self.first
+        with RunLog(
+            self.run.folder,
+            first=self.first,
+            validated=validated,
+            steps=self.steps,
+            world=self.world,
+            log_every=self.run.log_every,
+            tensorboard=self.run.tensorboard,
+        ) as log:
+            # What was stopped between a checkpoint and its validation is validated first.
+            done = self.first
+            if not (self._validates_at(done) and self._validate(done, log)):
+                done = self._take_steps(log)
+            if self.world.is_first:
+                run_folder.finish(self.run.folder, done)
+
+    def _take_steps(self, log: RunLog) -> int:
+        """All steps that are left, unless the scores end the run before; how many are done then."""
+        run, world, recipe = self.run, self.world, self.recipe
+        if self.first == self.steps:
+            return self.steps
+        batches = stream(
+            recipe.build_source(),
+            first=self.first,
+            last=self.steps,
+            rank=world.rank,
+            world_size=world.size,
+            accumulate=run.accumulate,
+            workers=run.workers,
+        )
         began = time.monotonic()
-        for step, own in enumerate(batches, start=first):
-            phase, factor = lr_at(training.phases, step)
-            set_lr(optimizer, factor)
+        done = self.first
+        for step, own in enumerate(batches, start=self.first):
+            self._tell_unreadable(own, log)
+            phase, factor = lr_at(recipe.phases, step)
+            set_lr(self.optimizer, factor)
             waited = time.monotonic() - began
-            terms = take_step(
-                wrapped,
-                optimizer,
-                [b.to(world.device) for b in own],
-                training.optimizer.max_grad_norm,
-                run,
-                world,
-                step,
-            )
-            if ema is not None:
-                ema.update(module, step)
+            moved = [batch.to(world.device) for batch in own]
+            limit = recipe.optimizer.max_grad_norm
+            terms = take_step(self.wrapped, self.optimizer, moved, limit, run, world, step)
+            if self.ema is not None:
+                self.ema.update(self.module, step)
             done = step + 1
-            log.take(done, phase, terms, lr=factor * training.optimizer.lr, waited=waited)
-            if done % run.save_every == 0 or done == steps:
-                _save(saved, done, run, world, module, optimizer, ema, log)
-            if done == steps or (run.validate_every and done % run.validate_every == 0):
-                tensors = {
-                    name: whole(t)
-                    for name, t in (ema.tensors if ema else dict(named_tensors(module))).items()
-                }
-                if world.is_first:
-                    _report(training, run, world, tensors, done, log)
-                wait_for_all()
+            log.take(done, phase, terms, lr=factor * recipe.optimizer.lr, waited=waited)
+            validates = self._validates_at(done)
+            if done % run.save_every == 0 or done == self.steps or (validates and run.patience):
+                self._save(done, log)
+            if validates and self._validate(done, log):
+                break
             began = time.monotonic()
+        return done
 
+    def _validates_at(self, done: int) -> bool:
+        every = self.run.validate_every
+        return done == self.steps or bool(done and every and done % every == 0)
 
-def _report(
-    training: Recipe, run: RunConfig, world: World, tensors: Mapping[str, Tensor], done: int, log: _Log
-) -> None:
-    """Score and export a copy of the trained module, which itself goes on as it is."""
-    with torch.random.fork_rng():
-        copy = training.build().to(world.device)
-    for name, tensor in named_tensors(copy):
-        tensor.copy_(tensors[name])
-    log.score(done, training.validate(copy.eval(), run.folder, done))
-    training.export(copy, run.folder / "model")
+    def _validate(self, done: int, log: RunLog) -> bool:
+        """Score and export a copy of the trained module, which itself goes on; whether the run is to end."""
+        kept = self.ema.tensors if self.ema else dict(named_tensors(self.module))
+        tensors = {name: whole(tensor) for name, tensor in kept.items()}
+        ends = False
+        if self.world.is_first:
+            with torch.random.fork_rng():
+                copy = self.recipe.build().to(self.world.device)
+            for name, tensor in named_tensors(copy):
+                tensor.copy_(tensors[name])
+            log.score(done, self.recipe.validate(copy.eval(), self.run.folder, done))
+            self.recipe.export(copy, self.run.folder / MODEL)
+            headlines = self._headlines()
+            best = max(headlines.values(), default=None)
+            if best is not None and headlines.get(done) == best:
+                self.recipe.export(copy, self.run.folder / BEST_MODEL)
+            since = [step for step, score in headlines.items() if score == best]
+            if self.run.patience and since:
+                waited = sum(step > since[0] for step in headlines)
+                ends = waited >= self.run.patience
+                if ends and done < self.steps:
+                    log.say(f"no better score since step {since[0]}: the run ends at step {done}")
+        wait_for_all()
+        return bool(number_of_first(int(ends)))
+
+    def _headlines(self) -> dict[int, float]:
+        """Step -> headline score, of all validations up to now."""
+        found: dict[int, float] = {}
+        for step, scores in read_scores(self.run.folder).items():
+            headline = self.recipe.headline(scores)
+            if headline is not None:
+                found[step] = headline
+        return found
+
+    def _save(self, done: int, log: RunLog) -> None:
+        """Save; a full disk costs the checkpoint, not the run."""
+        try:
+            checkpoints.save(
+                self.saved,
+                done,
+                world=self.world,
+                model=self.module,
+                optimizer=self.optimizer,
+                ema=self.ema,
+                keep=self.run.keep,
+            )
+        except OSError as error:
+            log.say(f"{error}. The run goes on; make room in {self.saved}")
+
+    def _tell_unreadable(self, batches: Sequence[Batch], log: RunLog) -> None:
+        """Tell each sample that could not be read once.
+
+        Raises:
+            ValueError: there are too many.
+        """
+        for problem in [problem for batch in batches for problem in batch.left_out]:
+            if problem not in self.unreadable:
+                self.unreadable.add(problem)
+                log.say(f"left out: {problem}")
+        if len(self.unreadable) > self.run.max_unreadable:
+            raise ValueError(
+                f"{len(self.unreadable)} samples cannot be read, more than run.max_unreadable="
+                f"{self.run.max_unreadable}; `xdecoder datasets check` lists what is wrong"
+            )
 
 
 def lr_at(phases: tuple[Phase, ...], step: int) -> tuple[Phase, float]:
@@ -275,7 +305,7 @@ def take_step(
                 terms: dict[str, Tensor] = module(batch)
             total = torch.stack([term for term in terms.values() if term.requires_grad]).sum()
             # One process's bad loss stops them all, so that none waits for another.
-            if not math.isfinite(float(mean_over_processes(total.detach()))):
+            if not math.isfinite(float(mean_over_world(total.detach()))):
                 raise _bad(run, world, step, batch, terms)
             (total / len(batches)).backward()
         for name, term in {"total": total, **terms}.items():
@@ -298,92 +328,3 @@ def _bad(
         f"the loss of step {step} is not finite: {values}; its batch is in {path}. Lower the learning "
         "rate, or look at the batch with torch.load(path, weights_only=False)"
     )
-
-
-def _save(
-    folder: Path,
-    done: int,
-    run: RunConfig,
-    world: World,
-    module: nn.Module,
-    optimizer: Optimizer,
-    ema: EMA | None,
-    log: _Log,
-) -> None:
-    """Save; a full disk costs the checkpoint, not the run."""
-    try:
-        checkpoints.save(folder, done, world=world, model=module, optimizer=optimizer, ema=ema, keep=run.keep)
-    except OSError as error:
-        log.say(f"{error}. The run goes on; make room in {folder}")
-
-
-class _Log:
-    """Sums numbers up between two lines of them."""
-
-    def __init__(self, run: RunConfig, training: Recipe, world: World, first: int, steps: int) -> None:
-        self.run = run
-        self.world = world
-        self.first = first
-        self.writers: list[Writer] = []
-        self.scores: list[Writer] = []
-        self.progress: Progress | None = None
-        if world.is_first:
-            self.writers.append(JsonLines(run.folder / "metrics.jsonl", first))
-            self.scores.append(JsonLines(run.folder / "scores.jsonl", first))
-            if run.tensorboard:
-                board = TensorBoard(run.folder / "tensorboard", first)
-                self.writers.append(board)
-                self.scores.append(board)
-            self.progress = Progress(steps=steps, first=first)
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-        self._images = 0
-        self._waited = 0.0
-        self._phase = ""
-
-    def __enter__(self) -> _Log:
-        if self.progress is not None:
-            self.progress.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress is not None:
-            self.progress.__exit__()
-
-    def take(self, done: int, phase: Phase, terms: Mapping[str, Tensor], *, lr: float, waited: float) -> None:
-        """Take the numbers of a step; write those of the last few where it is time."""
-        if phase.name != self._phase:
-            self._sums, self._count, self._images, self._waited, self._phase = {}, 0, 0, 0.0, phase.name
-            if self.progress is not None:
-                self.progress.restart(done - 1)
-        for name, value in terms.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
-        self._images += phase.images
-        self._waited += waited
-        if done % self.run.log_every:
-            return
-        names = list(self._sums)
-        means = mean_over_processes(torch.stack([self._sums[n].float() for n in names]) / self._count)
-        if self.progress is not None:
-            values = {f"loss/{n}": v for n, v in zip(names, means.tolist(), strict=True)}
-            values["gradient"] = values.pop("loss/gradient")
-            speed = self.progress.speed(done, self._images)
-            values |= {"lr": lr, **speed, "waited_share": self._waited / speed.pop("seconds")}
-            for writer in self.writers:
-                writer.write(done, values)
-            self.progress.show(done, phase.name, values)
-        self._sums, self._count, self._images, self._waited = {}, 0, 0, 0.0
-
-    def score(self, done: int, scores: Mapping[str, float]) -> None:
-        """Write the scores of a validation."""
-        for writer in self.scores:
-            writer.write(done, scores)
-        self.say(f"step {done}: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
-
-    def say(self, message: str) -> None:
-        """Tell the user something, from whichever process."""
-        if self.progress is not None:
-            self.progress.say(message)
-        else:
-            print(f"[rank {self.world.rank}] {message}", file=sys.stderr)

@@ -9,12 +9,19 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from torch import Tensor
+
+from xdecoder.jobs.distributed import World
+from xdecoder.jobs.gather import mean_over_world
+from xdecoder.training.recipe import Phase
+
+_SCORES: Final = "scores.jsonl"
 
 
 class Writer(Protocol):
@@ -135,6 +142,105 @@ class Progress:
             print(message, flush=True)
         else:
             self._live.console.print(message)
+
+
+class RunLog:
+    """Sums numbers up between two lines of them, and writes those lines.
+
+    Args:
+        folder: the run's.
+        first: steps already done.
+        validated: steps whose scores stay.
+        steps: of the run.
+        world: the first process alone writes and shows.
+        log_every: steps between two lines.
+        tensorboard: write TensorBoard's files too.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        first: int,
+        validated: int,
+        steps: int,
+        world: World,
+        log_every: int,
+        tensorboard: bool,
+    ) -> None:
+        self.world = world
+        self.log_every = log_every
+        self.writers: list[Writer] = []
+        self.scores: list[Writer] = []
+        self.progress: Progress | None = None
+        if world.is_first:
+            self.writers.append(JsonLines(folder / "metrics.jsonl", first))
+            self.scores.append(JsonLines(folder / _SCORES, validated))
+            if tensorboard:
+                board = TensorBoard(folder / "tensorboard", first)
+                self.writers.append(board)
+                self.scores.append(board)
+            self.progress = Progress(steps=steps, first=first)
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._images = 0
+        self._waited = 0.0
+        self._phase = ""
+
+    def __enter__(self) -> RunLog:
+        if self.progress is not None:
+            self.progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.__exit__()
+
+    def take(self, done: int, phase: Phase, terms: Mapping[str, Tensor], *, lr: float, waited: float) -> None:
+        """Take the numbers of a step; write those of the last few where it is time."""
+        if phase.name != self._phase:
+            self._sums, self._count, self._images, self._waited, self._phase = {}, 0, 0, 0.0, phase.name
+            if self.progress is not None:
+                self.progress.restart(done - 1)
+        for name, value in terms.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+        self._images += phase.images
+        self._waited += waited
+        if done % self.log_every:
+            return
+        names = list(self._sums)
+        means = mean_over_world(torch.stack([self._sums[n].float() for n in names]) / self._count)
+        if self.progress is not None:
+            values = {f"loss/{n}": v for n, v in zip(names, means.tolist(), strict=True)}
+            values["gradient"] = values.pop("loss/gradient")
+            speed = self.progress.speed(done, self._images)
+            values |= {"lr": lr, **speed, "waited_share": self._waited / speed.pop("seconds")}
+            for writer in self.writers:
+                writer.write(done, values)
+            self.progress.show(done, phase.name, values)
+        self._sums, self._count, self._images, self._waited = {}, 0, 0, 0.0
+
+    def score(self, done: int, scores: Mapping[str, float]) -> None:
+        """Write the scores of a validation."""
+        for writer in self.scores:
+            writer.write(done, scores)
+        self.say(f"step {done}: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+
+    def say(self, message: str) -> None:
+        """Tell the user something, from whichever process."""
+        if self.progress is not None:
+            self.progress.say(message)
+        else:
+            print(f"[rank {self.world.rank}] {message}", file=sys.stderr)
+
+
+def read_scores(folder: Path) -> dict[int, dict[str, float]]:
+    """Step -> scores, of a run's validations."""
+    path = folder / _SCORES
+    lines = path.read_text().splitlines() if path.is_file() else []
+    rows: list[dict[str, float]] = [json.loads(line) for line in lines]
+    return {int(row["step"]): {k: v for k, v in row.items() if k != "step"} for row in rows}
 
 
 def memory_gib() -> float:

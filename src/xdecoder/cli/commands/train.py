@@ -40,16 +40,14 @@ def train(
 
     Several processes: `torchrun --nproc-per-node N -m xdecoder train ...`.
     """
-    try:
-        from xdecoder.training.run import list_recipes, run_recipe
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
-        ) from error
+    from xdecoder.training.recipes import find_recipe, list_recipes
 
     if recipe == "list":
         typer.echo(list_recipes())
         return
+    find_recipe(recipe)  # tells a wrong name, or what is not installed, first
+    from xdecoder.training.run import run_recipe
+
     run_recipe(
         recipe,
         out=out,

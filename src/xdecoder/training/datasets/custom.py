@@ -27,5 +27,5 @@ class Custom(DatasetRecipe):
             dataset="custom-instances", task="instance", split="train", images=8, size=512, scale=(0.5, 1.5)
         )
     )
-    adam: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(ema_decay=0.999))
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(ema_decay=0.999))
     schedule: Schedule = field(default_factory=lambda: Cosine(warmup=50))

@@ -41,7 +41,7 @@ class FinetuneReferring(DatasetRecipe):
     phrases: TaskConfig | None = TaskConfig(
         dataset="refcocog-umd", task="referring", split="train", images=64, scale=(1.0, 1.0), flip=0.0
     )
-    adam: OptimizerConfig = OptimizerConfig(lr=1e-5)
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-5)
     schedule: Schedule = _LAST_EPOCHS
 
 
@@ -52,7 +52,7 @@ class FinetuneRetrieval(DatasetRecipe):
     steps: int = 10 * _CAPTIONED_IMAGES // 2048
     pairs: TaskConfig | None = _CAPTIONED
     losses: PublishedLosses = PublishedLosses(config=LossConfig(captioning=0.0))
-    adam: OptimizerConfig = OptimizerConfig(lr=3e-5)
+    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class FinetuneCaptioning(DatasetRecipe):
     steps: int = 10 * _CAPTIONED_IMAGES // 256
     pairs: TaskConfig | None = replace(_CAPTIONED, images=256, size=480)
     losses: PublishedLosses = PublishedLosses(config=LossConfig(retrieval=0.0, backbone_retrieval=0.0))
-    adam: OptimizerConfig = OptimizerConfig(lr=2e-5)
+    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,6 @@ class FinetuneAnswering(DatasetRecipe):
     questions: TaskConfig | None = TaskConfig(
         dataset="vqav2", task="question", split="train", images=256, size=640, scale=(1.0, 1.0), flip=0.0
     )
-    adam: OptimizerConfig = OptimizerConfig(
+    optimizer: OptimizerConfig = OptimizerConfig(
         lr_factors=(("answer_head.", 10.0), *OptimizerConfig().lr_factors)
     )

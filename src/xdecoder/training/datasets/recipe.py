@@ -1,4 +1,4 @@
-"""What the recipes on photographs share; each of them is this with its own parts, losses and schedule."""
+"""What the recipes on data sets share; each of them is this with its own parts, losses and schedule."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjec
 from xdecoder.training.datasets.samples import draw_predictions
 from xdecoder.training.datasets.source import DatasetBatches, TaskConfig
 from xdecoder.training.datasets.validation import score_validation
-from xdecoder.training.loop import Phase, Recipe
-from xdecoder.training.optimizer import MultiStep, OptimizerConfig, Schedule
+from xdecoder.training.optimizer import MultiStep, Schedule
+from xdecoder.training.recipe import Phase, Recipe
+from xdecoder.training.start import find_start, start_digest, start_from
 from xdecoder.weights.clip_merges import load_clip_tokenizer
-from xdecoder.weights.folder import build_model, load_model, read_config, read_tokenizer, save_model
-from xdecoder.weights.sources import resolve_model
+from xdecoder.weights.folder import build_model, read_config, read_tokenizer, save_model
 
 _QUESTION_LENGTH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecipe(Recipe):
-    """A run on photographs.
+    """A run on data sets.
 
     The start is a model's folder or name, or a run's folder; the model's sizes and tokenizer are taken too.
 
@@ -50,7 +50,6 @@ class DatasetRecipe(Recipe):
         pairs: captioned images of every step.
         questions: images with questions of every step.
         losses: what is learned.
-        adam: how parameters move.
         schedule: of the learning rate.
         answers: a JSON list of what can be answered, written as VQA accuracy normalizes answers; by default
             those that most people gave to `min_questions` questions of the data set or more.
@@ -69,7 +68,6 @@ class DatasetRecipe(Recipe):
     pairs: TaskConfig | None = None
     questions: TaskConfig | None = None
     losses: PublishedLosses = field(default_factory=PublishedLosses)
-    adam: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: Schedule = field(default_factory=MultiStep)
     answers: Path | None = None
     min_questions: int = 9
@@ -91,18 +89,12 @@ class DatasetRecipe(Recipe):
     @property
     def phases(self) -> tuple[Phase, ...]:
         images = sum(part.images for part in self.parts)
-        return (Phase(name="photographs", steps=self.steps, images=images, schedule=self.schedule),)
-
-    @property
-    def optimizer(self) -> OptimizerConfig:
-        return self.adam
+        return (Phase(name="data sets", steps=self.steps, images=images, schedule=self.schedule),)
 
     @cached_property
     def folder(self) -> Path | None:
         """The model's folder that is started from; of a run, what it exported."""
-        if self.start is None:
-            return None
-        return resolve_model(self.start / "model" if (self.start / "checkpoints").is_dir() else self.start)
+        return None if self.start is None else find_start(self.start)
 
     @cached_property
     def config(self) -> ModelConfig:
@@ -164,9 +156,8 @@ class DatasetRecipe(Recipe):
             head = AnswerHead(width, self.answer_list, question_length=self.question_length)
         if self.folder is None:
             return PublishedObjective(XDecoder(self.config), head, losses=self.losses)
-        start, _ = load_model(self.folder)
         model = build_model(self.config)
-        model.load_state_dict(start.float().state_dict(), assign=True)
+        start_from(self.folder, model, head)
         return PublishedObjective(model, head, losses=self.losses)
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
@@ -181,3 +172,6 @@ class DatasetRecipe(Recipe):
     def export(self, module: nn.Module, folder: Path) -> None:
         assert isinstance(module, PublishedObjective)
         save_model(folder, module.model, self.tokenizer, answer_head=module.answer_head)
+
+    def fingerprint(self) -> Mapping[str, object]:
+        return {"start": None if self.start is None else start_digest(self.start)}

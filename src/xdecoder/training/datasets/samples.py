@@ -1,4 +1,4 @@
-"""Pictures of a run on photographs: what the model says of the first samples, beside the annotations."""
+"""Pictures of a run on data sets: what the model says of the first samples, beside the annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of photographs: annotated images, captioned ones, phrases and questions, from any data set.
+"""Batches from data sets: annotated images, captioned ones, phrases and questions, from any data set.
 
 Every step takes a part of each kind that a recipe names, each with its own number of images and size (32
 segmented and 1,024 captioned ones as published). Which samples a step takes follows from (seed, step) alone:

@@ -1,4 +1,4 @@
-"""Scores of a run on photographs: its data sets' validation splits, through evaluation's own pipelines."""
+"""Scores of a run on data sets: its data sets' validation splits, through evaluation's own pipelines."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ Score to expect: see `docs/picturebook.md`.
 
 In order: texts alone (they start out all alike), single things against their names (in place of the published
 run's large-scale initialization), then everything at once, small pictures first; at last, captions of the
-model's own are judged, and pictures are read enlarged.
+model's own are rewarded, and pictures are read enlarged.
 """
 
 from __future__ import annotations
@@ -35,14 +35,18 @@ from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.checkpoints import start_from
-from xdecoder.training.loop import Phase, Recipe
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.picturebook.objective import Layers, Objective, Weights
 from xdecoder.training.picturebook.samples import draw_samples
-from xdecoder.training.picturebook.source import Mixture, PictureBook, Sizes, build_tokenizer
-from xdecoder.weights.folder import load_answer_head, load_model, save_model
-from xdecoder.weights.sources import resolve_model
+from xdecoder.training.picturebook.source import (
+    PictureBookBatches,
+    Resolution,
+    SceneMixture,
+    build_tokenizer,
+)
+from xdecoder.training.recipe import Phase, Recipe
+from xdecoder.training.start import find_start, start_digest, start_from
+from xdecoder.weights.folder import save_model
 
 CONTEXT_LENGTH = 48
 QUESTION_LENGTH = 20
@@ -61,11 +65,9 @@ class PictureBookRecipe(Recipe):
         steps: of scenes, the run proper.
         large_from: share of them after which pictures are 128 pixels wide instead of 96.
         enlarged_from: share of them after which these are read at 160 pixels, for finer masks.
-        judged_from: share of them after which the model's own captions are judged.
+        caption_reward_from: share of them after which the model's own captions are rewarded.
         images: scenes a step, over all processes.
         patches: single things a step, over all processes.
-        lr: learning rate at the peak.
-        ema_decay: decay of the moving average.
         mixture: what a batch of scenes is made of.
         weights: of the loss terms.
         validation: held-out scenes of every validation.
@@ -77,19 +79,27 @@ class PictureBookRecipe(Recipe):
     steps: int = 20_000
     large_from: float = 0.5
     enlarged_from: float = 0.7
-    judged_from: float = 0.7
+    caption_reward_from: float = 0.7
     images: int = 16
     patches: int = 64
-    lr: float = 1e-3
-    ema_decay: float = 0.998
-    mixture: Mixture = field(default_factory=Mixture)
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            lr=1e-3,
+            lr_factors=(),
+            betas=(0.9, 0.98),
+            weight_decay=0.05,
+            max_grad_norm=1.0,
+            ema_decay=0.998,
+        )
+    )
+    mixture: SceneMixture = field(default_factory=SceneMixture)
     weights: Weights = field(default_factory=Weights)
     validation: int = 64
 
     def __post_init__(self) -> None:
         require_at_least(0, self, "text_steps", "patch_steps")
         require_at_least(1, self, "steps", "images", "patches", "validation")
-        require_shares(self, "large_from", "enlarged_from", "judged_from")
+        require_shares(self, "large_from", "enlarged_from", "caption_reward_from")
         if self.enlarged_from < self.large_from:
             raise ValueError(
                 "pictures are enlarged after they are large: enlarged_from must be at least large_from, got "
@@ -143,32 +153,21 @@ class PictureBookRecipe(Recipe):
         scenes = Phase(name="scenes", steps=self.steps, images=self.images, schedule=Cosine(warmup=200))
         return (*(p for p in warm if p.steps and not self.start), scenes)
 
-    @property
-    def optimizer(self) -> OptimizerConfig:
-        return OptimizerConfig(
-            lr=self.lr,
-            lr_factors=(),
-            betas=(0.9, 0.98),
-            weight_decay=0.05,
-            max_grad_norm=1.0,
-            ema_decay=self.ema_decay,
-        )
-
-    def build_source(self) -> PictureBook:
+    def build_source(self) -> PictureBookBatches:
         large, enlarged = (round(share * self.steps) for share in (self.large_from, self.enlarged_from))
-        return PictureBook(
+        return PictureBookBatches(
             config=self.config,
             tokenizer=self.tokenizer,
             seed=self.seed,
             text_steps=0 if self.start else self.text_steps,
             patch_steps=0 if self.start else self.patch_steps,
             patches=self.patches,
-            sizes=(
-                Sizes(steps=large, drawn=96, read=96),
-                Sizes(steps=enlarged - large, drawn=128, read=128),
-                Sizes(steps=self.steps - enlarged, drawn=128, read=160),
+            resolutions=(
+                Resolution(steps=large, scene_size=96, image_size=96),
+                Resolution(steps=enlarged - large, scene_size=128, image_size=128),
+                Resolution(steps=self.steps - enlarged, scene_size=128, image_size=160),
             ),
-            judged_from=round(self.judged_from * self.steps),
+            caption_reward_from=round(self.caption_reward_from * self.steps),
             images=self.images,
             question_length=QUESTION_LENGTH,
             mixture=self.mixture,
@@ -183,12 +182,10 @@ class PictureBookRecipe(Recipe):
             tokenizer=self.tokenizer,
             weights=self.weights,
             layers=Layers(),
-            judged_captions=self.mixture.judged_captions,
+            judged_captions=self.mixture.rewarded_captions,
         )
-        if self.start is not None and (self.start / "checkpoints").is_dir():
-            start_from(self.start, objective)
-        elif self.start is not None:
-            _start_from_model(self.start, objective)
+        if self.start is not None:
+            start_from(find_start(self.start), model, answer_head)
         return objective
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
@@ -203,20 +200,5 @@ class PictureBookRecipe(Recipe):
         kept = copy.deepcopy(module).half()
         save_model(folder, kept.model, self.tokenizer, answer_head=kept.answer_head)
 
-
-def _start_from_model(source: Path, objective: Objective) -> None:
-    """Put a model's weights into the objective; what is trained beside the model begins anew.
-
-    Raises:
-        FileNotFoundError: there is no such model.
-        ValueError: it is of other sizes.
-    """
-    folder = resolve_model(source)
-    model, _ = load_model(folder)
-    answer_head = load_answer_head(folder)
-    try:
-        objective.model.load_state_dict(model.state_dict())
-        if answer_head is not None and answer_head.answers == objective.answer_head.answers:
-            objective.answer_head.load_state_dict(answer_head.state_dict())
-    except RuntimeError as error:
-        raise ValueError(f"{source} is of other sizes than the recipe: {error}") from error
+    def fingerprint(self) -> Mapping[str, object]:
+        return {"start": None if self.start is None else start_digest(self.start)}

@@ -74,7 +74,7 @@ def build_tokenizer(context_length: int) -> Tokenizer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture:
+class SceneMixture:
     """What a batch of scenes is made of.
 
     Attributes:
@@ -89,7 +89,7 @@ class Mixture:
             any style: what is commonest is what greedy decoding says.
         region_captions: captions of one thing, by its mask or its box, an image.
         box_share: such regions that are boxes.
-        judged_captions: captions of its own that the model is judged by, an image; at least 2.
+        rewarded_captions: captions of its own that the model is rewarded for, an image; at least 2.
         questions: questions an image, those that are hard to learn the most often.
         description_share: images that retrieval knows by their full description, the others by a caption.
     """
@@ -104,7 +104,7 @@ class Mixture:
     setting_share: float = 0.6
     region_captions: int = 1
     box_share: float = 0.3
-    judged_captions: int = 2
+    rewarded_captions: int = 2
     questions: int = 7
     description_share: float = 0.5
 
@@ -113,26 +113,26 @@ class Mixture:
         require_shares(self, "setting_share", "box_share", "description_share")
         require_at_least(0, self, "region_captions")
         require_at_least(1, self, "vocabulary_size", "phrases", "captions", "questions")
-        require_at_least(2, self, "judged_captions")
+        require_at_least(2, self, "rewarded_captions")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class Resolution:
     """How large the pictures of some steps are.
 
     Attributes:
         steps: how many steps.
-        drawn: side that they are drawn at, in pixels.
-        read: side that they are resized to for the model, a multiple of 32.
+        scene_size: side that they are drawn at, in pixels.
+        image_size: side that they are resized to for the model, a multiple of 32.
     """
 
     steps: int
-    drawn: int
-    read: int
+    scene_size: int
+    image_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureBook(BatchSource[Batch]):
+class PictureBookBatches(BatchSource[Batch]):
     """The three kinds of batches of the bundled model's training, one after the other.
 
     Attributes:
@@ -142,8 +142,8 @@ class PictureBook(BatchSource[Batch]):
         text_steps: steps of texts alone.
         patch_steps: steps of single things.
         patches: patches a step, over all processes.
-        sizes: of the scenes, in order; the last lasts.
-        judged_from: the step of the scenes from which on the model's own captions are judged.
+        resolutions: of the scenes, in order; the last lasts.
+        caption_reward_from: the step of the scenes from which on the model's own captions are rewarded.
         images: scenes a step, over all processes.
         question_length: tokens a question is padded to.
         mixture: what a batch of scenes is made of.
@@ -155,11 +155,11 @@ class PictureBook(BatchSource[Batch]):
     text_steps: int
     patch_steps: int
     patches: int
-    sizes: tuple[Sizes, ...]
-    judged_from: int
+    resolutions: tuple[Resolution, ...]
+    caption_reward_from: int
     images: int
     question_length: int
-    mixture: Mixture
+    mixture: SceneMixture
 
     @cached_property
     def _name_ids(self) -> Int[Tensor, " N"]:
@@ -237,20 +237,20 @@ class PictureBook(BatchSource[Batch]):
 
     # Scenes
 
-    def _sizes(self, step: int) -> Sizes:
-        """Those of a step of the scenes."""
-        for sizes in self.sizes:
-            if step < sizes.steps:
-                return sizes
-            step -= sizes.steps
-        return self.sizes[-1]
+    def _resolution(self, step: int) -> Resolution:
+        """That of a step of the scenes."""
+        for resolution in self.resolutions:
+            if step < resolution.steps:
+                return resolution
+            step -= resolution.steps
+        return self.resolutions[-1]
 
     def _scenes(self, step: int, rank: int, world_size: int, rng: np.random.Generator) -> SceneBatch:
         count = self.images // world_size
         first = self.seed * 100_000_000 + step * self.images + rank * count
-        sizes, mixture = self._sizes(step), self.mixture
-        scenes = [draw_scene(first + i, split="train", size=sizes.drawn) for i in range(count)]
-        cells = sizes.read // self.config.pixel_decoder.mask_stride
+        resolution, mixture = self._resolution(step), self.mixture
+        scenes = [draw_scene(first + i, split="train", size=resolution.scene_size) for i in range(count)]
+        cells = resolution.image_size // self.config.pixel_decoder.mask_stride
         masks = [coverage(scene, cells) for scene in scenes]
         names, classes = self._vocabulary(scenes, rng)
         chosen = [self._choose_phrases(scene, rng) for scene in scenes]
@@ -269,7 +269,7 @@ class PictureBook(BatchSource[Batch]):
             for scene, own in zip(scenes, texts, strict=True)
         ]
         return SceneBatch(
-            images=normalize([resize(scene.image, sizes.read) for scene in scenes], self.config),
+            images=normalize([resize(s.image, resolution.image_size) for s in scenes], self.config),
             names=names,
             classes=classes,
             masks=tuple(masks),
@@ -281,13 +281,13 @@ class PictureBook(BatchSource[Batch]):
             caption_valid=torch.arange(told.shape[1]) < torch.tensor([len(i) for i in caption_ids])[:, None],
             caption_names=torch.isin(told, self._name_ids),
             captions_each=mixture.captions + mixture.region_captions,
-            caption_regions=self._caption_levels([[mask for _, mask in own] for own in parts], sizes),
+            caption_regions=self._caption_levels([[mask for _, mask in own] for own in parts], resolution),
             pairs=self._pad([self.tokenizer.encode(text) for text in paired]),
             pair_groups=torch.tensor([text_id(" ".join(sorted(text.split()))) for text in paired]),
             questions=self._encode([q.text for own in asked for q in own], self.question_length),
             question_images=torch.arange(count).repeat_interleave(torch.tensor([len(q) for q in asked])),
             answers=torch.tensor([ANSWERS.index(q.answer) for own in asked for q in own]),
-            scenes=tuple(scenes) if step >= self.judged_from else (),
+            scenes=tuple(scenes) if step >= self.caption_reward_from else (),
         )
 
     def _vocabulary(
@@ -343,11 +343,15 @@ class PictureBook(BatchSource[Batch]):
         return found
 
     def _caption_levels(
-        self, regions: Sequence[Sequence[Bool[NDArray[np.bool_], "H W"]]], sizes: Sizes
+        self, regions: Sequence[Sequence[Bool[NDArray[np.bool_], "H W"]]], resolution: Resolution
     ) -> tuple[Bool[Tensor, "M _ _"], ...]:
         """The cells that the captions of all images are about: everything, then each image's regions."""
-        geometry = Geometry.of((sizes.drawn, sizes.drawn), short_side=sizes.read, long_side=sizes.read)
-        levels = [(sizes.read // stride, sizes.read // stride) for stride in _LEVELS]
+        geometry = Geometry.of(
+            (resolution.scene_size, resolution.scene_size),
+            short_side=resolution.image_size,
+            long_side=resolution.image_size,
+        )
+        levels = [(resolution.image_size // stride, resolution.image_size // stride) for stride in _LEVELS]
         whole = [torch.ones(self.mixture.captions, *level, dtype=torch.bool) for level in levels]
         rows: list[Sequence[Tensor]] = []
         for own in regions:
