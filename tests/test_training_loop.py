@@ -1,10 +1,12 @@
 import copy
 import json
 import math
+import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -223,6 +225,181 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
     assert "no checkpoint written at step 4: [Errno 28] No space left on device" in capsys.readouterr().out
     left = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert left == ["step_00000002", "step_00000006"]
+
+
+def damage(path: Path) -> None:
+    """Turn a byte in the middle of a file round."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 0xFF]))
+
+
+@pytest.mark.parametrize("how", ["cut", "bytes", "index", "json", "gone"])
+def test_the_newest_good_checkpoint_is_taken_and_the_bad_one_named(
+    how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = config(tmp_path, validate_every=3)
+    train(Fit(), run, World())
+    expected = losses(tmp_path)
+    bad = tmp_path / "checkpoints" / "step_00000006"
+    tensors, index = bad / "rank-00000.safetensors", bad / "rank-00000.json"
+    if how == "cut":
+        tensors.write_bytes(tensors.read_bytes()[:-7])
+    elif how == "bytes":
+        damage(tensors)
+    elif how == "index":
+        index.write_text(index.read_text().replace("model.model.1.weight", "model.model.9.weight"))
+    elif how == "json":
+        index.write_text("[" * 100_000)
+    else:
+        tensors.unlink()
+    (tmp_path / "finished.json").unlink()
+    capsys.readouterr()
+    train(Fit(), run, World())
+    told = capsys.readouterr().out
+    assert f"gone past: {bad}: " in told
+    assert "goes on from step 4" in told
+    assert losses(tmp_path) == expected
+    for index in (tmp_path / "checkpoints").glob("*/*.json"):
+        index.unlink()
+    (tmp_path / "finished.json").unlink()
+    with pytest.raises(ValueError, match=r"no checkpoint in .*checkpoints can be read .*no rank-00000.json"):
+        train(Fit(), run, World())
+
+
+def test_a_foreign_folder_runs_no_code(tmp_path: Path) -> None:
+    class Harmful:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    foreign = tmp_path / "run" / "checkpoints" / "step_00000002"
+    foreign.mkdir(parents=True)
+    (foreign / ".metadata").write_bytes(pickle.dumps(Harmful()))
+    for name in ("rank-00000.safetensors", "rank-00000.json"):
+        (foreign / name).write_bytes(pickle.dumps(Harmful()))
+    with pytest.raises(ValueError, match=r"can be read .*rank-00000.json is damaged"):
+        train(Fit(), config(tmp_path / "run"), World())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Wider(Fit):
+        def build(self) -> Net:
+            net = Net()
+            net.model[1] = nn.Linear(3, 5, bias=False)
+            return net
+
+    train(Fit(), config(tmp_path), World())
+    module = Wider().build()
+    optimizer = build_optimizer(module, Fit().optimizer)
+    newest, _ = checkpoints.find_newest(tmp_path / "checkpoints", World())
+    assert newest is not None
+    with pytest.raises(ValueError, match=r"is of another model or optimizer: .* such as ema\."):
+        checkpoints.load(newest, model=module, optimizer=optimizer, ema=None)
+
+
+def test_a_used_folder_is_finished_goes_on_or_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(Fit(), config(tmp_path), World(), name="fit")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "run.lock"}
+    capsys.readouterr()
+    train(Fit(), config(tmp_path, workers=1, save_every=3), World(), name="fit")  # changes nothing learned
+    assert capsys.readouterr().out == f"already finished: the model is in {tmp_path / 'model'}\n"
+    for recipe, run, differing in (
+        (Fit(steps=8), config(tmp_path), "steps 6 there, 8 now"),
+        (Fit(), config(tmp_path, seed=1), "run.seed 0 there, 1 now"),
+        (Fit(start=Path("a")), config(tmp_path), 'start null there, "a" now'),
+        (Fit(optimizer=OptimizerConfig(lr=1.0)), config(tmp_path), r"optimizer.lr 0.01 there, 1.0 now"),
+    ):
+        with pytest.raises(ValueError, match=f"holds a run made otherwise .*{re.escape(differing)}"):
+            train(recipe, run, World(), name="fit")
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.parametrize("stops_in", ["validate", "export"])
+def test_a_run_stopped_between_its_last_checkpoint_and_its_export_is_ended(
+    stops_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    train(Fit(), config(tmp_path / "whole"), World())
+    with monkeypatch.context() as patch:
+        patch.setattr(Fit, stops_in, stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(Fit(), config(tmp_path / "cut"), World())
+    assert not (tmp_path / "cut" / "model").exists()
+    train(Fit(), config(tmp_path / "cut"), World())
+    for name in ("scores.jsonl", "model/weights.pt"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Fit):
+    """Its scores rise to the fourth step and fall from there."""
+
+    steps: int = 12
+
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        return {"score": -abs(step - 4.0)}
+
+    def headline(self, scores: Mapping[str, float]) -> float:
+        return scores["score"]
+
+
+def test_a_run_ends_when_scores_rise_no_more_and_keeps_the_best_model(tmp_path: Path) -> None:
+    run = config(tmp_path, validate_every=2, patience=2, save_every=100)
+    train(Scored(), run, World())
+    assert [row["step"] for row in rows(tmp_path)] == list(range(1, 9))
+    best, last = (torch.load(tmp_path / name / "weights.pt") for name in ("model-best", "model"))
+    assert not torch.equal(best["model.1.weight"], last["model.1.weight"])
+    train(Scored(), run, World())
+    assert len(rows(tmp_path)) == 8  # finished
+    (tmp_path / "finished.json").unlink()
+    train(Scored(), run, World())
+    assert len(rows(tmp_path)) == 8  # ended again, without a further step
+
+
+def test_samples_that_cannot_be_read_are_told_once_up_to_a_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @dataclass(frozen=True)
+    class Torn(Line):
+        def batch(self, step: int, rank: int, world_size: int) -> Numbers:
+            return replace(
+                super().batch(step, rank, world_size), left_out=("a.png: cut short", f"{step % 2}.png")
+            )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Lossy(Fit):
+        def build_source(self) -> Torn:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return Torn()
+
+    train(Lossy(), config(tmp_path / "some"), World())
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out")]
+    assert told == ["left out: a.png: cut short", "left out: 0.png", "left out: 1.png"]
+    with pytest.raises(ValueError, match=r"3 samples cannot be read, more than run\.max_unreadable=2"):
+        train(Lossy(), config(tmp_path / "many", max_unreadable=2), World())
+
+
+def test_an_error_in_a_worker_is_told_in_its_own_words(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Broken(Line):
+        def batch(self, step: int, rank: int, world_size: int) -> Numbers:
+            raise ValueError("images/7.jpg: of another size")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Bad(Fit):
+        def build_source(self) -> Broken:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return Broken()
+
+    with pytest.raises(ValueError, match=r"^images/7.jpg: of another size$"):
+        train(Bad(), config(tmp_path, workers=1), World())
 
 
 def test_each_phase_has_its_own_schedule() -> None:

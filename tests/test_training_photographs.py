@@ -23,6 +23,7 @@ from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import FileImage
 from xdecoder.data.records import (
     Annotation,
+    CaptionSample,
     Question,
     QuestionSample,
     Referent,
@@ -40,12 +41,15 @@ from xdecoder.structures import encode_rle
 from xdecoder.training.batches import Batch, text_id
 from xdecoder.training.datasets.nouns import NounFinder
 from xdecoder.training.datasets.objective import PublishedLosses
+from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.recipe import DatasetRecipe
 from xdecoder.training.datasets.samples import draw_predictions
-from xdecoder.training.datasets.source import DatasetBatches, TaskConfig, shuffled
+from xdecoder.training.datasets.sampling import Samples
+from xdecoder.training.datasets.source import DatasetBatches
 from xdecoder.training.datasets.validation import score_validation, validation_benchmarks
 from xdecoder.training.loop import RunConfig, train
 from xdecoder.training.picturebook.source import build_tokenizer
+from xdecoder.training.recipe import Recipe
 from xdecoder.training.recipes import RECIPES, find_recipe
 from xdecoder.weights.folder import load_model, save_model
 
@@ -106,8 +110,7 @@ def test_segments_and_their_masks_are_seen_through_the_same_view(data: Path) -> 
     part = segments(images=5, scale=(1.0, 1.0), flip=1.0, size=96)
     batch = source(data, part).batch(0, 0, 1).segments
     assert batch is not None
-    order = shuffled(range(5), 5, 4)
-    for row, seed in enumerate(order):
+    for row, seed in enumerate(order_of(5, range(5))):
         scene = draw_scene(seed, split="train", size=96)
         mean, std = (torch.tensor(x)[:, None, None] for x in (CONFIG.pixel_mean, CONFIG.pixel_std))
         mirrored = torch.from_numpy(scene.image[:, ::-1].copy()).permute(2, 0, 1)
@@ -139,11 +142,32 @@ def test_processes_share_out_the_samples_of_a_step(data: Path) -> None:
     assert torch.equal(whole.names, halves[1].names if halves[1] is not None else whole.names[:0])
 
 
+def order_of(length: int, places: range, seed: int = 4) -> list[int]:
+    samples = Samples([Dataset(caption_samples(length), name="some", task="caption")], seed=seed)
+    return [samples.find(place)[1] for place in places]
+
+
+def caption_samples(count: int) -> list[CaptionSample]:
+    source = FileImage(path="nowhere.png")
+    return [CaptionSample(image_id=i, source=source, captions=("a",)) for i in range(count)]
+
+
 def test_every_epoch_shows_each_sample_once_in_an_order_of_its_own() -> None:
-    first, second = shuffled(range(7), 7, 0), shuffled(range(7, 14), 7, 0)
+    first, second = order_of(7, range(7)), order_of(7, range(7, 14))
     assert sorted(first) == sorted(second) == list(range(7))
     assert first != second
-    assert shuffled(range(5, 9), 7, 0) == [*first[5:], *second[:2]]
+
+
+def test_mixed_sources_are_taken_as_often_as_they_weigh() -> None:
+    sources = [Dataset(caption_samples(n), name="some", task="caption") for n in (5, 3)]
+    samples = Samples(sources, weights=(3.0, 1.0), seed=0)
+    found = [samples.find(place) for place in range(4096)]
+    numbers = [number for number, _ in found]
+    assert numbers.count(1) == 1024
+    assert max(numbers[i : i + 8].count(1) for i in range(4000)) <= 3  # evenly spread
+    for number, length in ((0, 5), (1, 3)):
+        taken = [index for n, index in found if n == number]
+        assert sorted(taken[:length]) == sorted(taken[length : 2 * length]) == list(range(length))
 
 
 def test_a_view_larger_than_the_square_is_cut(data: Path) -> None:
@@ -258,9 +282,9 @@ def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None
         TaskConfig(dataset="vqav2", task="question", images=1, size=64, scale=(1.0, 1.0), flip=0.0),
     )
     made = source(data, *parts, answers=("no", "yes", "maybe"))
-    made.__dict__["datasets"] = {
-        "referring": Dataset([referring], name="one", task="referring"),
-        "question": Dataset([asked], name="one", task="question"),
+    made.__dict__["samples"] = {
+        "referring": Samples([Dataset([referring], name="one", task="referring")], seed=4),
+        "question": Samples([Dataset([asked], name="one", task="question")], seed=4),
     }
     batch = made.batch(0, 0, 1)
     assert batch.phrases is not None
@@ -308,7 +332,8 @@ def test_phrases_and_answers_are_drawn_and_what_cannot_be_read_is_left_out(
         lost = dataclasses.replace(sample, source=FileImage(path="nowhere.png"))
         return Dataset([lost, sample], name=name, task="referring")
 
-    monkeypatch.setattr("xdecoder.training.datasets.samples.open_dataset", opened)
+    for opener in ("open_dataset", "open_source"):
+        monkeypatch.setattr(f"xdecoder.training.datasets.samples.{opener}", opened)
     parts = (
         TaskConfig(dataset="refcoco", task="referring", images=1, size=96),
         TaskConfig(dataset="vqav2", task="question", images=1, size=64),
@@ -331,8 +356,9 @@ def test_nouns_are_found_whatever_their_number() -> None:
 def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path) -> None:
     part = segments(captions=True)
     made = source(data, part)
-    order = shuffled(range(2), 5, 4)
-    images = [made.datasets["panoptic"][place].image_id for place in order]
+    (panoptic,) = made.samples["panoptic"].sources
+    assert isinstance(panoptic, Dataset)
+    images = [panoptic[place].image_id for place in order_of(5, range(2))]
     made.__dict__["captions"] = {images[0]: ("two cars near a zebra",), images[1]: ("it is late",)}
     batch = made.batch(0, 0, 1)
     assert batch.segments is not None
@@ -341,7 +367,7 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
     assert nouns.counts == (3, 1)
     assert "cars" in TOKENIZER.decode(nouns.texts[0].tolist())
     assert TOKENIZER.decode(nouns.texts[2].tolist()) == "two cars near a zebra"
-    names = made.datasets["panoptic"].vocabulary
+    names = panoptic.vocabulary
     assert names is not None
     assert nouns.groups[0] == nouns.name_groups[names.classes.index("car")]
     assert nouns.groups[1] == text_id("zebra")
@@ -352,7 +378,7 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
     without = dataclasses.replace(batch, segments=dataclasses.replace(batch.segments, nouns=None))
     assert "segmentation/nouns" not in objective(without)
     made.__dict__["captions"] = {}
-    with pytest.raises(ValueError, match=r"has no caption; set segments\.captions=false"):
+    with pytest.raises(ValueError, match=r"20 samples .* set segments\.captions=false"):
         made.batch(0, 0, 1)
 
 
@@ -379,7 +405,7 @@ def test_a_batch_moves_with_all_its_parts(data: Path) -> None:
 def test_every_recipe_can_be_made_and_says_what_it_is() -> None:
     for name, row in RECIPES.items():
         recipe = find_recipe(name)
-        assert recipe().phases[0].steps > 0
+        assert issubclass(recipe, Recipe)
         assert (recipe.__doc__ or "").splitlines()[0] == row.summary
 
 

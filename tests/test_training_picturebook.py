@@ -391,7 +391,7 @@ def test_the_command_lists_recipes_and_estimates_one() -> None:
     settings = [word for s in SHORT for word in ("--set", s)]
     told = CliRunner().invoke(app, ["train", "picturebook", "--dry-run", *settings])
     assert told.exit_code == 0, told.output
-    for wanted in ("model.backbone", "GiB a process", "scenes: 1 steps of 2 images", "GiB held in these"):
+    for wanted in ("model.backbone", "GiB a process", "scenes: 1 steps of 2 images", "GiB a process, "):
         assert wanted in told.output
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.loop import RunConfig
-from xdecoder.training.optimizer import OptimizerConfig
+from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.recipes import find_recipe
 from xdecoder.training.settings import override
 
@@ -33,14 +34,14 @@ def test_settings_change_a_copy_of_a_record() -> None:
     [
         (RUN, "seed", "expected name=value, got 'seed'"),
         (RUN, "speed=3", "RunConfig has no setting 'speed'; it has accumulate, activation_checkpointing"),
-        (RUN, "seed=many", "'seed=many': expected int, got 'many'"),
-        (RUN, "seed.x=1", "'seed' has no settings of its own"),
+        (RUN, "seed=many", "seed: expected int, got 'many'"),
+        (RUN, "seed.x=1", "seed has no settings of its own"),
         (RUN, "save_every=0", "RunConfig.save_every must be at least 1, got 0"),
         (RUN, "log_every=0", "RunConfig.log_every must be at least 1, got 0"),
         (RUN, "accumulate=0", "RunConfig.accumulate must be at least 1, got 0"),
         (RUN, "keep=0", "RunConfig.keep must be at least 1, got 0"),
         (RUN, "workers=-1", "RunConfig.workers must be at least 0, got -1"),
-        (PICTUREBOOK, "optimizer.lr=fast", "'optimizer.lr=fast': expected float, got 'fast'"),
+        (PICTUREBOOK, "optimizer.lr=fast", "optimizer.lr: expected float, got 'fast'"),
         (PICTUREBOOK, "images=0", "PictureBookRecipe.images must be at least 1, got 0"),
         (PICTUREBOOK, "steps=-5", "PictureBookRecipe.steps must be at least 1, got -5"),
         (
@@ -67,6 +68,48 @@ def test_settings_change_a_copy_of_a_record() -> None:
 def test_wrong_settings_are_refused(record: Any, setting: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         override(record, [setting])
+
+
+def test_every_kind_of_field_can_be_set() -> None:
+    recipe = override(
+        PHOTOGRAPHS,
+        [
+            "segments.task=instance",
+            "segments.scale=[1, 1]",
+            "phrases.dataset=refcoco",
+            "phrases.task=referring",
+            "phrases.size=64",
+            "schedule=Cosine",
+            "schedule.warmup=5",
+            "interactions=null",
+            "answers=a/list.json",
+            "optimizer.lr_factors=[[backbone., 0.5]]",
+        ],
+    )
+    assert (recipe.segments.task, recipe.segments.scale) == ("instance", (1.0, 1.0))
+    assert recipe.phrases == TaskConfig(dataset="refcoco", task="referring", size=64)
+    assert recipe.schedule == Cosine(warmup=5)
+    assert recipe.interactions is None
+    assert recipe.answers == Path("a/list.json")
+    assert recipe.optimizer.lr_factors == (("backbone.", 0.5),)
+    assert override(PHOTOGRAPHS, ["pairs=null"]).pairs is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("segments.task=panopticc", "segments.task: expected panoptic, instance, semantic"),
+        ("phrases.size=64", "phrases is not set yet: set phrases.dataset, phrases.task too"),
+        ("segments.scale=[1]", "segments.scale: expected tuple"),
+        ("optimizer.lr_factors=[[1, backbone.]]", "optimizer.lr_factors: expected tuple"),
+        ("schedule=Linear", "schedule: expected Cosine or MultiStep, got 'Linear'"),
+        ("steps=[1", "'steps=\\[1': the value cannot be read"),
+        ("pairs.dataset=null", "pairs.dataset: expected str, got None"),
+    ],
+)
+def test_values_of_another_type_are_told_by_the_fields_name(setting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        override(PHOTOGRAPHS, [setting])
 
 
 def test_only_what_a_run_takes_is_shared_out() -> None:

@@ -88,9 +88,9 @@ class PairShards:
         captions: tuple[str, ...] = ()
         try:
             if "json" in row:
-                captions = _captions(json.loads(row["json"]))
+                captions = captions_of(json.loads(row["json"]))
             elif "txt" in row:
-                captions = _captions({"caption": row["txt"].decode()})
+                captions = captions_of({"caption": row["txt"].decode()})
         except ValueError as error:
             self.skipped.append(Skip(item=key, reason=f"unreadable caption: {error}"))
             return None
@@ -122,9 +122,9 @@ class PairTable(Sequence[CaptionSample]):
             raise FileNotFoundError(f"no such table(s): {', '.join(absent[:5])}")
         self._open: dict[int, Any] = {}
         self._group: tuple[int, int, Any] | None = None
-        self._starts = [0]
+        self.starts = [0]
         for i in range(len(self.paths)):
-            self._starts.append(self._starts[-1] + self._rows(i))
+            self.starts.append(self.starts[-1] + self._rows(i))
         if not len(self):
             raise ValueError(f"{self.paths[0]}: the tables have no rows")
 
@@ -132,7 +132,7 @@ class PairTable(Sequence[CaptionSample]):
         return {**self.__dict__, "_open": {}, "_group": None}
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return self.starts[-1]
 
     @overload
     def __getitem__(self, index: int) -> CaptionSample: ...
@@ -144,12 +144,12 @@ class PairTable(Sequence[CaptionSample]):
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
             raise IndexError(f"row {index} of {len(self)}")
-        table = next(i for i in range(len(self.paths)) if position < self._starts[i + 1])
-        row = self._row(table, position - self._starts[table])
-        where = f"{self.paths[table]}, row {position - self._starts[table]}"
+        table = next(i for i in range(len(self.paths)) if position < self.starts[i + 1])
+        row = self._row(table, position - self.starts[table])
+        where = f"{self.paths[table]}, row {position - self.starts[table]}"
         image: Any = row["image"]
         data = image.get("bytes") if isinstance(image, dict) else image
-        captions = _captions(row)
+        captions = captions_of(row)
         if not data or not captions:
             raise ValueError(
                 f"{where}: expected image bytes and a caption, got {'no caption' if data else 'no image'}"
@@ -235,7 +235,7 @@ def open_pair_folder(
                 continue
             try:
                 row: Any = json.loads(line)
-                name, captions = str(row["image"]), _captions(row)
+                name, captions = str(row["image"]), captions_of(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
                     f'{path}, line {number}: expected {{"image": ..., "caption": ...}}, '
@@ -265,7 +265,8 @@ def find_tables(folder: Path) -> PairTable:
     return PairTable(found)
 
 
-def _captions(row: dict[str, Any]) -> tuple[str, ...]:
+def captions_of(row: dict[str, Any]) -> tuple[str, ...]:
+    """The captions of a row or a JSON text: "caption" or "captions", a text or a list of texts."""
     found: Any = row.get("captions", row.get("caption"))
     texts = [found] if isinstance(found, str) else list(found or ())
     return tuple(str(text).strip() for text in texts if text and str(text).strip())

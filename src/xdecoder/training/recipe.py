@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, cast
 
 from torch import nn
 
@@ -44,6 +45,20 @@ class Recipe(ABC):
     start: Path | None = None
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
+    @classmethod
+    def begin(cls, given: Mapping[str, object]) -> Recipe:
+        """The recipe with its defaults, which may depend on what is given: field -> value.
+
+        Raises:
+            FileNotFoundError: data or what to start from is missing.
+            ValueError: the recipe has no such field.
+        """
+        own = {f.name for f in fields(cls) if f.init}
+        for name in given:
+            if name not in own:
+                raise ValueError(f"{cls.__name__} has no setting {name!r}; it has {', '.join(sorted(own))}")
+        return cls(**cast("dict[str, Any]", given))
+
     @property
     @abstractmethod
     def phases(self) -> tuple[Phase, ...]:
@@ -67,6 +82,10 @@ class Recipe(ABC):
     @abstractmethod
     def export(self, module: nn.Module, folder: Path) -> None:
         """Write what inference needs."""
+
+    def run_defaults(self) -> Mapping[str, Any]:
+        """Settings of `RunConfig` that suit the recipe better than the general defaults."""
+        return {}
 
     def check(self) -> Sequence[str]:
         """Look at what is trained on before anything is built: lines that the user should read.

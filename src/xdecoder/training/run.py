@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,8 @@ def run_recipe(
     *,
     out: Path,
     start: Path | None = None,
+    data: Path | None = None,
+    task: str | None = None,
     settings: Sequence[str] = (),
     dry_run: bool = False,
     device: str | None = None,
@@ -28,6 +29,8 @@ def run_recipe(
         name: of the recipe.
         out: the run's folder. A run that is found there goes on.
         start: what to start from, see `xdecoder.training.start`.
+        data: the folder that holds the data.
+        task: what to learn from it, for recipes that leave it open.
         settings: "name=value"; `run.` before the name changes how the run goes.
         dry_run: print sizes and estimates, and stop.
         device: "cpu" or "cuda"; by default CUDA where there is one.
@@ -36,10 +39,12 @@ def run_recipe(
         ValueError: there is no such recipe or setting, or another run is going on in the folder.
         FileNotFoundError: there is nothing to start from, or to learn from.
     """
-    recipe = override(find_recipe(name)(), [s for s in settings if not s.startswith("run.")])
-    run = override(RunConfig(folder=out), [s.removeprefix("run.") for s in settings if s.startswith("run.")])
-    if start is not None:
-        recipe = dataclasses.replace(recipe, start=start)
+    own = [setting for setting in settings if not setting.startswith("run.")]
+    of_run = [setting.removeprefix("run.") for setting in settings if setting.startswith("run.")]
+    given = {"start": start, "data": data, "task": task}
+    recipe = find_recipe(name).begin({key: value for key, value in given.items() if value is not None})
+    recipe = override(recipe, own)
+    run = override(RunConfig(folder=out, **recipe.run_defaults()), of_run)
     world = join_world(device)
     try:
         if dry_run:

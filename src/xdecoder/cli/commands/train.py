@@ -28,6 +28,15 @@ def train(
         Path | None, typer.Option("--from", help="Start from a model (folder or name) or a run.")
     ] = None,
     data: OptionalDataFolder = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="What to learn, for custom: auto takes what the annotations give.",
+            metavar="auto|instance|panoptic|semantic",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting: steps=200, run.save_every=50.")
     ] = None,
@@ -52,7 +61,9 @@ def train(
         recipe,
         out=out,
         start=start,
-        settings=[*([f"data={data}"] if data else []), *(settings or [])],
+        data=data,
+        task=task,
+        settings=settings or [],
         dry_run=dry_run,
         device=device,
     )

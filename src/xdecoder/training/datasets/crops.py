@@ -59,6 +59,11 @@ class View:
         top, left = (int(rng.integers(r + 1)) for r in room)
         return cls(size=size, resized=resized, top=top, left=left, mirrored=float(rng.random()) < flip)
 
+    @classmethod
+    def squeeze(cls, rng: np.random.Generator, *, size: int, flip: float) -> View:
+        """The whole image squeezed into the square, whatever its shape, mirrored perhaps."""
+        return cls(size=size, resized=(size, size), top=0, left=0, mirrored=float(rng.random()) < flip)
+
     def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The part of an image that is seen, (at most size, at most size, 3)."""
         shrinks = self.resized[0] < image.shape[0]

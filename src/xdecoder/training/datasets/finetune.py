@@ -11,22 +11,26 @@ from dataclasses import dataclass, replace
 
 from xdecoder.losses.objective import LossConfig
 from xdecoder.training.datasets.objective import PublishedLosses
+from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.recipe import DatasetRecipe
-from xdecoder.training.datasets.source import TaskConfig
 from xdecoder.training.optimizer import MultiStep, OptimizerConfig, Schedule
 
 _LAST_EPOCHS = MultiStep(milestones=(21 / 24, 23 / 24))
 _CAPTIONED = TaskConfig(
-    dataset="coco-karpathy", task="caption", split="train", images=2048, size=384, scale=(1.0, 1.0)
+    dataset="coco-karpathy",
+    task="caption",
+    split="train+restval",  # 113,287 images
+    images=2048,
+    size=384,
+    squeeze=True,
 )
-_CAPTIONED_IMAGES = 113_287
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSegmentation(DatasetRecipe):
     """Generic segmentation: ADE20K, 24 epochs at 1e-4; `--set segments.dataset=...` for another data set."""
 
-    steps: int = 24 * 20_210 // 16
+    epochs: float = 24.0
     segments: TaskConfig | None = TaskConfig(
         dataset="ade20k-150", task="panoptic", split="train", images=16, size=640
     )
@@ -37,7 +41,7 @@ class FinetuneSegmentation(DatasetRecipe):
 class FinetuneReferring(DatasetRecipe):
     """Referring segmentation: RefCOCOg, 24 epochs at 1e-5, 64 images a step."""
 
-    steps: int = 24 * 21_899 // 64
+    epochs: float = 24.0
     phrases: TaskConfig | None = TaskConfig(
         dataset="refcocog-umd", task="referring", split="train", images=64, scale=(1.0, 1.0), flip=0.0
     )
@@ -49,7 +53,7 @@ class FinetuneReferring(DatasetRecipe):
 class FinetuneRetrieval(DatasetRecipe):
     """Retrieval: COCO, 10 epochs, 384 pixels, 2,048 pairs a step, 3e-5 (3e-6 for the towers)."""
 
-    steps: int = 10 * _CAPTIONED_IMAGES // 2048
+    epochs: float = 10.0
     pairs: TaskConfig | None = _CAPTIONED
     losses: PublishedLosses = PublishedLosses(config=LossConfig(captioning=0.0))
     optimizer: OptimizerConfig = OptimizerConfig(lr=3e-5)
@@ -59,7 +63,7 @@ class FinetuneRetrieval(DatasetRecipe):
 class FinetuneCaptioning(DatasetRecipe):
     """Captioning: COCO, 10 epochs, 480 pixels, 256 pairs a step, 2e-5 (2e-6 for the towers)."""
 
-    steps: int = 10 * _CAPTIONED_IMAGES // 256
+    epochs: float = 10.0
     pairs: TaskConfig | None = replace(_CAPTIONED, images=256, size=480)
     losses: PublishedLosses = PublishedLosses(config=LossConfig(retrieval=0.0, backbone_retrieval=0.0))
     optimizer: OptimizerConfig = OptimizerConfig(lr=2e-5)
@@ -69,7 +73,7 @@ class FinetuneCaptioning(DatasetRecipe):
 class FinetuneAnswering(DatasetRecipe):
     """Question answering: VQAv2, 10 epochs, 640 pixels, 256 questions a step, 1e-4."""
 
-    steps: int = 10 * 82_783 // 256
+    epochs: float = 10.0
     questions: TaskConfig | None = TaskConfig(
         dataset="vqav2", task="question", split="train", images=256, size=640, scale=(1.0, 1.0), flip=0.0
     )

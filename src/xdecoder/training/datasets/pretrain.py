@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 from xdecoder.config import InteractionConfig
 from xdecoder.losses.objective import LossConfig
 from xdecoder.training.datasets.objective import PublishedLosses
+from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.recipe import DatasetRecipe
-from xdecoder.training.datasets.source import TaskConfig
 
-_COCO_IMAGES = 118_000
-_SEGMENTS = TaskConfig(dataset="coco", task="panoptic", split="train", images=32, captions=True)
-_PAIRS = TaskConfig(dataset="custom-pairs", task="caption", images=1024, size=224, scale=(1.0, 1.0), flip=0.0)
+_SEGMENTS = TaskConfig(dataset="coco", task="panoptic", split="train-leakfree", images=32, captions=True)
+_PAIRS = TaskConfig(dataset="custom-pairs", task="caption", images=1024, size=224, squeeze=True, flip=0.0)
 _FOCAL_T = LossConfig(captioning=8.0, retrieval=8.0)
 
 
@@ -33,7 +32,7 @@ class PretrainFocalT(DatasetRecipe):
 
     preset: str = "focal-t"
     interactions: InteractionConfig | None = InteractionConfig()
-    steps: int = 50 * _COCO_IMAGES // 32
+    epochs: float = 50.0
     segments: TaskConfig | None = _SEGMENTS
     pairs: TaskConfig | None = _PAIRS
     losses: PublishedLosses = PublishedLosses(config=_FOCAL_T)

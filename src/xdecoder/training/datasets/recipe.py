@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from torch import nn
 
-from xdecoder.bounds import require_at_least
+from xdecoder.bounds import require_at_least, require_positive
 from xdecoder.config import PRESETS, InteractionConfig, ModelConfig
-from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import QuestionSample
 from xdecoder.metrics.vqa import normalize_answer
 from xdecoder.model import XDecoder
@@ -21,8 +20,10 @@ from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
+from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.samples import draw_predictions
-from xdecoder.training.datasets.source import DatasetBatches, TaskConfig
+from xdecoder.training.datasets.sampling import open_source
+from xdecoder.training.datasets.source import DatasetBatches
 from xdecoder.training.datasets.validation import score_validation
 from xdecoder.training.optimizer import MultiStep, Schedule
 from xdecoder.training.recipe import Phase, Recipe
@@ -44,6 +45,7 @@ class DatasetRecipe(Recipe):
         preset: the model's sizes, where nothing is started from.
         interactions: which kinds of queries see which; None for what the start has.
         seed: of weights, order and views.
+        epochs: how often the images of the first part are seen, where `steps` does not say how long.
         steps: of the run.
         segments: segmented images of every step.
         phrases: images with phrases of every step.
@@ -62,7 +64,8 @@ class DatasetRecipe(Recipe):
     preset: str = "focal-t"
     interactions: InteractionConfig | None = None
     seed: int = 0
-    steps: int = 1000
+    epochs: float = 50.0
+    steps: int | None = None
     segments: TaskConfig | None = None
     phrases: TaskConfig | None = None
     pairs: TaskConfig | None = None
@@ -74,7 +77,8 @@ class DatasetRecipe(Recipe):
     validation: int = 200
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "steps", "min_questions")
+        require_at_least(1, self, "min_questions", *(["steps"] if self.steps is not None else []))
+        require_positive(self, "epochs")
         require_at_least(0, self, "validation")
         if self.start is None and self.preset not in PRESETS:
             raise ValueError(f"no preset {self.preset!r}; there are {', '.join(PRESETS)}")
@@ -89,7 +93,18 @@ class DatasetRecipe(Recipe):
     @property
     def phases(self) -> tuple[Phase, ...]:
         images = sum(part.images for part in self.parts)
-        return (Phase(name="data sets", steps=self.steps, images=images, schedule=self.schedule),)
+        return (Phase(name="data sets", steps=self.length, images=images, schedule=self.schedule),)
+
+    @property
+    def length(self) -> int:
+        """Steps of the run."""
+        return self.steps or self.epoch_steps
+
+    @cached_property
+    def epoch_steps(self) -> int:
+        """Steps of the epochs; the images that are there are counted."""
+        part = self.parts[0]
+        return max(1, round(self.epochs * len(self.batches.samples[part.task]) / part.images))
 
     @cached_property
     def folder(self) -> Path | None:
@@ -120,7 +135,7 @@ class DatasetRecipe(Recipe):
             return tuple(json.loads(self.answers.read_text()))
         part = self.questions
         counts: Counter[str] = Counter()
-        for sample in open_dataset(part.dataset, self.data, task=part.task, split=part.split or None):
+        for sample in open_source(part.dataset, self.data, task=part.task, split=part.split):
             assert isinstance(sample, QuestionSample)
             for question in sample.questions:
                 given = Counter(map(normalize_answer, question.answers))
@@ -138,7 +153,9 @@ class DatasetRecipe(Recipe):
         """Tokens that a question is padded to."""
         return min(_QUESTION_LENGTH, self.config.text.context_length)
 
-    def build_source(self) -> DatasetBatches:
+    @cached_property
+    def batches(self) -> DatasetBatches:
+        """Where batches come from."""
         return DatasetBatches(
             parts=self.parts,
             root=self.data,
@@ -148,6 +165,12 @@ class DatasetRecipe(Recipe):
             answers=self.answer_list,
             question_length=self.question_length,
         )
+
+    def build_source(self) -> DatasetBatches:
+        return self.batches
+
+    def check(self) -> Sequence[str]:
+        return self.batches.check()
 
     def build(self) -> PublishedObjective:
         head: AnswerHead | None = None
@@ -174,4 +197,15 @@ class DatasetRecipe(Recipe):
         save_model(folder, module.model, self.tokenizer, answer_head=module.answer_head)
 
     def fingerprint(self) -> Mapping[str, object]:
-        return {"start": None if self.start is None else start_digest(self.start)}
+        samples = self.batches.samples
+        return {
+            "start": None if self.start is None else start_digest(self.start),
+            "images": {task: [len(source) for source in own.sources] for task, own in samples.items()},
+        }
+
+    def headline(self, scores: Mapping[str, float]) -> float | None:
+        """The mean of each benchmark's first figure."""
+        first: dict[str, float] = {}
+        for name, score in scores.items():
+            first.setdefault(name.rpartition("/")[0], score)
+        return sum(first.values()) / len(first) if first else None

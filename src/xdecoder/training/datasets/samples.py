@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from PIL import Image
 
@@ -16,7 +16,9 @@ from xdecoder.data.samples_sheet import draw_sample
 from xdecoder.drawing.sheet import SheetStyle, draw_cell, join_cells
 from xdecoder.predictor.predictor import Predictor, Segmentation
 from xdecoder.structures.png import write_png
-from xdecoder.training.datasets.source import TaskConfig
+from xdecoder.training.datasets.parts import TaskConfig
+from xdecoder.training.datasets.sampling import is_path, open_source
+from xdecoder.vocabularies import Vocabulary
 
 _PHRASES = 3
 _QUESTIONS = 3
@@ -39,24 +41,27 @@ def draw_predictions(
     cells: list[Image.Image] = []
     for part in parts:
         samples = _open(part, data)
+        vocabulary = samples.vocabulary if isinstance(samples, Dataset) else None
         for index in range(min(count, len(samples))):
             sample = samples[index]
             with suppress(ValueError, OSError):
-                truth = draw_sample(sample, samples.vocabulary)
-                cells += [truth, _predicted(predictor, sample, samples, part.task)]
+                truth = draw_sample(sample, vocabulary)
+                cells += [truth, _predicted(predictor, sample, vocabulary, part.task)]
     if not cells:
         return
     write_png(path, join_cells(cells, columns=2, style=SheetStyle()))
 
 
-def _open(part: TaskConfig, data: Path) -> Dataset[Any]:
-    if "val" in dataset_info(part.dataset).splits:
+def _open(part: TaskConfig, data: Path) -> Sequence[Sample]:
+    if not is_path(part.dataset) and "val" in dataset_info(part.dataset).splits:
         with suppress(FileNotFoundError, ValueError):  # not there, or nothing of it
             return open_dataset(part.dataset, data, task=part.task, split="val", missing="skip")
-    return open_dataset(part.dataset, data, task=part.task, split=part.split or None, missing="skip")
+    return open_source(part.dataset, data, task=part.task, split=part.split)
 
 
-def _predicted(predictor: Predictor, sample: Sample, samples: Dataset[Any], task: Task) -> Image.Image:
+def _predicted(
+    predictor: Predictor, sample: Sample, vocabulary: Vocabulary | None, task: Task
+) -> Image.Image:
     pixels = sample.image()
     image, plain = predictor.encode(pixels), Image.fromarray(pixels)
     match sample:
@@ -72,6 +77,6 @@ def _predicted(predictor: Predictor, sample: Sample, samples: Dataset[Any], task
             return draw_cell(plain, "predicted", texts, style=SheetStyle())
         case _:
             assert task in ("panoptic", "instance", "semantic")
-            assert samples.vocabulary is not None
-            found = cast("Segmentation", predictor.segment(image, samples.vocabulary, task=task))
+            assert vocabulary is not None
+            found = cast("Segmentation", predictor.segment(image, vocabulary, task=task))
             return draw_cell(found.draw(), "predicted", style=SheetStyle())

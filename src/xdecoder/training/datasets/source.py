@@ -7,10 +7,12 @@ every data set is shuffled anew in each of its epochs, and the processes share t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final, TypeVar, final
 
 import numpy as np
 import torch
@@ -18,21 +20,20 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xdecoder.bounds import require_shares
 from xdecoder.config import ModelConfig
 from xdecoder.data.dataset import Dataset
-from xdecoder.data.opening import open_dataset
+from xdecoder.data.pair_files import PairArchives
 from xdecoder.data.records import (
     VOID,
     CaptionSample,
     ImageId,
     InstanceSample,
+    ListedAnnotations,
     PanopticSample,
     QuestionSample,
     ReferringSample,
     Sample,
     SemanticSample,
-    Task,
 )
 from xdecoder.metrics.vqa import normalize_answer
 from xdecoder.tasks.geometry import normalize_images
@@ -46,50 +47,16 @@ from xdecoder.training.datasets.batches import (
     ReferringBatch,
     SegmentationBatch,
 )
-from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.nouns import NounFinder
+from xdecoder.training.datasets.parts import TaskConfig
+from xdecoder.training.datasets.sampling import Samples, open_source
 from xdecoder.vocabularies import Vocabulary, clean_name, prompts, training_prompt
 
 BACKGROUND = "background"
+T = TypeVar("T")
 _TEMPLATES = len(prompts("thing"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskConfig:
-    """One kind of data in every step.
-
-    Attributes:
-        dataset: its name in `xdecoder.data.catalog`.
-        task: what its samples carry.
-        split: which of its splits; empty for the first.
-        images: images a step, over all processes.
-        size: side of the square that the network sees, a multiple of 32.
-        scale: the image's longer side becomes the square's, times a factor drawn from here.
-        flip: share of images that are mirrored.
-        captions: learn from the data set's captions of the same images too: objects that are no segment are
-            aligned with the nouns.
-    """
-
-    dataset: str
-    task: Task
-    split: str = ""
-    images: int = 32
-    size: int = 1024
-    scale: tuple[float, float] = (0.1, 2.0)
-    flip: float = 0.5
-    captions: bool = False
-
-    def __post_init__(self) -> None:
-        require_shares(self, "flip")
-        if self.size % 32 or self.images < 1 or not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(
-                "a part needs images >= 1, a size that is a multiple of 32 and 0 < scale, got "
-                f"{self.images}, {self.size} and {self.scale}"
-            )
-
-    def view(self, shape: tuple[int, ...], rng: np.random.Generator) -> View:
-        """A random look at an image of a height and width."""
-        return View.draw(shape, rng, size=self.size, scale=self.scale, flip=self.flip)
+_ATTEMPTS: Final = 20
+"""Samples in a row that may be unreadable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +84,18 @@ class DatasetBatches(BatchSource[Batch]):
     phrases: int = 8
 
     @cached_property
-    def datasets(self) -> dict[str, Dataset[Sample]]:
-        """Each part's data set, by its task."""
+    def samples(self) -> dict[str, Samples]:
+        """Each part's samples, by its task."""
         return {
-            part.task: open_dataset(part.dataset, self.root, task=part.task, split=part.split or None)
+            part.task: Samples(
+                [
+                    open_source(name, self.root, task=part.task, split=split)
+                    for name, split in ((part.dataset, part.split), *((m.dataset, "") for m in part.mix))
+                ],
+                weights=(1.0, *(m.weight for m in part.mix)),
+                seed=self.seed,
+                buffer=part.buffer,
+            )
             for part in self.parts
         }
 
@@ -131,7 +106,8 @@ class DatasetBatches(BatchSource[Batch]):
             sample.image_id: sample.captions
             for part in self.parts
             if part.captions
-            for sample in open_dataset(part.dataset, self.root, task="caption", split=part.split or None)
+            for sample in open_source(part.dataset, self.root, task="caption", split=part.split)
+            if isinstance(sample, CaptionSample)
         }
 
     @cached_property
@@ -146,143 +122,196 @@ class DatasetBatches(BatchSource[Batch]):
     def batch(self, step: int, rank: int, world_size: int) -> DatasetBatch:
         """The batch of one process in one step."""
         found: dict[str, Batch] = {}
+        left_out: list[str] = []
         for part in self.parts:
-            data = self.datasets[part.task]
             share = part.images // world_size
             places = range(step * part.images + rank * share, step * part.images + (rank + 1) * share)
-            samples = [data[i] for i in shuffled(places, len(data), self.seed)]
-            rngs = [np.random.default_rng((self.seed, place)) for place in places]
             match part.task:
                 case "panoptic" | "instance" | "semantic":
                     templates = np.random.default_rng((self.seed, step))
-                    found["segments"] = self._segments(part, samples, rngs, data.vocabulary, templates)
+                    rows = self._read(part, places, self._segments, left_out)
+                    found["segments"] = self._join_segments(part, rows, templates)
                 case "referring":
-                    found["phrases"] = self._phrases(part, samples, rngs)
+                    found["phrases"] = self._join_phrases(self._read(part, places, self._phrases, left_out))
                 case "caption":
-                    found["pairs"] = self._pairs(part, samples, rngs)
+                    found["pairs"] = self._join_pairs(self._read(part, places, self._pair, left_out))
                 case "question":
-                    found["questions"] = self._questions(part, samples, rngs)
-        return DatasetBatch(**found)  # pyright: ignore[reportArgumentType]
+                    rows = self._read(part, places, self._question, left_out)
+                    found["questions"] = self._join_questions(rows)
+        return DatasetBatch(left_out=tuple(left_out), **found)  # pyright: ignore[reportArgumentType]
 
-    def _segments(
+    def check(self) -> tuple[str, ...]:
+        """Open everything and read a first sample of each part: what is learned from, and what is left out.
+
+        Raises:
+            FileNotFoundError: files are missing.
+            ValueError: there is nothing to learn from, or what is there is malformed.
+        """
+        lines: list[str] = []
+        for part in self.parts:
+            samples = self.samples[part.task]
+            lines.append(f"{part.task}: {len(samples):,} images of {', '.join(part.sources)}")
+            for source in samples.sources:
+                lines += _left_out(source)
+            if part.task in ("panoptic", "instance", "semantic"):
+                self._vocabulary(part)
+                if not any(map(_may_have_segments, samples.sources)):
+                    raise ValueError(
+                        f"{part.dataset}: no object has a mask, so there is nothing to learn to segment; "
+                        "boxes alone are not enough: draw polygons, or mask the boxes by a model first"
+                    )
+        self.batch(0, 0, math.gcd(*self.images_a_step))
+        return tuple(lines)
+
+    def _vocabulary(self, part: TaskConfig) -> Vocabulary:
+        """The class names of a segmented part.
+
+        Raises:
+            ValueError: it has none, or mixed data sets have different ones.
+        """
+        sources = self.samples[part.task].sources
+        found = {source.vocabulary for source in sources if isinstance(source, Dataset)}
+        (vocabulary,) = found if len(found) == 1 else (None,)
+        if vocabulary is None:
+            raise ValueError(
+                f"{', '.join(part.sources)}: expected class names, the same in all, to learn to segment"
+            )
+        return vocabulary
+
+    def _read(
         self,
         part: TaskConfig,
-        samples: Sequence[Sample],
-        rngs: Sequence[np.random.Generator],
-        vocabulary: Vocabulary | None,
-        templates: np.random.Generator,
+        places: range,
+        read: Callable[[TaskConfig, Sample, np.random.Generator], T],
+        left_out: list[str],
+    ) -> list[T]:
+        """What is read of the samples at some places; another stands in for one that cannot be read.
+
+        Raises:
+            ValueError: of many samples in a row none can be read.
+        """
+        rows: list[T] = []
+        samples = self.samples[part.task]
+        for place in places:
+            for attempt in range(_ATTEMPTS):
+                rng = np.random.default_rng((self.seed, place))
+                try:
+                    rows.append(read(part, samples.read(place, attempt), rng))
+                    break
+                except (ValueError, OSError) as error:
+                    if attempt == _ATTEMPTS - 1:
+                        raise ValueError(f"{_ATTEMPTS} samples in a row cannot be read: {error}") from error
+                    left_out.append(str(error))
+        return rows
+
+    def _segments(self, part: TaskConfig, sample: Sample, rng: np.random.Generator) -> _Segments:
+        image, index, stack = _read_segments(sample)
+        view = part.view(image.shape[:2], rng)
+        found = view.masks(stack)
+        kept = found.flatten(1).any(1)
+        return _Segments(
+            image=self._normalize(view.image(image), part.size),
+            labels=torch.tensor(index, dtype=torch.long)[kept],
+            masks=found[kept],
+            texts=self._caption_nouns(sample, rng) if part.captions else (),
+        )
+
+    def _join_segments(
+        self, part: TaskConfig, rows: Sequence[_Segments], templates: np.random.Generator
     ) -> SegmentationBatch:
-        if vocabulary is None:
-            raise ValueError(f"{part.dataset} has no class names, so nothing can be segmented with it")
-        images: list[Tensor] = []
-        labels: list[Tensor] = []
-        masks: list[Tensor] = []
-        for sample, rng in zip(samples, rngs, strict=True):
-            image, index, stack = _read_segments(sample)
-            view = part.view(image.shape[:2], rng)
-            found = view.masks(stack)
-            kept = found.flatten(1).any(1)
-            images.append(self._normalize(view.image(image), part.size))
-            labels.append(torch.tensor(index, dtype=torch.long)[kept])
-            masks.append(found[kept])
+        vocabulary = self._vocabulary(part)
         names = [
             training_prompt(name, int(templates.integers(_TEMPLATES)))
             for name in (*vocabulary.classes, BACKGROUND)
         ]
         return SegmentationBatch(
-            images=torch.stack(images),
+            images=torch.stack([row.image for row in rows]),
             names=torch.tensor(self.tokenizer.encode_batch(names)),
-            labels=tuple(labels),
-            masks=tuple(masks),
-            nouns=self._nouns(samples, rngs, vocabulary) if part.captions else None,
+            labels=tuple(row.labels for row in rows),
+            masks=tuple(row.masks for row in rows),
+            nouns=self._join_nouns(rows, vocabulary) if part.captions else None,
         )
 
-    def _nouns(
-        self, samples: Sequence[Sample], rngs: Sequence[np.random.Generator], vocabulary: Vocabulary
-    ) -> NounTexts:
-        texts: list[str] = []
-        meanings: list[str] = []
-        counts: list[int] = []
-        for sample, rng in zip(samples, rngs, strict=True):
-            captions = self.captions.get(sample.image_id)
-            if captions is None:
-                raise ValueError(f"image {sample.image_id} has no caption; set segments.captions=false")
-            caption = captions[int(rng.integers(len(captions)))]
-            found = self.noun_finder.nouns(caption)
-            texts += [training_prompt(noun, int(rng.integers(_TEMPLATES))) for noun in found.values()]
-            meanings += found
-            texts.append(caption)
-            meanings.append(caption.lower())
-            counts.append(len(found) + 1)
+    def _caption_nouns(self, sample: Sample, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
+        """A caption's nouns, then the caption: each a text and what it means."""
+        captions = self.captions.get(sample.image_id)
+        if captions is None:
+            raise ValueError(f"image {sample.image_id} has no caption; set segments.captions=false")
+        caption = captions[int(rng.integers(len(captions)))]
+        nouns = self.noun_finder.nouns(caption)
+        texts = [
+            (training_prompt(noun, int(rng.integers(_TEMPLATES))), meaning) for meaning, noun in nouns.items()
+        ]
+        return (*texts, (caption, caption.lower()))
+
+    def _join_nouns(self, rows: Sequence[_Segments], vocabulary: Vocabulary) -> NounTexts:
+        texts = [text for row in rows for text in row.texts]
         names = [self.noun_finder.meaning(clean_name(name)) for name in (*vocabulary.classes, BACKGROUND)]
         return NounTexts(
-            texts=torch.tensor(self.tokenizer.encode_batch(texts)),
-            counts=tuple(counts),
-            groups=torch.tensor([text_id(meaning) for meaning in meanings]),
+            texts=torch.tensor(self.tokenizer.encode_batch([text for text, _ in texts])),
+            counts=tuple(len(row.texts) for row in rows),
+            groups=torch.tensor([text_id(meaning) for _, meaning in texts]),
             name_groups=torch.tensor([text_id(name) for name in names]),
         )
 
     def _phrases(
-        self, part: TaskConfig, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
-    ) -> ReferringBatch:
-        images: list[Tensor] = []
-        texts: list[str] = []
-        masks: list[Tensor] = []
-        for sample, rng in zip(samples, rngs, strict=True):
-            assert isinstance(sample, ReferringSample)
-            image = sample.image()
-            view = part.view(image.shape[:2], rng)
-            stack = np.stack([r.region.mask(*image.shape[:2]) for r in sample.referents])
-            found = view.masks(stack)
-            seen = [i for i in rng.permutation(len(stack)).tolist() if found[i].any()][: self.phrases]
-            images.append(self._normalize(view.image(image), part.size))
-            masks.append(found[seen])
-            for i in seen:
-                choices = sample.referents[i].phrases
-                texts.append(choices[int(rng.integers(len(choices)))])
-        rows = [self.tokenizer.encode(text) for text in texts]
+        self, part: TaskConfig, sample: Sample, rng: np.random.Generator
+    ) -> tuple[Tensor, list[str], Tensor]:
+        """An image, phrases and the mask that each means."""
+        assert isinstance(sample, ReferringSample)
+        image = sample.image()
+        view = part.view(image.shape[:2], rng)
+        stack = np.stack([r.region.mask(*image.shape[:2]) for r in sample.referents])
+        found = view.masks(stack)
+        seen = [i for i in rng.permutation(len(stack)).tolist() if found[i].any()][: self.phrases]
+        choices = [sample.referents[i].phrases for i in seen]
+        texts = [own[int(rng.integers(len(own)))] for own in choices]
+        return self._normalize(view.image(image), part.size), texts, found[seen]
+
+    def _join_phrases(self, rows: Sequence[tuple[Tensor, list[str], Tensor]]) -> ReferringBatch:
+        images, phrases, masks = zip(*rows, strict=True)
+        texts = [text for own in phrases for text in own]
         ids = torch.tensor(self.tokenizer.encode_batch(texts or [""]))[: len(texts)]
         return ReferringBatch(
             images=torch.stack(images),
             phrases=ids,
-            lengths=tuple(len(row) for row in rows),
-            counts=tuple(len(m) for m in masks),
-            masks=tuple(masks),
+            lengths=tuple(len(self.tokenizer.encode(text)) for text in texts),
+            counts=tuple(map(len, masks)),
+            masks=masks,
         )
 
-    def _pairs(
-        self, part: TaskConfig, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
-    ) -> PairBatch:
-        images: list[Tensor] = []
-        texts: list[str] = []
-        for sample, rng in zip(samples, rngs, strict=True):
-            assert isinstance(sample, CaptionSample)
-            image = sample.image()
-            images.append(self._normalize(part.view(image.shape[:2], rng).image(image), part.size))
-            texts.append(sample.captions[int(rng.integers(len(sample.captions)))])
+    def _pair(self, part: TaskConfig, sample: Sample, rng: np.random.Generator) -> tuple[Tensor, str]:
+        """An image and one of its captions."""
+        assert isinstance(sample, CaptionSample)
+        image = sample.image()
+        seen = self._normalize(part.view(image.shape[:2], rng).image(image), part.size)
+        return seen, sample.captions[int(rng.integers(len(sample.captions)))]
+
+    def _join_pairs(self, rows: Sequence[tuple[Tensor, str]]) -> PairBatch:
+        images, texts = zip(*rows, strict=True)
         ids = torch.tensor(self.tokenizer.encode_batch(texts))
         lengths = torch.tensor([len(self.tokenizer.encode(text)) for text in texts])
         valid = torch.arange(ids.shape[1]) < lengths[:, None]
         return PairBatch(images=torch.stack(images), captions=ids, valid=valid)
 
-    def _questions(
-        self, part: TaskConfig, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]
-    ) -> QuestionBatch:
-        images: list[Tensor] = []
-        texts: list[str] = []
-        shares = torch.zeros(len(samples), len(self.answers))
-        place = {answer: k for k, answer in enumerate(self.answers)}
-        for row, (sample, rng) in enumerate(zip(samples, rngs, strict=True)):
-            assert isinstance(sample, QuestionSample)
-            image = sample.image()
-            images.append(self._normalize(part.view(image.shape[:2], rng).image(image), part.size))
-            question = sample.questions[int(rng.integers(len(sample.questions)))]
-            texts.append(question.text)
-            for answer in map(normalize_answer, question.answers):
-                if answer in place:  # three people make an answer right, as VQAv2 counts
-                    shares[row, place[answer]] = min(1.0, float(shares[row, place[answer]]) + 1 / 3)
+    def _question(
+        self, part: TaskConfig, sample: Sample, rng: np.random.Generator
+    ) -> tuple[Tensor, str, Tensor]:
+        """An image, a question, and what share of people gave each answer."""
+        assert isinstance(sample, QuestionSample)
+        image = sample.image()
+        seen = self._normalize(part.view(image.shape[:2], rng).image(image), part.size)
+        question = sample.questions[int(rng.integers(len(sample.questions)))]
+        shares = torch.zeros(len(self.answers))
+        for answer in map(normalize_answer, question.answers):
+            if answer in self.answers:  # three people make an answer right, as VQAv2 counts
+                shares[self.answers.index(answer)] += 1 / 3
+        return seen, question.text, shares.clamp(max=1)
+
+    def _join_questions(self, rows: Sequence[tuple[Tensor, str, Tensor]]) -> QuestionBatch:
+        images, texts, answers = zip(*rows, strict=True)
         ids = torch.tensor(self.tokenizer.encode_batch(texts, self.question_length))
-        return QuestionBatch(images=torch.stack(images), questions=ids, answers=shares)
+        return QuestionBatch(images=torch.stack(images), questions=ids, answers=torch.stack(answers))
 
     def _normalize(self, image: NDArray[np.uint8], size: int) -> Float[Tensor, "3 S S"]:
         """As at inference, padded to a square."""
@@ -290,12 +319,35 @@ class DatasetBatches(BatchSource[Batch]):
         return normalize_images(pixels, self.config, padded=(size, size))
 
 
-def shuffled(places: Sequence[int], length: int, seed: int) -> list[int]:
-    """Which samples stand at some places of an endless series of epochs, each in an order of its own."""
-    orders: dict[int, NDArray[np.int64]] = {}
-    for epoch in {place // length for place in places}:
-        orders[epoch] = np.random.default_rng((seed, 1, epoch)).permutation(length)
-    return [int(orders[place // length][place % length]) for place in places]
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Segments:
+    """A segmented image as it is seen, and the texts that are aligned with its objects."""
+
+    image: Tensor
+    labels: Tensor
+    masks: Tensor
+    texts: tuple[tuple[str, str], ...]
+
+
+def _left_out(source: Sequence[Sample]) -> list[str]:
+    """What a source leaves out, in a line."""
+    if isinstance(source, PairArchives) and source.incomplete:
+        return [f"  left out: {source.incomplete:,} files without an image or a caption"]
+    if not isinstance(source, Dataset) or not source.skipped:
+        return []
+    first = source.skipped[0]
+    return [f"  left out: {len(source.skipped):,}, the first: {first.item}: {first.reason}"]
+
+
+def _may_have_segments(source: Sequence[Sample]) -> bool:
+    """Whether any image has an object with a mask; label maps and panoptic maps are not looked into."""
+    return any(
+        not isinstance(sample, InstanceSample)
+        or not isinstance(sample.region_source, ListedAnnotations)
+        or any(not region.crowd for region in sample.region_source.regions)
+        for sample in source
+    )
 
 
 def _read_segments(sample: Sample) -> tuple[NDArray[np.uint8], list[int], NDArray[np.bool_]]:

@@ -13,7 +13,7 @@ from xdecoder.evaluation.benchmarks import BENCHMARKS, Benchmark, BenchmarkTask
 from xdecoder.evaluation.plan import Overrides
 from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.training.datasets.source import TaskConfig
+from xdecoder.training.datasets.parts import TaskConfig
 
 
 def validation_benchmarks(parts: Sequence[TaskConfig]) -> tuple[Benchmark, ...]:

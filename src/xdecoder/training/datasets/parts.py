@@ -1,0 +1,83 @@
+"""The settings of each kind of data that a step consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from xdecoder.bounds import require_at_least, require_shares
+from xdecoder.data.records import Task
+from xdecoder.training.datasets.crops import View
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Mixed:
+    """Further data of the same kind.
+
+    Attributes:
+        dataset: as `TaskConfig.dataset`.
+        weight: how often a sample is taken from here, the first source having the weight 1.
+    """
+
+    dataset: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError(f"Mixed.weight must be positive, got {self.weight}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """One kind of data in every step.
+
+    Attributes:
+        dataset: its name in `xdecoder.data.catalog`; for captions also where pairs lie on disk, see
+            `xdecoder.data.pair_files.open_pairs`.
+        task: what its samples carry.
+        split: which of its splits, or several joined by "+"; empty for the first.
+        images: images a step, over all processes.
+        size: side of the square that the network sees, a multiple of 32.
+        scale: the image's longer side becomes the square's, times a factor drawn from here.
+        flip: share of images that are mirrored.
+        squeeze: the image is squeezed into the square instead; scale then does not count.
+        captions: learn from the data set's captions of the same images too: objects that are no segment are
+            aligned with the nouns.
+        mix: further data, from which samples are taken as often as they weigh.
+        buffer: samples of tar shards or tables that are shuffled together.
+    """
+
+    dataset: str
+    task: Task
+    split: str = ""
+    images: int = 32
+    size: int = 1024
+    scale: tuple[float, float] = (0.1, 2.0)
+    flip: float = 0.5
+    squeeze: bool = False
+    captions: bool = False
+    mix: tuple[Mixed, ...] = ()
+    buffer: int = 10_000
+
+    def __post_init__(self) -> None:
+        require_shares(self, "flip")
+        require_at_least(1, self, "buffer")
+        if self.size % 32 or self.images < 1 or not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(
+                "a part needs images >= 1, a size that is a multiple of 32 and 0 < scale, got "
+                f"{self.images}, {self.size} and {self.scale}"
+            )
+
+    def view(self, shape: tuple[int, ...], rng: np.random.Generator) -> View:
+        """A random look at an image of a height and width."""
+        if self.squeeze:
+            return View.squeeze(rng, size=self.size, flip=self.flip)
+        return View.draw(shape, rng, size=self.size, scale=self.scale, flip=self.flip)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of all data that it takes samples from."""
+        return (self.dataset, *(mixed.dataset for mixed in self.mix))
