@@ -9,12 +9,8 @@ from PIL import Image
 
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.selection import built_in_for
-from xdecoder.evaluation.benchmarks import (
-    BENCHMARKS,
-    GROUPS,
-    METRICS,
-    find_benchmarks,
-)
+from xdecoder.evaluation.benchmark import METRICS
+from xdecoder.evaluation.benchmarks import BENCHMARKS, GROUPS, find_benchmarks
 from xdecoder.evaluation.classes import classes_of
 from xdecoder.evaluation.published import checkpoint_of, published_scores
 from xdecoder.evaluation.resizing import Resizing

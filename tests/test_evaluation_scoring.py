@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +233,7 @@ def test_label_maps_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no label maps"):
         score("semantic", tmp_path / "values", Truth(file=tmp_path / "empty", vocabulary="dog, cat"))
-    with pytest.raises(ValueError, match="say which classes with --vocabulary"):
+    with pytest.raises(ValueError, match="say which with --vocabulary"):
         score("semantic", tmp_path / "values", Truth(file=tmp_path / "truth"))
 
 
@@ -261,3 +263,11 @@ def test_what_to_score_against_must_be_told(tmp_path: Path) -> None:
     write_json(tmp_path / "panoptic.json", {"annotations": rows, "categories": CATEGORIES})
     with pytest.raises(FileNotFoundError, match="name it with --maps or --truth-maps"):
         score("panoptic", tmp_path / "panoptic.json", Truth(file=tmp_path / "panoptic.json"))
+
+
+def test_files_are_scored_without_torch() -> None:
+    command = (
+        "import sys, xdecoder.evaluation.kinds, xdecoder.evaluation.scoring; print('torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == "False"

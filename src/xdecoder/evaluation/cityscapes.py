@@ -17,12 +17,11 @@ from jaxtyping import Integer
 from xdecoder.data.cityscapes import LABEL_IDS, InstanceIds
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, InstanceSample, PanopticThings
-from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import Entry, path_inside, refuse_unknown
 from xdecoder.images import read_stored
 from xdecoder.jobs.files import safe_name, write_whole
 from xdecoder.metrics.cityscapes_ap import CityscapesAp, CityscapesPrediction
-from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures.png import write_png
 from xdecoder.vocabularies import built_in
 

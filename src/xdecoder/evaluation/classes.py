@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from xdecoder.data.selection import things_of
-from xdecoder.evaluation.benchmarks import Benchmark
+from xdecoder.evaluation.benchmark import Benchmark
 from xdecoder.vocabularies import Vocabulary, built_in
 
 

@@ -10,10 +10,9 @@ from typing import Any, ClassVar, final
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, InstanceSample
-from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import Entry, read_list, refuse_unknown, write_list
 from xdecoder.metrics.average_precision import average_precision
-from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures.masks import (
     box_to_xywh,
     decode_rle,

@@ -9,7 +9,7 @@ from typing import Any, final
 
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import open_dataset
-from xdecoder.evaluation.benchmarks import Benchmark
+from xdecoder.evaluation.benchmark import Benchmark
 from xdecoder.evaluation.classes import classes_of
 from xdecoder.evaluation.protocol import Classes, Run
 from xdecoder.evaluation.resizing import Resizing

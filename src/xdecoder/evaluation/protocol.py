@@ -10,21 +10,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.records import ImageId, Sample
-from xdecoder.evaluation.benchmarks import Benchmark
+from xdecoder.evaluation.benchmark import Benchmark
 from xdecoder.evaluation.classes import BenchmarkClasses
 from xdecoder.evaluation.resizing import Resizing
 from xdecoder.evaluation.result_files import Entry
 from xdecoder.metrics.semantic import AbsentRule
-from xdecoder.predictor.encoding import EncodedImage
-from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
+
+if TYPE_CHECKING:
+    from xdecoder.predictor.encoding import EncodedImage
+    from xdecoder.predictor.predictor import Predictor
+else:
+    EncodedImage = Predictor = Any  # torch is imported with a model: to score files takes none
 
 Classes = Literal["global", "present"]
 """The words of an image: all classes of the vocabulary, or those that its truth has.

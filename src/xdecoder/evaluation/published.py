@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from xdecoder.evaluation.benchmarks import Benchmark
+from xdecoder.evaluation.benchmark import Benchmark
 from xdecoder.weights.hub import PUBLISHED
 
 

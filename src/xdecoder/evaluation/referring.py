@@ -14,10 +14,9 @@ import numpy as np
 
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, ReferringSample
-from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
 from xdecoder.metrics.referring import ReferringSegmentation
-from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import decode_rle
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 from xdecoder.config import InferenceConfig
-from xdecoder.evaluation.benchmarks import Benchmark
+from xdecoder.evaluation.benchmark import Benchmark
 from xdecoder.evaluation.protocol import Run, Scores
 from xdecoder.evaluation.table import input_size, prompts_of
 from xdecoder.jobs.files import write_whole

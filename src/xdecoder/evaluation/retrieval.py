@@ -15,10 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import Entry, by_id, read_lines, write_lines
 from xdecoder.metrics.retrieval import Retrieval
-from xdecoder.predictor.predictor import Predictor
 
 
 @final

@@ -12,34 +12,17 @@ from typing import Any, final
 from xdecoder.config import InferenceConfig
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import Sample
-from xdecoder.evaluation.benchmarks import Benchmark, BenchmarkTask
-from xdecoder.evaluation.captioning import Captioning
-from xdecoder.evaluation.cityscapes import CityscapesInstance
-from xdecoder.evaluation.instance import Instance
-from xdecoder.evaluation.panoptic import Panoptic
+from xdecoder.evaluation.benchmark import Benchmark, BenchmarkTask
+from xdecoder.evaluation.kinds import protocol_of
 from xdecoder.evaluation.plan import Overrides, open_benchmark, plan_run
 from xdecoder.evaluation.plots import plot_scores
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Run, Scores
 from xdecoder.evaluation.published import published_scores
-from xdecoder.evaluation.referring import Referring
 from xdecoder.evaluation.report import BenchmarkReport, write_report
-from xdecoder.evaluation.retrieval import ImageTextRetrieval
-from xdecoder.evaluation.semantic import Semantic
-from xdecoder.evaluation.vqa import Answering
 from xdecoder.jobs.distributed import World, wait_for_all
 from xdecoder.jobs.journal import Finished, Journal
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.predictor import Predictor
-
-_PROTOCOLS: dict[BenchmarkTask, type[BenchmarkProtocol[Any]]] = {
-    "panoptic": Panoptic,
-    "instance": Instance,
-    "semantic": Semantic,
-    "referring": Referring,
-    "caption": Captioning,
-    "retrieval": ImageTextRetrieval,
-    "question": Answering,
-}
 
 _FORMAT = 2  # of the journals' entries
 
@@ -124,19 +107,6 @@ def evaluate(
     scores = protocol.score(path, frozenset(i for i in order if i not in finished.places))
     scores = replace(scores, skipped=(*dataset.skipped, *failed, *scores.skipped))
     return _report(run, model, scores, overrides, len(order), path, time.monotonic() - started)
-
-
-def protocol_of(benchmark: Benchmark) -> type[BenchmarkProtocol[Any]]:
-    """How a benchmark is run.
-
-    Raises:
-        ImportError: a package that it needs is missing.
-    """
-    if benchmark.kind == "picturebook":
-        from xdecoder.evaluation.picturebook.protocol import PictureBook  # needs OpenCV, an extra
-
-        return PictureBook
-    return CityscapesInstance if benchmark.ap == "cityscapes" else _PROTOCOLS[benchmark.kind]
 
 
 def _predict(

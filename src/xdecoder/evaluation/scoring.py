@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final, get_args
 
-from xdecoder.evaluation.benchmarks import BENCHMARKS, find_benchmarks
-from xdecoder.evaluation.captioning import score_caption_files
-from xdecoder.evaluation.instance import score_instance_files
-from xdecoder.evaluation.panoptic import score_panoptic_files
-from xdecoder.evaluation.plan import Overrides, open_benchmark, plan_run
 from xdecoder.evaluation.protocol import Scores
-from xdecoder.evaluation.retrieval import score_embeddings
-from xdecoder.evaluation.run import protocol_of
-from xdecoder.evaluation.semantic import score_semantic_files
-from xdecoder.evaluation.vqa import score_answer_files
 from xdecoder.metrics.semantic import AbsentRule
 from xdecoder.vocabularies import parse_vocabulary
 
@@ -49,6 +39,16 @@ class Truth:
     limit: int | None = None
     absent: AbsentRule = "union"
 
+    def needed(self, kind: str) -> Path:
+        """The file, which a kind of results is scored against.
+
+        Raises:
+            ValueError: it is not told.
+        """
+        if self.file is None:
+            raise ValueError(f"{kind} results are scored against a truth: add --truth FILE")
+        return self.file
+
 
 def score(name: str, predictions: Path, truth: Truth) -> Scores:
     """Score a result file.
@@ -63,32 +63,51 @@ def score(name: str, predictions: Path, truth: Truth) -> Scores:
         ValueError: there is no such kind or benchmark, the truth is not told, or they do not fit.
         FileNotFoundError: a file does not exist.
     """
-    if name not in get_args(FileKind):
-        if name not in BENCHMARKS:
-            kinds = ", ".join(get_args(FileKind))
-            raise ValueError(f"no kind of result file or benchmark {name!r}; kinds are {kinds}")
-        return _score_benchmark(name, predictions, truth)
-    if name == "retrieval":
-        return score_embeddings(predictions)
-    if truth.file is None:
-        raise ValueError(f"{name} results are scored against a truth: add --truth FILE")
-    if name == "panoptic":
-        return score_panoptic_files(predictions, truth.file, maps=truth.predicted_maps, truth_maps=truth.maps)
-    if name == "semantic":
-        if truth.vocabulary is None:
-            raise ValueError("semantic maps hold class numbers: say which classes with --vocabulary NAMES")
-        classes = parse_vocabulary(truth.vocabulary).classes
-        return score_semantic_files(predictions, truth.file, classes, absent=truth.absent)
-    scorers: dict[str, Callable[[Path, Path], Scores]] = {
-        "instance": score_instance_files,
-        "caption": score_caption_files,
-        "vqa": score_answer_files,
-    }
-    return scorers[name](predictions, truth.file)
+    # Each kind's module is imported with its first file: most of the time of a small one is imports.
+    match name:
+        case "panoptic":
+            from xdecoder.evaluation.panoptic import score_panoptic_files
+
+            return score_panoptic_files(
+                predictions, truth.needed(name), maps=truth.predicted_maps, truth_maps=truth.maps
+            )
+        case "instance":
+            from xdecoder.evaluation.instance import score_instance_files
+
+            return score_instance_files(predictions, truth.needed(name))
+        case "semantic":
+            from xdecoder.evaluation.semantic import score_semantic_files
+
+            folder = truth.needed(name)
+            if truth.vocabulary is None:
+                raise ValueError("semantic maps hold class numbers: say which with --vocabulary NAMES")
+            classes = parse_vocabulary(truth.vocabulary).classes
+            return score_semantic_files(predictions, folder, classes, absent=truth.absent)
+        case "caption":
+            from xdecoder.evaluation.captioning import score_caption_files
+
+            return score_caption_files(predictions, truth.needed(name))
+        case "vqa":
+            from xdecoder.evaluation.vqa import score_answer_files
+
+            return score_answer_files(predictions, truth.needed(name))
+        case "retrieval":
+            from xdecoder.evaluation.retrieval import score_embeddings
+
+            return score_embeddings(predictions)
+        case _:
+            return _score_benchmark(name, predictions, truth)
 
 
 def _score_benchmark(name: str, predictions: Path, truth: Truth) -> Scores:
-    (benchmark,) = find_benchmarks([name])
+    from xdecoder.evaluation.benchmarks import BENCHMARKS
+    from xdecoder.evaluation.kinds import protocol_of
+    from xdecoder.evaluation.plan import Overrides, open_benchmark, plan_run
+
+    if name not in BENCHMARKS:
+        kinds = ", ".join(get_args(FileKind))
+        raise ValueError(f"no kind of result file or benchmark {name!r}; kinds are {kinds}")
+    benchmark = BENCHMARKS[name]
     overrides = Overrides(skip_missing=truth.skip_missing, limit=truth.limit, absent=truth.absent)
     dataset = open_benchmark(benchmark, truth.data, overrides)
     run = plan_run(benchmark, dataset, folder=predictions.parent, overrides=overrides)

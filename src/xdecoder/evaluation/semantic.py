@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.records import VOID, ImageId, SemanticSample
-from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import Entry, by_id, path_inside, read_list, write_list
 from xdecoder.images import read_stored
 from xdecoder.jobs.files import safe_name
 from xdecoder.metrics.semantic import AbsentRule, SemanticSegmentation
-from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures.png import write_png
 
 Labels = Integer[np.ndarray, "H W"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xdecoder.evaluation.benchmarks import BENCHMARKS, Benchmark
+from xdecoder.evaluation.benchmark import Benchmark
+from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.published import published_scores
 from xdecoder.evaluation.resizing import Resizing
 from xdecoder.weights.hub import PUBLISHED

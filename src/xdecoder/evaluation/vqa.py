@@ -9,10 +9,9 @@ from typing import ClassVar, final
 
 from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, QuestionSample
-from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
 from xdecoder.metrics.vqa import VqaAccuracy
-from xdecoder.predictor.predictor import Predictor
 
 
 @final

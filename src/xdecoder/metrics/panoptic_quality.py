@@ -130,14 +130,16 @@ def count_matches(
             f"the prediction is {_size(prediction)}, the truth {_size(truth)} (height x width): "
             "resize the prediction to the truth's size"
         )
-    truth_index = _index_map(truth, truth_segments, "truth")
-    predicted_index = _index_map(prediction, predicted_segments, "prediction")
+    # Maps are made of runs of equal pixels, some tens of times fewer than pixels.
+    true_ids, predicted_ids, lengths = _runs(truth.ravel(), prediction.ravel())
+    truth_index = _index_of(true_ids, truth_segments, "truth")
+    predicted_index = _index_of(predicted_ids, predicted_segments, "prediction")
 
     # overlap[t, p]: shared pixels; row and column 0 are void, n + 1 is the n-th segment.
     columns = len(predicted_segments) + 1
     rows = len(truth_segments) + 1
-    pair = np.multiply(truth_index, columns, dtype=np.int64) + predicted_index
-    overlap = np.bincount(pair.ravel(), minlength=rows * columns).reshape(rows, columns)
+    shared = np.bincount(truth_index * columns + predicted_index, weights=lengths, minlength=rows * columns)
+    overlap = shared.astype(np.int64).reshape(rows, columns)
     truth_area, predicted_area = overlap.sum(1), overlap.sum(0)
     for segment, area in zip(predicted_segments, predicted_area[1:], strict=True):
         if area == 0:
@@ -283,33 +285,38 @@ def panoptic_scores(
     )
 
 
-def _index_map(
-    ids: Integer[np.ndarray, "H W"], segments: Sequence[ScoredSegment], name: str
-) -> Integer[np.ndarray, "H W"]:
-    """Replaces segment ids by 1..N in the order of `segments`, void by 0."""
+def _runs(
+    truth: Integer[np.ndarray, " HW"], prediction: Integer[np.ndarray, " HW"]
+) -> tuple[Integer[np.ndarray, " R"], Integer[np.ndarray, " R"], Integer[np.ndarray, " R"]]:
+    """Both ids of each run of pixels in which neither changes, and its length."""
+    begins = np.ones(truth.size, np.bool_)
+    begins[1:] = (truth[1:] != truth[:-1]) | (prediction[1:] != prediction[:-1])
+    starts = np.flatnonzero(begins)
+    return truth[starts], prediction[starts], np.diff(starts, append=truth.size)
+
+
+def _index_of(
+    ids: Integer[np.ndarray, " R"], segments: Sequence[ScoredSegment], name: str
+) -> Integer[np.ndarray, " R"]:
+    """1..N, the order of `segments`, for their ids, and 0 for void."""
     listed = [segment.id for segment in segments]
     if len(set(listed)) != len(listed):
         twice = sorted({i for i in listed if listed.count(i) > 1})
         raise ValueError(f"the {name} lists the segment ids {_some(twice)} more than once")
     if listed and min(listed) <= VOID:
         raise ValueError(f"the {name} lists segment {min(listed)}: ids are positive, 0 is void")
-    largest = int(ids.max(initial=0))
-    if int(ids.min(initial=0)) < 0 or largest >= 2**24:
+    if int(ids.min(initial=0)) < 0 or int(ids.max(initial=0)) >= 2**24:
         raise ValueError(f"the {name} has ids outside 0..{2**24 - 1}, the ids a panoptic PNG can hold")
-    # A table over all ids is cheap as long as it is narrow: only the pages of zeros that are read get made.
-    table = np.zeros(largest + 1, np.min_scalar_type(len(listed)))
-    present = [(i, n) for n, i in enumerate(listed, 1) if i <= largest]
-    if present:
-        at, index = zip(*present, strict=True)
-        table[list(at)] = index
-    indexed = table[ids]
-    if int(np.count_nonzero(indexed)) != int(np.count_nonzero(ids)):
-        strangers = np.unique(ids[(indexed == 0) & (ids != VOID)]).tolist()
+    known = np.array([VOID, *listed], np.int64)
+    order = np.argsort(known)
+    place = np.searchsorted(known[order], ids).clip(max=len(known) - 1)
+    index = order[place]
+    if strangers := np.unique(ids[known[index] != ids]).tolist():
         raise ValueError(
             f"the {name} map has the segment ids {_some(strangers)}, which its list of {len(listed)} "
             "segments lacks: list every segment of the map"
         )
-    return indexed
+    return index
 
 
 def _counts(row: Sequence[int]) -> CategoryCounts:

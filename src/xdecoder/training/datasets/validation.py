@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from xdecoder.data.opening import dataset_info
-from xdecoder.evaluation.benchmarks import BENCHMARKS, Benchmark, BenchmarkTask
+from xdecoder.evaluation.benchmark import Benchmark, BenchmarkTask
+from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.plan import Overrides
 from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.predictor.predictor import Predictor
