@@ -197,6 +197,38 @@ def test_filters_choose_among_images_and_regions(index: Index) -> None:
     assert index.find_images("x", where="width > 96").hits == ()
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "width > 5; DROP TABLE images",
+        "width > 5 width > 7",
+        "width > 5 ORDER BY width",
+        "width > 5)",
+        "1) foo (",
+    ],
+)
+def test_a_filter_is_read_to_its_end_or_refused(index: Index, where: str) -> None:
+    with pytest.raises(ValueError, match="the filter .* is not understood"):
+        index.find_images("x", where=where)
+
+
+def test_a_filter_may_hold_quotes_and_comments(index: Index) -> None:
+    everything = index.find_images("x", k=100).hits
+    assert index.find_images("x", k=100, where="path <> ';)''(' -- all of them )").hits == everything
+
+
+def test_an_index_that_has_lost_a_table_says_so(own: tuple[Index, Path], predictor: Predictor) -> None:
+    index, _ = own
+    place = Path(index.tables.place)
+    for table, rest in (("images", "regions"), ("regions", "images")):
+        (place / f"{table}.lance").rename(place / "kept")
+        with pytest.raises(ValueError, match=f"has lost its table of {table}; delete what is left of it"):
+            Index.create(place, predictor)
+        assert {path.name for path in place.iterdir()} == {"kept", f"{rest}.lance"}
+        (place / "kept").rename(place / f"{table}.lance")
+    assert Index.create(place, predictor).tables.count("images") > 0
+
+
 def test_an_approximate_index_is_built_when_it_pays_and_finds_what_the_exact_one_finds(
     index: Index, tmp_path: Path, predictor: Predictor
 ) -> None:

@@ -45,6 +45,7 @@ _GROWTH = 4  # times the rows that the partitions were made for, over which they
 _RETRIES = 20
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _TOGETHER = 500  # paths in one filter
+_QUOTED_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _T = TypeVar("_T")
 
 
@@ -69,14 +70,21 @@ class Tables:
 
         Raises:
             OSError: it cannot be written.
+            ValueError: a part of the index that is there is gone.
         """
         name = os.fspath(place)
         connection = _connect(name)
-        schemas = {"images": rows.image_schema(about), "regions": rows.region_schema(about)}
-        with _told_failures(name):
-            for table in schemas.keys() - set(connection.list_tables().tables):
-                with suppress(ValueError):  # another process made it just now
-                    connection.create_table(table, schema=schemas[table])
+        there = set(connection.list_tables().tables)
+        if "images" not in there:
+            if "regions" in there and connection.open_table("regions").count_rows():
+                raise _part_gone(name, "images")
+            with _told_failures(name):  # images come last: where they are, so are the regions
+                for table, schema in (
+                    ("regions", rows.region_schema(about)),
+                    ("images", rows.image_schema(about)),
+                ):
+                    with suppress(ValueError):  # another process made it just now
+                        connection.create_table(table, schema=schema)
         return cls.open(place)
 
     @classmethod
@@ -85,20 +93,23 @@ class Tables:
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: another version of this program made it.
+            ValueError: another version of this program made it, or a part of it is gone.
         """
         name = os.fspath(place)
         missing = FileNotFoundError(f"no index in {name}; make one first: xdecoder index FOLDER --to {name}")
         if "://" not in name and not Path(name).is_dir():
             raise missing
         connection = _connect(name)
-        try:
-            images, regions = connection.open_table("images"), connection.open_table("regions")
-        except ValueError as error:
-            raise missing from error
+        there = set(connection.list_tables().tables)
+        if "images" not in there:
+            raise missing
+        images = connection.open_table("images")
         about = (images.schema.metadata or {}).get(rows.ABOUT)
         if about is None:
             raise ValueError(f"{name} is a LanceDB database of something else; choose another place")
+        if "regions" not in there:
+            raise _part_gone(name, "regions")
+        regions = connection.open_table("regions")
         return cls(name, About.from_json(about.decode(), place=name), {"images": images, "regions": regions})
 
     def raw(self, table: TableName) -> Table:
@@ -205,7 +216,9 @@ class Tables:
         if exact:
             query = query.bypass_vector_index()
         if where is not None:
-            query = query.where(where, prefilter=True).maximum_nprobes(0)  # more where it leaves too few rows
+            query = query.where(_whole_filter(where), prefilter=True).maximum_nprobes(
+                0
+            )  # more where it leaves too few rows
         try:
             found = query.to_list()
         except ValueError as error:
@@ -234,6 +247,26 @@ class Tables:
             )
             message += "array_has(labels, 'car')"
         return ValueError(message)
+
+
+def _part_gone(place: str, table: str) -> ValueError:
+    return ValueError(
+        f"the index in {place} has lost its table of {table}; delete what is left of it, and index again"
+    )
+
+
+def _whole_filter(where: str) -> str:
+    """A filter that is read to its end: LanceDB takes the expression that a text begins with for the whole.
+
+    Raises:
+        ValueError: it closes a parenthesis that it did not open.
+    """
+    depth = 0
+    for character in _QUOTED_OR_COMMENT.sub(" ", where):
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            raise ValueError(f"the filter {where!r} is not understood: it closes a parenthesis too many")
+    return f"({where}\n)"
 
 
 def _connect(place: str) -> DBConnection:
