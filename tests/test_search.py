@@ -208,7 +208,7 @@ def test_filters_choose_among_images_and_regions(index: Index) -> None:
     ],
 )
 def test_a_filter_is_read_to_its_end_or_refused(index: Index, where: str) -> None:
-    with pytest.raises(ValueError, match="the filter .* is not understood"):
+    with pytest.raises(ValueError, match=r"the filter .* is not understood"):
         index.find_images("x", where=where)
 
 

@@ -355,7 +355,7 @@ def supervision(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("supervision")
 def test_every_result_becomes_supervision_detections(result: SegmentationResult):
     detections = result.to_supervision()
-    parts = list(result.parts())
+    parts = list(result.regions())
     assert detections.xyxy.shape == (len(parts), 4)
     assert detections.mask.shape == (len(parts), HEIGHT, WIDTH)
     assert (detections.xyxy.dtype, detections.mask.dtype) == (np.float32, np.bool_)
@@ -375,7 +375,7 @@ def test_nothing_becomes_empty_supervision_detections():
 
 def test_real_supervision_takes_every_result(result: SegmentationResult):
     pytest.importorskip("supervision")
-    assert len(result.to_supervision()) == len(list(result.parts()))
+    assert len(result.to_supervision()) == len(list(result.regions()))
 
 
 def test_without_supervision_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):

@@ -53,22 +53,15 @@ def _annotation(
         case SemanticSample():
             _image, labels = sample.read()
             found = [int(i) for i in np.unique(labels) if i >= 0]
-            return [Region(mask=labels == i, label=name(i), text=name(i)) for i in found], []
+            return [Region(mask=labels == i, label=name(i)) for i in found], []
         case PanopticSample():
             _image, panoptic = sample.read()
-            return [
-                Region(mask=panoptic.ids == s.id, label=name(s.category), text=name(s.category))
-                for s in panoptic.segments
-            ], []
+            return [Region(mask=panoptic.ids == s.id, label=name(s.category)) for s in panoptic.segments], []
         case InstanceSample():
-            return [
-                Region(mask=r.mask(height, width), label=name(r.category), text=name(r.category))
-                for r in sample.regions()
-            ], []
+            return [Region(mask=r.mask(height, width), label=name(r.category)) for r in sample.regions()], []
         case ReferringSample():
             return [
-                Region(mask=r.region.mask(height, width), label=r.phrases[0], text=r.phrases[0])
-                for r in sample.referents[:3]
+                Region(mask=r.region.mask(height, width), label=r.phrases[0]) for r in sample.referents[:3]
             ], [f"“{phrase}”" for r in sample.referents for phrase in r.phrases]
         case CaptionSample():
             return [], list(sample.captions)

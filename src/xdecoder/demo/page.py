@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -339,10 +339,10 @@ def _panoptic_panel(reading: SceneReading) -> str:
 
 def _grounding_panel(image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) -> str:
     regions = [
-        Region(mask=mask, label=phrase, text=phrase)
+        Region(mask=mask, label=phrase)
         for phrase, mask in zip(grounding.phrases, grounding.masks, strict=True)
     ]
-    bare = [Region(mask=r.mask, label=r.label, text="") for r in regions]
+    bare = [replace(region, text="") for region in regions]
     return overlaid(image, draw_regions(image, bare, opacity=0.6), names(regions), side=LONGEST_SIDE)
 
 

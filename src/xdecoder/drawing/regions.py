@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from xdecoder.drawing.oklab import lab_to_linear, lab_to_srgb
-from xdecoder.vocabularies import known_classes, normal_name
+from xdecoder.vocabularies import clean_name, known_classes, normal_name
 
 Color = tuple[int, int, int]
 _Rect = tuple[int, int, int, int]
@@ -58,19 +58,31 @@ _COMMON: dict[str, _Lab] = {
 """OKLab lightness, chroma and hue (degrees) of what most pictures show; other labels keep away from them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Region:
-    """A part of a picture.
+    """A part of a picture that has a name.
 
     Attributes:
         mask: where it is, (H, W).
-        label: what it is; decides its color.
-        text: what is written on it; "" for nothing.
+        label: what it is, in raw form; decides its color.
+        category: place of the label in a vocabulary, or of the phrase among those asked; None without one.
+        score: how sure the model is of it; None without one.
+        text: what is drawn on it; "" for nothing, None for label and score.
     """
 
     mask: Bool[np.ndarray, "H W"]
     label: str
-    text: str
+    category: int | None = None
+    score: float | None = None
+    text: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What is drawn on it."""
+        if self.text is not None:
+            return self.text
+        label = clean_name(self.label)
+        return label if self.score is None else f"{label} {self.score:.2f}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +160,7 @@ def _patches(regions: Iterable[Region], size: tuple[int, int]) -> Iterator[_Patc
             color=_to_rgb(lab),
             line_color=_to_rgb((0.45 + 0.55 * lab[0], lab[1], lab[2])),
             tag_color=_to_rgb((0.32, lab[1] * 0.55, lab[2] * 0.55)),
-            text=region.text,
+            text=region.name,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -11,7 +12,6 @@ from PIL import Image, ImageFilter
 
 from xdecoder.drawing.regions import Region, draw_regions
 from xdecoder.structures import PanopticSegmentation
-from xdecoder.vocabularies import clean_name
 
 SPOT = "what is meant"
 _DIMMED = 0.38
@@ -20,7 +20,7 @@ _GRAY = 0.65
 
 def regions_of(panoptic: PanopticSegmentation) -> list[Region]:
     """The segments, each named by its class."""
-    return [Region(mask=panoptic.mask(s), label=s.label, text=clean_name(s.label)) for s in panoptic.segments]
+    return [Region(mask=panoptic.mask(s), label=s.label) for s in panoptic.segments]
 
 
 def painted(panoptic: PanopticSegmentation) -> Image.Image:
@@ -31,7 +31,7 @@ def painted(panoptic: PanopticSegmentation) -> Image.Image:
     """
     if panoptic.image is None:
         raise ValueError("the result was loaded without its picture; give the picture")
-    bare = [Region(mask=r.mask, label=r.label, text="") for r in regions_of(panoptic)]
+    bare = [replace(region, text="") for region in regions_of(panoptic)]
     return draw_regions(panoptic.image, bare, opacity=0.55)
 
 

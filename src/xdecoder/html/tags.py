@@ -49,14 +49,14 @@ def place_tags(regions: Sequence[Region]) -> list[Tag]:
     for region in sorted(regions, key=lambda r: -int(np.count_nonzero(r.mask))):
         height, width = region.mask.shape
         tall = HEIGHT * width / height
-        wide = LETTER * len(region.text) + _MARGIN
+        wide = LETTER * len(region.name) + _MARGIN
         for x, y in _middles(region, tall=tall, wide=wide):
             x = min(max(x, wide / 2), max(wide / 2, 1 - wide / 2))
             y = min(max(y, tall / 2), 1 - tall / 2)
             box = (x - wide / 2, y - tall / 2, x + wide / 2, y + tall / 2)
             if not any(box[0] < c and a < box[2] and box[1] < d and b < box[3] for a, b, c, d in taken):
                 taken.append(box)
-                tags.append(Tag(text=region.text, label=region.label, x=x, y=y))
+                tags.append(Tag(text=region.name, label=region.label, x=x, y=y))
                 break
     return tags
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from xdecoder.drawing.regions import Region
 from xdecoder.images import ImageSource
 from xdecoder.structures.masks import (
     Box,
@@ -16,7 +17,7 @@ from xdecoder.structures.masks import (
     decode_rle,
     mask_box,
 )
-from xdecoder.structures.result import Part, SegmentationResult, check_kind, read_matching
+from xdecoder.structures.result import SegmentationResult, check_kind, read_matching, region_to_dict
 
 
 @final
@@ -60,11 +61,11 @@ class Grounding(SegmentationResult):
         """Height and width in pixels."""
         return self.masks.shape[1], self.masks.shape[2]
 
-    def parts(self) -> Iterator[Part]:
+    def regions(self) -> Iterator[Region]:
         """The phrases one by one; a phrase's category is its place among them."""
-        rows = zip(self.phrases, self.scores, self.masks, self.boxes, strict=True)
-        for category, (phrase, score, mask, box) in enumerate(rows):
-            yield Part(label=phrase, category=category, score=score, mask=mask, box=box)
+        rows = zip(self.phrases, self.scores, self.masks, strict=True)
+        for category, (phrase, score, mask) in enumerate(rows):
+            yield Region(label=phrase, category=category, score=score, mask=mask)
 
     def to_coco(self, *, image_id: int | str) -> list[dict[str, Any]]:
         """One COCO result for each phrase, which stands in `phrase`; `category_id` is its place."""
@@ -74,7 +75,7 @@ class Grounding(SegmentationResult):
         return {"groundings": self._rows()}
 
     def _rows(self) -> list[dict[str, Any]]:
-        rows = [part.to_dict() for part in self.parts()]
+        rows = [region_to_dict(region) for region in self.regions()]
         return [{"phrase": row.pop("label"), **row} for row in rows]
 
     @classmethod

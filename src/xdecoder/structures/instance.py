@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from xdecoder.drawing.regions import Region
 from xdecoder.images import ImageSource
 from xdecoder.structures.masks import (
     Box,
@@ -20,11 +21,11 @@ from xdecoder.structures.masks import (
 )
 from xdecoder.structures.result import (
     CategoryIds,
-    Part,
     SegmentationResult,
     check_kind,
     dataset_id,
     read_matching,
+    region_to_dict,
 )
 
 
@@ -107,10 +108,10 @@ class InstanceSegmentation(SegmentationResult):
         """Height and width in pixels."""
         return self.height, self.width
 
-    def parts(self) -> Iterator[Part]:
+    def regions(self) -> Iterator[Region]:
         """The objects one by one."""
         for i in self.instances:
-            yield Part(label=i.label, category=i.category, score=i.score, mask=i.mask, box=i.box)
+            yield Region(label=i.label, category=i.category, score=i.score, mask=i.mask)
 
     def to_coco(
         self, *, image_id: int | str, category_ids: CategoryIds | None = None
@@ -136,7 +137,10 @@ class InstanceSegmentation(SegmentationResult):
         ]
 
     def contents(self) -> dict[str, Any]:
-        return {"vocabulary": list(self.vocabulary), "instances": [part.to_dict() for part in self.parts()]}
+        return {
+            "vocabulary": list(self.vocabulary),
+            "instances": [region_to_dict(region) for region in self.regions()],
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> InstanceSegmentation:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
+from xdecoder.drawing.regions import Region
 from xdecoder.images import ImageSource
 from xdecoder.jobs.files import safe_name
 from xdecoder.structures.masks import (
@@ -20,11 +21,11 @@ from xdecoder.structures.masks import (
 )
 from xdecoder.structures.result import (
     CategoryIds,
-    Part,
     SegmentationResult,
     check_kind,
     dataset_id,
     read_matching,
+    region_to_dict,
 )
 from xdecoder.vocabularies import Vocabulary
 
@@ -112,10 +113,10 @@ class PanopticSegmentation(SegmentationResult):
         """Where a segment is."""
         return self.ids == segment.id
 
-    def parts(self) -> Iterator[Part]:
+    def regions(self) -> Iterator[Region]:
         """The segments one by one."""
         for s in self.segments:
-            yield Part(label=s.label, category=s.category, score=s.score, mask=self.mask(s), box=s.box)
+            yield Region(label=s.label, category=s.category, score=s.score, mask=self.mask(s))
 
     def to_coco(
         self, *, image_id: int | str, category_ids: CategoryIds | None = None
@@ -151,8 +152,8 @@ class PanopticSegmentation(SegmentationResult):
 
     def contents(self) -> dict[str, Any]:
         segments = [
-            {"id": segment.id, "isthing": int(segment.is_thing), **part.to_dict()}
-            for segment, part in zip(self.segments, self.parts(), strict=True)
+            {"id": segment.id, "isthing": int(segment.is_thing), **region_to_dict(region)}
+            for segment, region in zip(self.segments, self.regions(), strict=True)
         ]
         return {"vocabulary": list(self.vocabulary), "segments": segments}
 

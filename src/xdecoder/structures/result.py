@@ -7,18 +7,18 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from xdecoder.drawing.regions import Region, draw_regions
 from xdecoder.images import ImageSource, read_image
 from xdecoder.jobs.files import write_whole
-from xdecoder.structures.masks import Box, box_to_xywh, encode_rle
+from xdecoder.structures.masks import box_to_xywh, encode_rle, mask_box
 from xdecoder.structures.png import png_bytes
 from xdecoder.vocabularies import clean_name
 
@@ -27,28 +27,6 @@ CategoryIds = Mapping[int, int] | Sequence[int]
 
 _R = TypeVar("_R", bound="SegmentationResult")
 _ROWS = 40
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One named region of a result, whatever its kind."""
-
-    label: str
-    category: int
-    score: float | None
-    mask: Bool[np.ndarray, "H W"]
-    box: Box
-
-    def to_dict(self) -> dict[str, Any]:
-        """The region ready for JSON; without a score where it has none."""
-        return {
-            "label": self.label,
-            "category_id": self.category,
-            **({} if self.score is None else {"score": self.score}),
-            "area": int(np.count_nonzero(self.mask)),
-            "bbox": box_to_xywh(self.box),
-            "segmentation": encode_rle(self.mask),
-        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -68,7 +46,7 @@ class SegmentationResult(ABC):
         """Height and width in pixels."""
 
     @abstractmethod
-    def parts(self) -> Iterator[Part]:
+    def regions(self) -> Iterator[Region]:
         """The regions one by one, as `draw`, `to_supervision` and printing take them."""
 
     @abstractmethod
@@ -99,10 +77,7 @@ class SegmentationResult(ABC):
         """
         height, width = self.size
         canvas = np.full((height, width, 3), 128, np.uint8) if self.image is None else self.image
-        regions = (
-            Region(mask=part.mask, label=part.label, text=_text_of(part) if labels else "")
-            for part in self.parts()
-        )
+        regions = (region if labels else replace(region, text="") for region in self.regions())
         return draw_regions(canvas, regions, opacity=opacity)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -152,26 +127,26 @@ class SegmentationResult(ABC):
             supervision = importlib.import_module("supervision")
         except ImportError as error:
             raise ImportError('supervision is not installed; pip install "xdecoder[supervision]"') from error
-        parts = list(self.parts())
-        masks = [part.mask for part in parts]
+        regions = list(self.regions())
+        masks = [region.mask for region in regions]
         return supervision.Detections(
-            xyxy=np.array([part.box for part in parts], np.float32).reshape(-1, 4),
+            xyxy=np.array([mask_box(mask) for mask in masks], np.float32).reshape(-1, 4),
             mask=np.stack(masks) if masks else np.zeros((0, *self.size), np.bool_),
-            confidence=np.array([1 if p.score is None else p.score for p in parts], np.float32),
-            class_id=np.array([part.category for part in parts], np.int64),
-            data={"class_name": np.array([part.label for part in parts], np.str_)},
+            confidence=np.array([1 if r.score is None else r.score for r in regions], np.float32),
+            class_id=np.array([region.category for region in regions], np.int64),
+            data={"class_name": np.array([region.label for region in regions], np.str_)},
         )
 
     def __repr__(self) -> str:
         height, width = self.size
-        count = sum(1 for _ in self.parts())
+        count = sum(1 for _ in self.regions())
         return f"<{type(self).__name__} of {width} x {height} pixels: {count} regions>"
 
     def __str__(self) -> str:
         height, width = self.size
         rows = [
-            (clean_name(p.label), "" if p.score is None else f"{p.score:.2f}", np.count_nonzero(p.mask))
-            for p in self.parts()
+            (clean_name(r.label), "" if r.score is None else f"{r.score:.2f}", np.count_nonzero(r.mask))
+            for r in self.regions()
         ]
         wide = max((len(label) for label, _, _ in rows), default=0)
         lines = [
@@ -185,6 +160,18 @@ class SegmentationResult(ABC):
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.draw())
+
+
+def region_to_dict(region: Region) -> dict[str, Any]:
+    """A region ready for JSON, in COCO's words; without a score where it has none."""
+    return {
+        "label": region.label,
+        "category_id": region.category,
+        **({} if region.score is None else {"score": region.score}),
+        "area": int(np.count_nonzero(region.mask)),
+        "bbox": box_to_xywh(mask_box(region.mask)),
+        "segmentation": encode_rle(region.mask),
+    }
 
 
 def dataset_id(category: int, category_ids: CategoryIds | None, label: str) -> int:
@@ -233,8 +220,3 @@ def read_matching(image: ImageSource | None, height: int, width: int) -> UInt8[n
             "the image that the result belongs to"
         )
     return pixels
-
-
-def _text_of(part: Part) -> str:
-    name = clean_name(part.label)
-    return name if part.score is None else f"{name} {part.score:.2f}"

@@ -9,15 +9,16 @@ from typing import Any, ClassVar, final
 import numpy as np
 from jaxtyping import Bool, Int32
 
+from xdecoder.drawing.regions import Region
 from xdecoder.images import ImageSource
-from xdecoder.structures.masks import decode_rle, encode_rle, mask_box
+from xdecoder.structures.masks import decode_rle, encode_rle
 from xdecoder.structures.result import (
     CategoryIds,
-    Part,
     SegmentationResult,
     check_kind,
     dataset_id,
     read_matching,
+    region_to_dict,
 )
 
 
@@ -44,13 +45,11 @@ class SemanticSegmentation(SegmentationResult):
         """Where a class is."""
         return self.categories == category
 
-    def parts(self) -> Iterator[Part]:
+    def regions(self) -> Iterator[Region]:
         """The classes that are there, one by one; they have no score."""
         for category in np.unique(self.categories).tolist():
             if category >= 0:
-                mask = self.mask(category)
-                label = self.vocabulary[category]
-                yield Part(label=label, category=category, score=None, mask=mask, box=mask_box(mask))
+                yield Region(mask=self.mask(category), label=self.vocabulary[category], category=category)
 
     def to_coco(
         self, *, image_id: int | str, category_ids: CategoryIds | None = None
@@ -67,14 +66,18 @@ class SemanticSegmentation(SegmentationResult):
         return [
             {
                 "image_id": image_id,
-                "category_id": dataset_id(part.category, category_ids, part.label),
-                "segmentation": encode_rle(part.mask),
+                "category_id": dataset_id(category, category_ids, self.vocabulary[category]),
+                "segmentation": encode_rle(self.mask(category)),
             }
-            for part in self.parts()
+            for category in np.unique(self.categories).tolist()
+            if category >= 0
         ]
 
     def contents(self) -> dict[str, Any]:
-        return {"vocabulary": list(self.vocabulary), "regions": [part.to_dict() for part in self.parts()]}
+        return {
+            "vocabulary": list(self.vocabulary),
+            "regions": [region_to_dict(region) for region in self.regions()],
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> SemanticSegmentation:

@@ -230,10 +230,11 @@ def edit(
     name = edits.name
 
     from xdecoder.cli.over_images import ImageTask, run_over_images
+    from xdecoder.drawing.regions import Region
     from xdecoder.jobs.files import write_whole
     from xdecoder.structures import mask_box
     from xdecoder.structures.png import png_bytes
-    from xdecoder.structures.result import Part
+    from xdecoder.structures.result import region_to_dict
 
     label = region if isinstance(region, str) else "box" if prompt.box else "mask"
 
@@ -248,12 +249,18 @@ def edit(
             return [_Edited(picture=extent.apply(change, *pair), mask=pair[1]) for pair in found]
 
         def finish(target: Target, result: _Edited) -> None:
-            part = Part(label=label, category=0, score=None, mask=result.mask, box=mask_box(result.mask))
+            region = Region(label=label, category=0, mask=result.mask)
             height, width = result.mask.shape
-            data = {"kind": "edit", "edit": name, "height": height, "width": width, "region": part.to_dict()}
+            data = {
+                "kind": "edit",
+                "edit": name,
+                "height": height,
+                "width": width,
+                "region": region_to_dict(region),
+            }
             picture = png_bytes(result.picture)
             results.write(target, data, lambda path: write_whole(path, picture))
-            corners = ",".join(f"{side:.0f}" for side in part.box)
+            corners = ",".join(f"{side:.0f}" for side in mask_box(result.mask))
             results.print_summary(
                 lambda: f"{label}: {100 * result.mask.mean():.1f} % of the picture, --box {corners}"
             )
