@@ -83,5 +83,12 @@ def model(golden: Golden, models: dict[str, XDecoder]) -> XDecoder:
 
 
 @pytest.fixture(autouse=True)
+def _no_default_model(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """None that whoever runs the tests has chosen."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))
+    monkeypatch.delenv("XDECODER_WEIGHTS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

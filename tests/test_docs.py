@@ -60,13 +60,15 @@ def _photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("PIL.Image.Image.show", lambda _: None)
     Path("photos").mkdir()
+    Path("examples").symlink_to(ROOT / "examples")
     for seed, name in enumerate(("photo.jpg", "other.png", "photos/one.jpg")):
         Image.fromarray(draw_scene(seed, split="val", size=128).image).save(name)
 
 
 def is_cheap(command: list[str]) -> bool:
     """It needs no download, no data and no training."""
-    offline = not {"--weights", "--data", "--pipeline"} & set(command)
+    named = command[command.index("--weights") + 1] if "--weights" in command else "picturebook"
+    offline = named == "picturebook" and not {"--data", "--pipeline"} & set(command)
     return command[0] in ("segment", "refer", "caption", "answer", "embed", "edit", "info", "weights") and (
         offline and command[:2] not in (["weights", "pull"], ["weights", "convert"], ["weights", "info"])
     )

@@ -11,9 +11,9 @@ from xdecoder.vocabularies import Vocabulary
 
 
 def load_predictor(
-    source: str, *, device: str | None, dtype: str | None, batch_size: int | None
+    source: str | None, *, device: str | None, dtype: str | None, batch_size: int | None
 ) -> Predictor:
-    """The model that the options name.
+    """The model that the options name, or the default.
 
     Raises:
         ValueError: there is no such device, or the model is damaged.
@@ -21,7 +21,7 @@ def load_predictor(
     """
     place = find_device(device)
     size = batch_size or (1 if place.type == "cpu" else 8)
-    with console().status(f"loading {source}"):
+    with console().status(f"loading {source or 'the model'}"):
         return xdecoder.load(source, device=place, dtype=dtype, batch_size=size)
 
 

@@ -40,13 +40,14 @@ FirstImage = Annotated[
     str, typer.Argument(help="An image, a folder or a glob.", metavar="IMAGE", show_default=False)
 ]
 Weights = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--weights",
         "-w",
         help="The model: picturebook, a name of `xdecoder weights list`, a model folder, or a Hugging Face "
-        "repository.",
+        "repository. By default yours (`xdecoder weights default`), or picturebook, for drawn scenes.",
         metavar="NAME|FOLDER|HUB_ID",
+        show_default=False,
         rich_help_panel=_MODEL,
     ),
 ]
@@ -208,9 +209,19 @@ class DataOutput:
 class ModelChoice:
     """The model that a command runs, and where."""
 
-    weights: Weights = "picturebook"
+    weights: Weights = None
     device: Device = None
     dtype: DtypeOption = None
+
+    @property
+    def source(self) -> str:
+        """What `xdecoder.load` takes: the model that was named, or the default."""
+        if self.weights is not None:
+            return self.weights
+
+        from xdecoder.weights.default import default_weights
+
+        return default_weights().name
 
     def load(self, *, batch_size: int | None = None) -> Predictor:
         """The model; errors as `load_predictor`."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import torch
 
 from xdecoder.predictor.predictor import Predictor
+from xdecoder.weights.default import BUNDLED_IS_FOR_DRAWN_SCENES, default_weights
 from xdecoder.weights.folder import load_answer_head, load_model
 from xdecoder.weights.hub import cache_folder
 from xdecoder.weights.sources import resolve_model
@@ -16,7 +18,7 @@ _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def load(
-    source: str | os.PathLike[str] = "picturebook",
+    source: str | os.PathLike[str] | None = None,
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | str | None = None,
@@ -26,7 +28,9 @@ def load(
 
     Args:
         source: "picturebook" (the small model that comes with the package), the name of a published model
-            (`xdecoder weights list`), a model folder, or a Hugging Face repository that holds one.
+            (`xdecoder weights list`), a model folder, or a Hugging Face repository that holds one. By
+            default the user's own (`xdecoder weights default`, `$XDECODER_WEIGHTS`), or picturebook, with a
+            warning that it knows drawn scenes only.
         device: where it runs.
         dtype: of the parameters, torch's or its name: float32, bfloat16, float16 or float64; by default as
             stored, but float32 for what is stored in float16 on a CPU.
@@ -38,6 +42,11 @@ def load(
             here, or no such dtype.
     """
     place, kind = find_device(device), _find_dtype(dtype)
+    if source is None:
+        default = default_weights()
+        source = default.name
+        if default.chosen_in is None:
+            warnings.warn(BUNDLED_IS_FOR_DRAWN_SCENES, stacklevel=2)
     name = source if isinstance(source, str) else Path(source)
     folder = resolve_model(name)
     model, tokenizer = load_model(folder, device=place, dtype=kind)

@@ -16,9 +16,14 @@ from xdecoder.jobs.files import safe_name, write_whole
 from xdecoder.weights.download import endpoint, find_file, receive
 
 REPOSITORY = "xdecoder/X-Decoder"
+REPOSITORY_NAME = r"\w[\w.-]*/[\w.-]+"
+"""What a repository on the hub may be called: owner/name."""
+
 FOLDER_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 ANSWER_FILES = ("answering.json", "answering.safetensors")
 """What the folder of a model that answers questions has besides."""
+
+_LATEST = "latest"  # the file that names the folder of a repository's last download
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,8 +262,7 @@ def download_folder(repository: str) -> Path:
     """
     from huggingface_hub.errors import EntryNotFoundError
 
-    place = cache_folder() / "repositories" / repository.replace("/", "--")
-    latest = place / "latest"
+    place = _repository_folder(repository)
     try:
         files = [find_file(repository, name) for name in FOLDER_FILES]
         for name in ANSWER_FILES:
@@ -270,7 +274,7 @@ def download_folder(repository: str) -> Path:
     except (ValueError, FileExistsError):
         raise
     except Exception as error:  # offline, blocked, gone, cut off
-        if latest.is_file() and (folder := place / safe_name(latest.read_text())).is_dir():
+        if (folder := cached_repository(repository)) is not None:
             warnings.warn(
                 f"{endpoint()} does not answer ({_first_line(error)}): {repository} is taken as it was last",
                 stacklevel=2,
@@ -280,8 +284,21 @@ def download_folder(repository: str) -> Path:
             f"there is no folder {repository}, and no model could be downloaded from "
             f"{endpoint()}/{repository} ({_first_line(error)}). It needs {', '.join(FOLDER_FILES)}"
         ) from error
-    write_whole(latest, folder.name.encode())
+    write_whole(place / _LATEST, folder.name.encode())
     return folder
+
+
+def cached_repository(repository: str) -> Path | None:
+    """A repository's model folder as it was downloaded last; None if it never was."""
+    place = _repository_folder(repository)
+    if not (place / _LATEST).is_file():
+        return None
+    folder = place / safe_name((place / _LATEST).read_text())
+    return folder if folder.is_dir() else None
+
+
+def _repository_folder(repository: str) -> Path:
+    return cache_folder() / "repositories" / repository.replace("/", "--")
 
 
 def _by_hand(model: PublishedModel, error: Exception) -> str:

@@ -7,10 +7,30 @@ from pathlib import Path
 
 from xdecoder.weights import hub
 from xdecoder.weights.conversion import pull
+from xdecoder.weights.default import BUNDLED
+from xdecoder.weights.folder import CONFIG
 
-BUNDLED = "picturebook"
-
+_LONGEST = 200  # characters of a name
 _ASSETS = Path(__file__).parents[1] / "assets"
+
+
+def find_local(source: str) -> Path:
+    """As `resolve_model`, of a model that is on this machine: nothing is downloaded.
+
+    Raises:
+        FileNotFoundError: it is not here, or there is no such model.
+        ValueError: the source is a file.
+    """
+    by_name = source in hub.PUBLISHED or re.fullmatch(hub.REPOSITORY_NAME, source[:_LONGEST])
+    if not by_name or Path(source).exists():
+        return resolve_model(source)
+    if source in hub.PUBLISHED:
+        folder, bring = hub.cache_folder() / source, f"run `xdecoder weights pull {source}`"
+    else:
+        folder, bring = hub.cached_repository(source), "it comes when it is first used"
+    if folder is None or not (folder / CONFIG).is_file():
+        raise FileNotFoundError(f"{source} is not in the cache: {bring}")
+    return folder
 
 
 def resolve_model(source: str | Path) -> Path:
@@ -48,7 +68,7 @@ def resolve_model(source: str | Path) -> Path:
         return folder
     if name in hub.PUBLISHED:
         return pull(name)
-    if isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
+    if isinstance(source, str) and re.fullmatch(hub.REPOSITORY_NAME, name):
         return hub.download_folder(name)
     raise FileNotFoundError(
         f"no model {name[:200]!r}: expected a folder, a Hugging Face repository (owner/name), or one of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -77,9 +78,10 @@ def demo(
 
     paths = find_images(images) if images else []
     words = None if vocabulary is None else parse_vocabulary(vocabulary)
-    predictor = model.load(batch_size=8)
+    named = model if paths else replace(model, weights=model.source)  # drawn scenes need no warning
+    predictor = named.load(batch_size=8)
     with console().status("reading pictures"):
-        result = build_demo(predictor, model.weights, images=paths, vocabulary=words, phrases=phrase or ())
+        result = build_demo(predictor, model.source, images=paths, vocabulary=words, phrases=phrase or ())
         out.parent.mkdir(parents=True, exist_ok=True)
         remove_drafts(out.parent)
         write_whole(out, write_page(result).encode())

@@ -65,7 +65,7 @@ def index(
         predictor,
         vocabulary=vocabulary,
         short_side=model.short_side,
-        weights=str(absolute(model.weights)) if Path(model.weights).is_dir() else model.weights,
+        weights=str(absolute(model.source)) if Path(model.source).is_dir() else model.source,
     )
     embed_vocabulary(predictor, opened.about.vocabulary)
     start = time.monotonic()

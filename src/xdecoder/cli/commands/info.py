@@ -17,7 +17,6 @@ from rich.table import Table
 from xdecoder.cli.options import JsonFacts
 
 EPILOG = "xdecoder info\n\nxdecoder info --json"
-_MODEL = "picturebook"
 
 
 def info(as_json: JsonFacts = False) -> None:
@@ -94,16 +93,19 @@ def _extras() -> dict[str, list[str]]:
 
 
 def _model() -> dict[str, Any]:
+    from xdecoder.weights.default import default_weights
     from xdecoder.weights.inspection import inspect
-    from xdecoder.weights.sources import resolve_model
+    from xdecoder.weights.sources import find_local
 
+    default = default_weights()
+    named = {"name": default.name, "chosen_in": default.chosen_in}
     try:
-        found = inspect(resolve_model(_MODEL))
+        found = inspect(find_local(default.name))
     except (ValueError, FileNotFoundError) as error:
-        return {"name": _MODEL, "problem": str(error)}
+        return {**named, "problem": str(error)}
     settings = found.config.inference
     return {
-        "name": _MODEL,
+        **named,
         "folder": str(found.folder),
         "parameters": sum(found.parameters.values()),
         "bytes": found.bytes,
@@ -131,6 +133,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     for name, missing in facts["extras"].items():
         lacks = f'lacks {", ".join(missing)}: pip install "xdecoder[{name}]"'
         rows.append((f"extra {name}", lacks if missing else "installed"))
+    chosen = f"chosen in {model['chosen_in']}" if model["chosen_in"] else "comes with the package"
+    rows.append(("default model", f"{model['name']}, {chosen} (xdecoder weights default)"))
     if "problem" in model:
         rows.append((f"model {model['name']}", model["problem"]))
     else:

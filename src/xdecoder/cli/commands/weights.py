@@ -133,15 +133,9 @@ def info(
 ) -> None:
     """Describe a model: configuration, parameters of each part, kind of numbers, tokenizer, answers."""
     from xdecoder.weights.inspection import inspect
-    from xdecoder.weights.sources import resolve_model
+    from xdecoder.weights.sources import find_local, resolve_model
 
-    if model in hub.PUBLISHED and not Path(model).exists():
-        if not _is_cached(model):
-            raise FileNotFoundError(f"{model} is not in the cache: run `xdecoder weights pull {model}`")
-        folder = hub.cache_folder() / model
-    else:
-        folder = resolve_model(model)
-    found = inspect(folder)
+    found = inspect(find_local(model) if model in hub.PUBLISHED else resolve_model(model))
     if as_json:
         _print_json(
             {
@@ -157,6 +151,42 @@ def info(
         )
     else:
         _print_info(found)
+
+
+@add_command(
+    app,
+    epilog="Example: xdecoder weights default xdecoder_focalt_last\n\n"
+    "Example: XDECODER_WEIGHTS=runs/mine/model xdecoder segment photo.jpg",
+)
+def default(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="The model to take where none is named: picturebook, a name of `xdecoder weights list`, a "
+            "model folder, or a Hugging Face repository. Without it, the default is shown.",
+            show_default=False,
+        ),
+    ] = None,
+    unset: Annotated[bool, typer.Option("--unset", help="Forget the default.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show or set your default model, which commands and xdecoder.load() take where none is named.
+
+    The environment variable XDECODER_WEIGHTS goes before what is set here.
+    """
+    from xdecoder.weights.default import VARIABLE, default_weights, set_default_weights
+
+    if name is not None and unset:
+        raise ValueError("give a name or --unset, not both")
+    found = set_default_weights(name) if name is not None or unset else default_weights()
+    if as_json:
+        _print_json({"name": found.name, "chosen_in": found.chosen_in})
+        return
+    typer.echo(f"{found.name} ({f'chosen in {found.chosen_in}' if found.chosen_in else 'nothing is chosen'})")
+    if found.chosen_in == VARIABLE and (name is not None or unset):
+        typer.echo(f"{VARIABLE} goes before what was set now", err=True)
+    if name in hub.PUBLISHED and not _is_cached(name):
+        typer.echo(f"not in the cache: `xdecoder weights pull {name}` brings it", err=True)
 
 
 def _print_info(found: FolderInfo) -> None:
