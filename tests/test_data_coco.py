@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from builders import (
     PERSON,
@@ -310,3 +311,59 @@ def test_wrong_names_say_which_there_are(tmp_path: Path) -> None:
         open_dataset("coco", tmp_path, task="question")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         open_dataset("coco", tmp_path / "nowhere")
+
+
+def semantic_folder(root: Path, *, split: str = "val", names: str = "nut\nscrew\n") -> Path:
+    write_image(root / f"images/{split}/a.jpg")
+    (root / f"labels/{split}").mkdir(parents=True)
+    labels = np.zeros((H, W), np.uint8)
+    labels[2:], labels[4:] = 1, 255
+    Image.fromarray(labels).save(root / f"labels/{split}/a.png")
+    (root / "classes.txt").write_text(names)
+    return root
+
+
+@pytest.mark.parametrize("split", ["val", "valid", "validation"])
+def test_label_maps_of_ones_own(split: str, tmp_path: Path) -> None:
+    data = open_dataset("custom-semantic", semantic_folder(tmp_path, split=split))
+    assert data.vocabulary is not None
+    assert data.vocabulary.classes == ("nut", "screw")
+    _image, labels = data[0].read()
+    assert [labels[0, 0], labels[2, 0], labels[4, 0]] == [0, 1, VOID]
+    assert open_dataset("custom-semantic", tmp_path, split="valid").split == "val"
+
+
+def test_a_background_among_ones_own_classes_is_void(tmp_path: Path) -> None:
+    data = open_dataset("custom-semantic", semantic_folder(tmp_path, names="Background\nscrew\n"))
+    assert data.vocabulary is not None
+    assert data.vocabulary.classes == ("screw",)
+    assert np.unique(data[0].labels()).tolist() == [VOID, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("nut\nnut\n", r"names \['nut'\] twice"),
+        ("\n", "no class"),
+        ("nut\n", r"unknown category value\(s\) \[1\]"),
+    ],
+)
+def test_class_names_that_do_not_fit_are_refused(names: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_dataset("custom-semantic", semantic_folder(tmp_path, names=names))[0].labels()
+    (tmp_path / "classes.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"classes\.txt: no such file; it names the classes"):
+        open_dataset("custom-semantic", tmp_path)
+
+
+def test_roboflows_valid_is_the_validation_split(tmp_path: Path) -> None:
+    write_json(
+        tmp_path / "valid/_annotations.coco.json",
+        {
+            "images": [{"id": 5, "file_name": "a.jpg", "height": H, "width": W}],
+            "annotations": [square(1, 1)],
+            "categories": [{"id": 1, "name": "hand"}],
+        },
+    )
+    write_image(tmp_path / "valid/a.jpg")
+    assert len(open_dataset("custom-instances", tmp_path, split="val")) == 1

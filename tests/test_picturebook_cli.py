@@ -35,7 +35,7 @@ def test_scenes_are_exported_with_a_look_at_them(tmp_path: Path) -> None:
     assert "scenes: 3 scenes with" in told
     images = json.loads((out / "annotations/instances_train.json").read_text())["images"]
     assert [image["id"] for image in images] == [5, 6, 7]
-    assert Image.open(out / "images" / images[0]["file_name"]).size == (64, 64)
+    assert Image.open(out / "images/train" / images[0]["file_name"]).size == (64, 64)
     assert Image.open(out / "sheet.png").width > 500
     assert "scenes is not empty; name another folder, or overwrite" in run(*command, code=2)[1]
     run(*command, "--overwrite")

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from xdecoder.data.custom import CUSTOM
+from xdecoder.data.opening import open_dataset
 from xdecoder.picturebook import Exported, Scene, draw_scene, export, is_true, resolve
 from xdecoder.picturebook.export import CATEGORY_IDS
 
@@ -30,7 +32,7 @@ def read(folder: Path, kind: str) -> dict[str, list[dict[str, object]]]:
 
 def test_images_come_back_as_drawn(folder: Path, scenes: dict[int, Scene]) -> None:
     for seed, scene in scenes.items():
-        assert np.array_equal(np.asarray(Image.open(folder / "images" / f"{seed:012d}.png")), scene.image)
+        assert np.array_equal(np.asarray(Image.open(folder / "images/val" / f"{seed:012d}.png")), scene.image)
 
 
 def test_instances_load_with_pycocotools_and_masks_are_exact(folder: Path, scenes: dict[int, Scene]) -> None:
@@ -104,7 +106,7 @@ def test_progress_and_the_summary_count_what_was_written(tmp_path: Path) -> None
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert isinstance(exported, Exported)
     assert (exported.images, exported.captions) == (3, 15)
-    assert len(list((tmp_path / "new" / "folder" / "images").iterdir())) == 3
+    assert len(list((tmp_path / "new" / "folder" / "images/train").iterdir())) == 3
 
 
 def test_a_folder_with_something_in_it_is_refused_unless_told(tmp_path: Path) -> None:
@@ -127,3 +129,28 @@ def test_an_export_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         export(tmp_path / "out", count=2, split="val", size=64, progress=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_reader_of_ones_own_data_reads_an_export_as_written(
+    folder: Path, scenes: dict[int, Scene]
+) -> None:
+    opened = {
+        (name, task): open_dataset(name, folder, task=task)
+        for name, info in CUSTOM.items()
+        for task in info.tasks
+        if name != "custom-semantic"
+    }
+    assert len(opened) == 8
+    for (name, _task), data in opened.items():
+        assert not data.skipped
+        assert len(data) == len(scenes) or name == "custom-referring"
+        for sample in data:
+            key = int(Path(sample.source.name).stem)
+            assert np.array_equal(sample.image(), scenes[key].image)
+    for sample in opened["custom-panoptic", "panoptic"]:
+        assert np.array_equal(sample.panoptic().ids, scenes[sample.image_id].ids)
+    for sample in opened["custom-referring", "referring"]:
+        for referent in sample.referents:
+            assert (referent.region.mask(67, 67).sum()) in {t.area for t in scenes[sample.image_id].things}
+    answers = [q.answers for s in opened["custom-questions", "question"] for q in s.questions]
+    assert all(len(a) == 10 for a in answers)

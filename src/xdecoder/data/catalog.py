@@ -11,14 +11,12 @@ from xdecoder.data.cityscapes import open_cityscapes
 from xdecoder.data.coco_layouts import (
     open_coco,
     open_coco100,
-    open_custom_instances,
-    open_custom_panoptic,
     open_seginw,
 )
+from xdecoder.data.custom import CUSTOM
 from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.folders import Folders, named, pascal_context_59, pascal_context_459
 from xdecoder.data.info import DatasetInfo, Origin, Split
-from xdecoder.data.pairs import open_custom_pairs
 from xdecoder.data.records import Task
 from xdecoder.data.refer import Refer
 from xdecoder.data.scannet import ScanNet
@@ -46,7 +44,6 @@ _CONTEXT = Origin(
     source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
     license=_VOC_TERMS,
 )
-_YOURS = Origin(size="yours", source="yours", license="yours")
 _SCANNET_SPLITS = {"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)}
 _BDD_SPLITS = {"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)}
 _CONTEXT_SPLITS = {
@@ -429,40 +426,5 @@ DATASETS: dict[str, DatasetInfo] = {
         loader=open_vqav2,
     ),
     **{f"seginw-{name}": _seginw(name) for name in _SEGINW.split(", ")},
-    "custom-instances": DatasetInfo(
-        title="Your own COCO-style instances",
-        files={
-            "instance": (
-                "annotations/instances_{split}.json|{split}/_annotations.coco.json",
-                "images/{split}|{split}",
-            )
-        },
-        splits={name: Split(word=name) for name in ("val", "train", "test", "valid")},
-        origin=_YOURS,
-        vocabulary="the annotation file",
-        loader=open_custom_instances,
-    ),
-    "custom-panoptic": DatasetInfo(
-        title="Your own COCO-style panoptic folder",
-        files=dict.fromkeys(
-            _PANOPTIC_TASKS,
-            (
-                "annotations/panoptic_{split}.json",
-                "panoptic_{split}|annotations/panoptic_{split}",
-                "images/{split}|{split}",
-            ),
-        ),
-        splits={name: Split(word=name) for name in ("val", "train", "test")},
-        origin=_YOURS,
-        vocabulary="the annotation file",
-        loader=open_custom_panoptic,
-    ),
-    "custom-pairs": DatasetInfo(
-        title="Your own image-text pairs: a folder with pairs.jsonl",
-        files={"caption": ("pairs.jsonl",)},
-        splits={"all": Split(word="all")},
-        origin=_YOURS,
-        vocabulary="none (captions)",
-        loader=open_custom_pairs,
-    ),
+    **CUSTOM,
 }

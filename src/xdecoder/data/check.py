@@ -108,7 +108,7 @@ def check_dataset(
     asked = select(name, root, task=task, split=split)
     tasks = (task,) if task else info.tasks
     patterns = dict.fromkeys(p for t in tasks for p in info.files[t])
-    entries = tuple(_entry(asked.root, p.format(split=asked.split, word=asked.word)) for p in patterns)
+    entries = tuple(_entry(asked.root, asked.options(p)) for p in patterns)
     checks: list[TaskCheck] = []
     drawn = False
     for done, each in enumerate(tasks):
@@ -161,9 +161,9 @@ def expected_tree(report: DatasetReport) -> str:
     return "\n".join(lines)
 
 
-def _entry(root: Path, wanted: str) -> RequiredPath:
+def _entry(root: Path, options: tuple[str, ...]) -> RequiredPath:
     return RequiredPath(
-        wanted=wanted, found=next((p for p in wanted.split("|") if (root / p).exists()), None)
+        wanted="|".join(options), found=next((p for p in options if (root / p).exists()), None)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -55,12 +55,36 @@ class CocoFile:
     categories: tuple[Mapping[str, Any], ...]
     problems: Problems
 
+    def of_refs(self, refs: Sequence[Mapping[str, Any]], path: Path) -> list[Ref]:
+        """Refs with the annotations that they mean; what is unknown is noted.
+
+        Args:
+            refs: checked rows with `ref_id`, `ann_id` and `sentences`.
+            path: their file.
+        """
+        annotations = {row.number: row for row in self.annotations}
+        unknown = [row["ann_id"] for row in refs if row["ann_id"] not in annotations]
+        if unknown:
+            self.problems.add(
+                f"lacks annotation(s) {unknown[:5]} that {path.name} names; both files must come from "
+                "the same download"
+            )
+        return [
+            (row["ref_id"], row["sentences"], annotations[row["ann_id"]])
+            for row in refs
+            if row["ann_id"] in annotations
+        ]
+
     def of_images(self) -> dict[ImageId, list[AnnotationRow]]:
         """The annotations of each image that has any."""
         groups: dict[ImageId, list[AnnotationRow]] = {}
         for row in self.annotations:
             groups.setdefault(row.image_id, []).append(row)
         return groups
+
+
+Ref = tuple[int, list[dict[str, Any]], AnnotationRow]
+"""Phrases that mean an object: the ref's id, its sentences and the object's row."""
 
 
 def read_coco_file(path: Path) -> CocoFile:

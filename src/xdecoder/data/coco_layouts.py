@@ -1,4 +1,4 @@
-"""Data sets in COCO's formats: COCO itself, Segmentation in the Wild, and anybody's own folder."""
+"""Data sets in COCO's formats: COCO itself and Segmentation in the Wild."""
 
 from __future__ import annotations
 
@@ -44,30 +44,6 @@ def _open_coco_panoptic(selection: Selection, folder: str) -> Dataset[Any]:
         maps=selection.path(f"{folder}/panoptic_{{word}}|{folder}/annotations/panoptic_{{word}}"),
         images=images,
         categories=categories_by_name(built_in_for("coco", "panoptic")),
-    )
-
-
-def open_custom_instances(selection: Selection) -> Dataset[Any]:
-    """Anybody's COCO-style instances: `annotations/instances_<split>.json`, or Roboflow's layout."""
-    annotations = selection.path("annotations/instances_{split}.json|{split}/_annotations.coco.json")
-    images = selection.path("images/{split}|{split}")
-    return read_instances(
-        selection,
-        annotations=annotations,
-        images=images,
-        categories=categories_of_file,
-    )
-
-
-def open_custom_panoptic(selection: Selection) -> Dataset[Any]:
-    """Anybody's COCO-style panoptic folder, with its own categories."""
-    images = selection.path("images/{split}|{split}")
-    return read_panoptic(
-        selection,
-        annotations=selection.path("annotations/panoptic_{split}.json"),
-        maps=selection.path("panoptic_{split}|annotations/panoptic_{split}"),
-        images=images,
-        categories=categories_of_file,
     )
 
 

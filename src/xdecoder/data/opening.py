@@ -12,6 +12,9 @@ from xdecoder.data.info import DatasetInfo
 from xdecoder.data.records import ImageId, Task
 from xdecoder.data.selection import Selection
 
+_SAME = {"valid": "val", "validation": "val", "training": "train"}
+"""Other names of splits."""
+
 
 def dataset_info(name: str) -> DatasetInfo:
     """A row of the table.
@@ -42,6 +45,7 @@ def select(
     """
     info = dataset_info(name)
     chosen_task, chosen_split = task or info.tasks[0], split or next(iter(info.splits))
+    chosen_split = chosen_split if chosen_split in info.splits else _SAME.get(chosen_split, chosen_split)
     if chosen_task not in info.tasks:
         raise ValueError(f"{name} has no task {chosen_task!r}; it has {', '.join(info.tasks)}")
     if chosen_split not in info.splits:

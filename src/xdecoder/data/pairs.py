@@ -12,7 +12,6 @@ from xdecoder.data.dataset import Dataset, ExistingFiles, Missing, Skip
 from xdecoder.data.decoding import EncodedImage, FileImage
 from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import CaptionSample
-from xdecoder.data.selection import Selection
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 _FETCHED = ("file", "http", "https", "ftp", "ftps")
@@ -244,17 +243,12 @@ def open_pair_folder(
             names.append(name)
             if not captions:
                 left_out.append(Skip(item=name, reason="no caption"))
-            elif existing.has(str(folder / name)):
+            elif existing.has(path_found := existing.find(folder, name)):
                 samples.append(
-                    CaptionSample(image_id=name, source=FileImage(path=str(folder / name)), captions=captions)
+                    CaptionSample(image_id=name, source=FileImage(path=path_found), captions=captions)
                 )
     refuse_duplicates(names, what="image", where=path)
     return Dataset(samples, name=folder.name, task="caption", skipped=(*existing.finish(), *left_out))
-
-
-def open_custom_pairs(selection: Selection) -> Dataset[CaptionSample]:
-    """The catalog's `custom-pairs`: a root folder with `pairs.jsonl`."""
-    return open_pair_folder(selection.root, missing=selection.missing)
 
 
 def find_tables(folder: Path) -> PairTable:

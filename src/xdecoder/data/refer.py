@@ -8,14 +8,14 @@ COCO-like JSON of X-Decoder's layout, are read too.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, final
 
 from xdecoder.data.captions import coco_image, coco_number
-from xdecoder.data.coco_file import AnnotationRow, CocoFile, read_annotation, read_coco_file
-from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by
+from xdecoder.data.coco_file import CocoFile, Ref, read_annotation, read_coco_file
+from xdecoder.data.dataset import Dataset, ExistingFiles, Skip
 from xdecoder.data.decoding import FileImage, read_json
 from xdecoder.data.problems import Problems, has_fields, refuse_duplicates, rows_of
 from xdecoder.data.records import ImageId, Referent, ReferringSample
@@ -76,21 +76,8 @@ class Refer:
             return _from_coco_like(selection, coco_like)
         refs_path, rows = self._refs(selection)
         refs = [row for row in rows if row["split"] == selection.word]
-        refuse_duplicates((row["ref_id"] for row in refs), what="ref", where=refs_path)
         file = read_coco_file(self._file(selection, "instances.json"))
-        annotations = {row.number: row for row in file.annotations}
-        unknown = [row["ann_id"] for row in refs if row["ann_id"] not in annotations]
-        if unknown:
-            file.problems.add(
-                f"lacks annotation(s) {unknown[:5]} that {refs_path.name} names; both files must come from "
-                "the same download"
-            )
-        file.problems.refuse()
-        return _samples(
-            selection,
-            file,
-            [(row["ref_id"], row["sentences"], annotations[row["ann_id"]]) for row in refs],
-        )
+        return _of_coco(selection, file, file.of_refs(refs, refs_path))
 
     def image_ids(self, selection: Selection) -> frozenset[ImageId]:
         """The images of one split, from the refs file alone."""
@@ -102,18 +89,29 @@ class Refer:
         if not path.is_file():
             path = self._file(selection, f"refs({self.partition}).json")
         rows = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
-        rows = rows_of({"refs": rows}, "refs", path, "a list of refs")
-        problems = Problems(path)
-        for place, row in enumerate(rows):
-            if has_fields(row, _REF, f"ref {place}", problems):
-                _check_sentences(row["sentences"], f"ref {place}", problems)
-        problems.refuse()
-        return path, rows
+        return path, read_refs(rows, path)
 
     def _file(self, selection: Selection, name: str) -> Path:
         return selection.path(
             f"refcocoseg/{self.folder}/{name}|{self.folder}/{name}|refer/data/{self.folder}/{name}"
         )
+
+
+def read_refs(rows: object, path: Path) -> list[dict[str, Any]]:
+    """A list of refs, checked.
+
+    Raises:
+        ValueError: it is no list of objects, or what a ref needs is missing; all is told.
+    """
+    refs = rows_of({"refs": rows}, "refs", path, "a list of refs")
+    problems = Problems(path)
+    for place, row in enumerate(refs):
+        if has_fields(row, _REF, f"ref {place}", problems):
+            _check_sentences(row["sentences"], f"ref {place}", problems)
+    problems.refuse()
+    for split in sorted({row["split"] for row in refs}):
+        refuse_duplicates((r["ref_id"] for r in refs if r["split"] == split), what="ref", where=path)
+    return refs
 
 
 def _check_sentences(sentences: list[Any], where: str, problems: Problems) -> None:
@@ -130,19 +128,49 @@ def _from_coco_like(selection: Selection, path: Path) -> Dataset[ReferringSample
             _check_sentences(row.fields["sentences"], called, file.problems)
     file.problems.refuse()
     items = [(row.fields.get("ref_id", row.number), row.fields["sentences"], row) for row in file.annotations]
-    return _samples(selection, file, items)
+    return _of_coco(selection, file, items)
 
 
-def _samples(
-    selection: Selection, file: CocoFile, items: Sequence[tuple[int, list[dict[str, Any]], AnnotationRow]]
-) -> Dataset[ReferringSample]:
+def _of_coco(selection: Selection, file: CocoFile, items: Sequence[Ref]) -> Dataset[ReferringSample]:
+    """Refs whose images are COCO's."""
+
+    def image_of(image_id: ImageId) -> tuple[ImageId, str]:
+        number = coco_number(image_id, file.path)
+        return number, str(coco_image(selection, number, "train2014"))
+
     existing = ExistingFiles(selection.name, selection.missing)
+    return referring_samples(selection, file, items, existing, image_of)
+
+
+def referring_samples(
+    selection: Selection,
+    file: CocoFile,
+    items: Sequence[Ref],
+    existing: ExistingFiles,
+    image_of: Callable[[ImageId], tuple[ImageId, str]],
+) -> Dataset[ReferringSample]:
+    """One sample an image, with every referred object.
+
+    Args:
+        selection: what is asked for.
+        file: the objects' file.
+        items: the refs: id, sentences and the object's row.
+        existing: what looks for files.
+        image_of: an image's id and path, from its id in the file.
+
+    Raises:
+        FileNotFoundError: images are missing, unless they may be skipped.
+        ValueError: the objects' file is malformed, or nothing is left.
+    """
+    file.problems.refuse()
     left_out: list[Skip] = []
     samples: list[ReferringSample] = []
-    for image_id, rows in group_by(items, lambda item: item[2].image_id).items():
-        number = coco_number(image_id, file.path)
-        path = str(coco_image(selection, number, "train2014"))
-        if not selection.wants(number) or not existing.has(path):
+    groups: dict[ImageId, list[Ref]] = {}
+    for item in items:
+        groups.setdefault(item[2].image_id, []).append(item)
+    for key, rows in groups.items():
+        image_id, path = image_of(key)
+        if not selection.wants(image_id) or not existing.has(path):
             continue
         referents: list[Referent] = []
         for ref_id, sentences, row in rows:
@@ -165,9 +193,9 @@ def _samples(
         if referents:
             samples.append(
                 ReferringSample(
-                    image_id=number,
+                    image_id=image_id,
                     source=FileImage(path=path),
-                    size=file.images[rows[0][2].image_id].size,
+                    size=file.images[key].size,
                     referents=tuple(referents),
                 )
             )

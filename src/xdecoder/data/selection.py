@@ -37,10 +37,22 @@ class Selection:
 
     def path(self, pattern: str) -> Path:
         """A path under the root; `{split}` and `{word}` are filled in, and the first of `a|b` that exists."""
-        options = [
-            self.root / p for p in pattern.format(split=self.split, word=self.word, name=self.name).split("|")
-        ]
+        options = [self.root / option for option in self.options(pattern)]
         return next((p for p in options if p.exists()), options[0])
+
+    def options(self, pattern: str) -> tuple[str, ...]:
+        """The paths under the root that a pattern means, the likeliest first.
+
+        One's own validation split may be called "valid" on disk, as Roboflow calls it.
+        """
+        names = (self.split, "valid", "validation") if self.word == "val" else (self.split,)
+        return tuple(
+            dict.fromkeys(
+                option.format(split=name, word=self.word, name=self.name)
+                for name in names
+                for option in pattern.split("|")
+            )
+        )
 
     def wants(self, image_id: ImageId) -> bool:
         """Whether an image is among those asked for."""

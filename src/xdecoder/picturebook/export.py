@@ -2,7 +2,7 @@
 
 `export` writes one folder (SPLIT is "train" or "val"):
 
-    images/000000000007.png                    scene 7; the image's id is the scene's seed
+    images/SPLIT/000000000007.png              scene 7; the image's id is the scene's seed
     panoptic_SPLIT/000000000007.png            its segments, id = R + 256 G + 65536 B
     annotations/panoptic_SPLIT.json            COCO panoptic
     annotations/instances_SPLIT.json           COCO instances, masks as compressed run lengths
@@ -10,7 +10,11 @@
     annotations/referring_SPLIT.json           {"info", "refs": [...]}, in the spirit of `refer`; see below
     annotations/questions_SPLIT.json           VQAv2 questions
     annotations/answers_SPLIT.json             VQAv2 annotations, ten equal answers each
+    pairs.jsonl                                lines of an image's path and its captions
     sheet.png                                  the first scenes, with their segments and captions
+
+`open_dataset` reads the folder as custom-panoptic, custom-instances, custom-captions, custom-referring,
+custom-questions and custom-pairs.
 
 A ref is one thing with every sentence that means it: {"ref_id", "ann_id" (of the instances file), "image_id",
 "category_id", "file_name", "split", "sent_ids", "sentences": [{"sent_id", "raw",
@@ -20,6 +24,7 @@ A ref is one thing with every sentence that means it: {"ref_id", "ann_id" (of th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -120,9 +125,9 @@ def _write(
     seed: int,
     progress: ProgressCallback | None,
 ) -> Exported:
-    images, panoptic, annotations = out / "images", out / f"panoptic_{split}", out / "annotations"
+    images, panoptic, annotations = out / "images" / split, out / f"panoptic_{split}", out / "annotations"
     for folder in (images, panoptic, annotations):
-        folder.mkdir()
+        folder.mkdir(parents=True)
     files = _Files()
     shown: list[Scene] = []
     for done in range(count):
@@ -158,6 +163,9 @@ def _write(
     }
     for kind, content in contents.items():
         (annotations / f"{kind}_{split}.json").write_text(json.dumps(content), encoding="utf-8")
+    with (out / "pairs.jsonl").open("w", encoding="utf-8") as file:
+        for pair in _pairs(files, split):
+            file.write(json.dumps(pair) + "\n")
     write_png(out / "sheet.png", contact_sheet(shown))
     return Exported(
         images=count,
@@ -166,6 +174,14 @@ def _write(
         sentences=files.sentences,
         questions=len(files.questions),
     )
+
+
+def _pairs(files: _Files, split: Split) -> Iterator[_Record]:
+    texts: dict[int, list[str]] = {}
+    for row in files.captions:
+        texts.setdefault(row["image_id"], []).append(row["caption"])
+    for image in files.images:
+        yield {"image": f"images/{split}/{image['file_name']}", "captions": texts[image["id"]]}
 
 
 def _categories() -> list[_Record]:
