@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from builders import save_tiny_model
 from goldens import Golden
 from xdecoder.cli import app as cli
+from xdecoder.weights.folder import load_model
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 123456\n"
 NAN = float("nan")
@@ -300,6 +301,16 @@ def test_a_header_that_lies_is_refused(
     shutil.copytree(whole, folder)
     header(folder, change)
     assert "is damaged or cut off" in told("weights", "info", folder)
+
+
+def test_large_numbers_are_numbers(whole: Path, tmp_path: Path) -> None:
+    """Though their sum is too large for one."""
+    folder = tmp_path / "model"
+    shutil.copytree(whole, folder)
+    state = load_file(folder / "model.safetensors")
+    state[QUERIES][:] = 3e38
+    save_file(state, folder / "model.safetensors")
+    assert load_model(folder)[0].decoder.query_features[0, 0] == pytest.approx(3e38)
 
 
 def test_numbers_that_float16_cannot_hold_are_named(whole: Path, picture: Path, tmp_path: Path) -> None:

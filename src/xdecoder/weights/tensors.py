@@ -92,8 +92,10 @@ def check_numbers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], *
     floats = {key: tensor for key, tensor in state.items() if tensor.is_floating_point()}
     if not floats:
         return
-    finite = torch.stack([tensor.isfinite().all() for tensor in floats.values()]).tolist()
-    bad = [key for key, good in zip(floats, finite, strict=True) if not good]
+    # A sum over numbers that are not finite is none either, and costs a tenth of looking at each of them.
+    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in floats.values()]).isfinite().tolist()
+    suspects = [key for key, good in zip(floats, sums, strict=True) if not good]
+    bad = [key for key in suspects if not bool(floats[key].isfinite().all())]
     if bad:
         raise ValueError(
             f"{where}: {_some(bad)} {'holds' if len(bad) == 1 else 'hold'} numbers that are not finite (NaN "

@@ -30,6 +30,7 @@ from xdecoder.training.recipe import Phase, Recipe
 from xdecoder.training.start import find_start, start_digest, start_from
 from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.folder import build_model, read_config, read_tokenizer, save_model
+from xdecoder.weights.pretrained_parts import take_backbone, take_text_encoder
 
 _QUESTION_LENGTH = 32
 
@@ -43,6 +44,8 @@ class DatasetRecipe(Recipe):
     Attributes:
         data: the folder that holds the data sets.
         preset: the model's sizes, where nothing is started from.
+        backbone: a checkpoint whose backbone to begin with (`take_backbone`): FocalNet's, DaViT's, UniCL's.
+        text_encoder: likewise a checkpoint whose text encoder to begin with: UniCL's.
         interactions: which kinds of queries see which; None for what the start has.
         seed: of weights, order and views.
         epochs: how often the images of the first part are seen, where `steps` does not say how long.
@@ -62,6 +65,8 @@ class DatasetRecipe(Recipe):
 
     data: Path = Path("data")
     preset: str = "focal-t"
+    backbone: Path | None = None
+    text_encoder: Path | None = None
     interactions: InteractionConfig | None = None
     seed: int = 0
     epochs: float = 50.0
@@ -178,9 +183,14 @@ class DatasetRecipe(Recipe):
             width = self.config.decoder.width
             head = AnswerHead(width, self.answer_list, question_length=self.question_length)
         if self.folder is None:
-            return PublishedObjective(XDecoder(self.config), head, losses=self.losses)
-        model = build_model(self.config)
-        start_from(self.folder, model, head)
+            model = XDecoder(self.config)
+        else:
+            model = build_model(self.config)
+            start_from(self.folder, model, head)
+        if self.backbone is not None:
+            take_backbone(model, self.backbone)
+        if self.text_encoder is not None:
+            take_text_encoder(model, self.text_encoder)
         return PublishedObjective(model, head, losses=self.losses)
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
