@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as rle
 
-from builders import CATEGORIES, IMAGES, write_data, write_json
+from builders import CATEGORIES, IMAGES, size_of, write_data, write_json
 from goldens import COCO100, PANOPTIC_QUALITY, Example, damaged_coco100, needs_coco100
 from xdecoder.evaluation.protocol import Scores
 from xdecoder.evaluation.scoring import Truth, score
@@ -174,7 +175,7 @@ def test_panoptic_results_that_do_not_fit_are_refused(data: Path) -> None:
         r"segment ids 1, which its list",
         annotations=[{**rows[0], "segments_info": [s for s in rows[0]["segments_info"] if s["id"] != 1]}],
     )
-    refused(data, r"entry 0 lacks segments_info", annotations=[{"image_id": 1, "file_name": "1.png"}])
+    refused(data, r"entry 0: lacks 'segments_info'", annotations=[{"image_id": 1, "file_name": "1.png"}])
     refused(data, r'expected an object with a list "annotations"', annotations=None)
     empty = copy_of(panoptic_truth(data), data / "annotations/empty.json", annotations=[])
     (data / "annotations/empty").mkdir()
@@ -198,20 +199,108 @@ def test_a_result_s_missing_picture_is_an_error_and_a_truth_s_a_listed_skip(data
     assert scores.images == IMAGES - 2
 
 
-def test_detections_that_do_not_fit_are_refused(data: Path) -> None:
+def instance_rows(data: Path) -> tuple[Path, list[dict[str, Any]]]:
     truth = data / "annotations/instances_val.json"
-    rows = [{**row, "score": 0.5} for row in json.loads(truth.read_text())["annotations"]]
+    return truth, [{**row, "score": 0.5} for row in json.loads(truth.read_text())["annotations"]]
+
+
+def test_detections_that_do_not_fit_are_refused(data: Path) -> None:
+    truth, rows = instance_rows(data)
 
     def refused(changed: Any, match: str) -> None:
         write_json(data / "results.json", changed)
-        with pytest.raises(ValueError, match=match):
+        with pytest.raises(ValueError, match=match) as error:
             score("instance", data / "results.json", Truth(file=truth))
+        assert "results.json" in str(error.value)
 
+    code = {"size": [21, 30], "counts": [0, 30, 600]}
     refused([{**rows[0], "image_id": 99}], r"1 image_id\(s\) that the truth lacks: \[99\]")
     refused([{**rows[0], "category_id": 99}], r"detections name the categories \[99\]")
-    refused([{k: v for k, v in rows[0].items() if k != "score"}], "entry 0 lacks score")
-    refused([], "no detections")
+    refused([{k: v for k, v in rows[0].items() if k != "score"}], "entry 0: lacks 'score'")
+    refused([{**rows[0], "score": None}], "entry 0: 'score' is null, expected a number")
+    refused([{**rows[0], "score": float("nan")}], "entry 0: 'score' is nan, expected a finite number")
+    refused([{**rows[0], "image_id": [1]}], "entry 0: 'image_id' is a list")
+    refused(
+        [{**rows[0], "segmentation": {**code, "size": [10**5, 10**5]}}],
+        "entry 0: a mask of 100000x100000 pixels",
+    )
+    refused([{**rows[0], "segmentation": {**code, "counts": [0, 30]}}], "entry 0: the run lengths cover 30")
+    refused([{**rows[0], "segmentation": [[1e400, 0, 1, 1, 2, 2]]}], "coordinates that are infinite")
+    refused([{**rows[0], "segmentation": None, "bbox": None}], "entry 0: neither a segmentation nor a bbox")
+    refused([{**rows[0], "bbox": [1, 2, 3]}], "entry 0: its bbox is")
+    refused([rows[0], None], "entry 1 is 'None', expected an object with image_id, category_id, score")
     refused({"detections": rows}, "expected a list of objects")
+
+
+def test_an_empty_list_of_detections_scores_0(data: Path) -> None:
+    write_json(data / "results.json", [])
+    scores = score("instance", data / "results.json", Truth(file=instance_rows(data)[0]))
+    assert scores.figures["AP"] == scores.figures["box AR@100"] == 0
+    assert len(scores.missing) == IMAGES
+
+
+def test_masks_are_read_in_each_of_coco_s_forms(data: Path) -> None:
+    truth, rows = instance_rows(data)
+    bare = [{k: row[k] for k in ("image_id", "category_id", "score", "segmentation")} for row in rows]
+    for row in bare[::2]:
+        code: Any = rle.frPyObjects(row["segmentation"], *size_of(row["image_id"]))[0]
+        pixels = rle.decode(code).T.ravel()
+        starts = [0, *(np.flatnonzero(np.diff(pixels)) + 1).tolist(), pixels.size]
+        counts = np.diff(starts).tolist()
+        row["segmentation"] = {
+            "size": list(size_of(row["image_id"])),
+            "counts": ([0] if pixels[0] else []) + counts,
+        }
+    write_json(data / "results.json", bare)
+    scores = score("instance", data / "results.json", Truth(file=truth))
+    assert scores.figures["AP"] == scores.figures["box AP"] == pytest.approx(100)
+
+
+def test_boxes_alone_are_scored_as_boxes(data: Path) -> None:
+    truth, rows = instance_rows(data)
+    write_json(data / "results.json", [{k: v for k, v in row.items() if k != "segmentation"} for row in rows])
+    scores = score("instance", data / "results.json", Truth(file=truth))
+    assert scores.figures["box AP"] == pytest.approx(100)
+    assert "AP" not in scores.figures
+
+
+def test_a_truth_without_areas_boxes_and_ids_is_scored_by_its_masks(data: Path) -> None:
+    truth, rows = instance_rows(data)
+    file = json.loads(truth.read_text())
+    for row in file["images"]:
+        row["id"] = f"image {row['id']}"
+    for row in file["annotations"]:
+        row["image_id"] = f"image {row['image_id']}"
+        for name in ("id", "area", "bbox", "iscrowd"):
+            row.pop(name)
+    write_json(data / "bare.json", file)
+    found = [{**row, "image_id": f"image {row['image_id']}"} for row in rows]
+    write_json(data / "results.json", found)
+    scores = score("instance", data / "results.json", Truth(file=data / "bare.json"))
+    assert scores.figures["AP"] == scores.figures["APs"] == pytest.approx(100)
+
+
+CAPTION = {"image_id": 1, "caption": "a dog"}
+ANSWER = {"question_id": 1, "answer": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "truth", "results", "message"),
+    [
+        ("caption", CAPTION, {"caption": None}, "'caption' is null, expected a text"),
+        ("caption", CAPTION, {"caption": ["a"]}, "'caption' is a list"),
+        ("caption", CAPTION, {"image_id": {}}, "'image_id' is an object"),
+        ("vqa", ANSWER, {"answer": None}, "'answer' is null, expected a text"),
+        ("vqa", ANSWER, {"answer": ["yes"]}, "'answer' is a list"),
+    ],
+)
+def test_a_text_that_is_none_is_named(
+    kind: str, truth: dict[str, Any], results: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    write_json(tmp_path / "results.json", [{**truth, **results}])
+    write_json(tmp_path / "truth.json", {"annotations": [{**truth, "answers": [{"answer": "yes"}]}]})
+    with pytest.raises(ValueError, match=rf"results\.json: entry 0: {message}"):
+        score(kind, tmp_path / "results.json", Truth(file=tmp_path / "truth.json"))
 
 
 def test_label_maps_that_do_not_fit_are_refused(tmp_path: Path) -> None:

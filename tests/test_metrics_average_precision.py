@@ -88,7 +88,7 @@ def pycocotools_stats(truth: dict, detections: list[dict], kind: str) -> list[fl
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
-    return [math.nan if v == -1 else v for v in evaluator.stats[:6]]
+    return [math.nan if v == -1 else v for v in evaluator.stats]
 
 
 @pytest.mark.parametrize("kind", ["segm", "bbox"])
@@ -99,6 +99,7 @@ def test_figures_are_those_of_pycocotools(kind: Any, seed: int) -> None:
     before = json.dumps([truth, detections])
     result = average_precision(truth, detections, kind=kind)
     ours = [result.ap, result.ap50, result.ap75, result.ap_small, result.ap_medium, result.ap_large]
+    ours += [result.ar1, result.ar10, result.ar100, result.ar_small, result.ar_medium, result.ar_large]
     assert np.allclose(ours, pycocotools_stats(truth, detections, kind), atol=1e-12, equal_nan=True)
     assert json.dumps([truth, detections]) == before  # nothing of the caller's is written to
 
@@ -136,6 +137,13 @@ def test_a_perfect_prediction_scores_one(seed: int) -> None:
     detections = [{**a, "score": 0.5} for a in truth["annotations"]]
     for kind in ("segm", "bbox"):
         assert average_precision(truth, detections, kind=kind).ap == pytest.approx(1)
+
+
+def test_annotation_ids_from_zero_cost_nothing() -> None:
+    truth = world([(1, 3, (0, 0, 10, 10))])
+    detections = [{**a, "score": 0.5} for a in truth["annotations"]]
+    truth["annotations"][0]["id"] = 0
+    assert average_precision(truth, detections).ap == pytest.approx(1)
 
 
 def test_no_detection_at_all_scores_zero() -> None:

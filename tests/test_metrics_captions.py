@@ -62,6 +62,21 @@ def tokenized(candidate: str, *references: str) -> TokenizedCaptions:
     )
 
 
+@pytest.mark.parametrize(
+    ("caption", "tokens"),
+    [
+        ("a nai\u0308ve cafe\u0301 owner", ["a", "nai\u0308ve", "cafe\u0301", "owner"]),
+        ("don't touch Rene\u0301e's bag", ["do", "n't", "touch", "rene\u0301e", "'s", "bag"]),
+        ("a\u0301b c\u0327a va?", ["a\u0301b", "c\u0327a", "va"]),
+        ("the re\u0301sume\u0301s' pages", ["the", "re\u0301sume\u0301s", "pages"]),
+    ],
+)
+def test_decomposed_letters_are_letters_as_for_the_reference_tokenizer(
+    caption: str, tokens: list[str]
+) -> None:
+    assert tokenize_caption(caption) == tokens
+
+
 def test_bleu_is_hand_computed() -> None:
     scores = bleu([tokenized("the the cat sat", "the cat sat down today", "a cat")])
     brevity = math.exp(1 - 5 / 4)  # 5 words are nearer to 4 than 2 are

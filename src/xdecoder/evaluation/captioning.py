@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, final
 
-from xdecoder.data.decoding import read_json
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
+from xdecoder.evaluation.result_files import ID, Entry, Fields, by_id, read_list, write_list
 from xdecoder.metrics.captions import CaptionScores
+
+_FIELDS: Fields = {"image_id": ID, "caption": str}
 
 
 @final
@@ -46,10 +47,10 @@ def score_captions(predictions: Path, references: Mapping[ImageId, Sequence[str]
         ValueError: the file is malformed, names an image twice or an unknown one.
         FileNotFoundError: there is no such file.
     """
-    rows = by_id(read_list(predictions, ("image_id", "caption")), predictions, references)
+    rows = by_id(read_list(predictions, _FIELDS), predictions, references)
     gathered = CaptionScores()
     for image_id, captions in references.items():
-        gathered.update(image_id, str(rows[image_id]["caption"]) if image_id in rows else "", captions)
+        gathered.update(image_id, rows[image_id]["caption"] if image_id in rows else "", captions)
     result = gathered.result()
     bleu = {f"BLEU-{n}": 100 * score for n, score in enumerate(result.bleu, 1)}
     return Scores(
@@ -62,10 +63,10 @@ def score_captions(predictions: Path, references: Mapping[ImageId, Sequence[str]
 
 def score_caption_files(predictions: Path, truth: Path) -> Scores:
     """Score a caption result file against a COCO caption annotation file; as `score_captions`."""
-    data = read_json(truth)
-    if not isinstance(data, dict) or not isinstance(data.get("annotations"), list) or not data["annotations"]:
-        raise ValueError(f'{truth}: not a COCO caption file; expected an object with "annotations"')
+    rows = read_list(truth, _FIELDS, key="annotations")
+    if not rows:
+        raise ValueError(f"{truth}: a truth without annotations; nothing to score against")
     references: dict[ImageId, list[str]] = {}
-    for row in data["annotations"]:
-        references.setdefault(row["image_id"], []).append(str(row["caption"]))
+    for row in rows:
+        references.setdefault(row["image_id"], []).append(row["caption"])
     return score_captions(predictions, references)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, final
 
+from pycocotools import mask as coco
+
+from xdecoder.data.coco_file import read_annotation, read_coco_file
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
+from xdecoder.data.problems import has_fields
 from xdecoder.data.records import ImageId, InstanceSample
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
-from xdecoder.evaluation.result_files import Entry, read_list, refuse_unknown, write_list
-from xdecoder.metrics.average_precision import average_precision
-from xdecoder.structures.masks import (
-    box_to_xywh,
-    decode_rle,
-    mask_box,
-    read_segmentation,
-    rle_area,
-    segmentation_rle,
+from xdecoder.evaluation.result_files import (
+    ID,
+    NUMBER,
+    Entry,
+    Fields,
+    read_list,
+    refuse_unknown,
+    write_list,
 )
+from xdecoder.metrics.average_precision import AveragePrecisionResult, IouType, average_precision
+from xdecoder.structures.masks import Rle, box_to_xywh, read_segmentation, rle_area, segmentation_rle
+
+_OBJECT: Fields = {"image_id": ID, "category_id": int}
+_RESULT: Fields = {**_OBJECT, "score": NUMBER}
 
 
 @final
@@ -47,11 +56,10 @@ class Instance(BenchmarkProtocol[InstanceSample]):
             width=result.width,
         )
         number = number_of(sample.image_id, self._numbers)
-        return {
-            "image_id": sample.image_id,
-            "size": list(picture.pixels.shape[:2]),
-            "detections": found.to_coco(image_id=number, category_ids=ids),
-        }
+        rows = found.to_coco(image_id=number, category_ids=ids)
+        for row in rows:
+            del row["bbox"]  # pycocotools would take the box's area for the mask's
+        return {"image_id": sample.image_id, "size": list(picture.pixels.shape[:2]), "detections": rows}
 
     def write(self, entries: Iterable[Entry], path: Path) -> None:
         sizes: dict[ImageId, list[int]] = {}
@@ -69,7 +77,7 @@ class Instance(BenchmarkProtocol[InstanceSample]):
 
     def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
         truth, skipped = self._truth(left_out, {})
-        return score_instances(read_list(path, ("image_id", "category_id", "score")), truth, path, skipped)
+        return score_instances(read_list(path, _RESULT), truth, path, skipped)
 
     @cached_property
     def _numbers(self) -> Mapping[ImageId, int]:
@@ -102,7 +110,7 @@ class Instance(BenchmarkProtocol[InstanceSample]):
                         "image_id": number,
                         "category_id": self.names.ids[region.category],
                         "iscrowd": int(region.crowd),
-                        "bbox": box_to_xywh(region.box or mask_box(decode_rle(mask))),
+                        "bbox": box_to_xywh(region.box) if region.box else _box_around(mask),
                         "area": rle_area(mask) if region.area is None else region.area,
                         "segmentation": mask,
                     }
@@ -117,82 +125,168 @@ def number_of(image_id: ImageId, numbers: Mapping[ImageId, int]) -> int:
 
 
 def score_instances(
-    detections: Sequence[Entry], truth: Mapping[str, Any], path: Path, skipped: tuple[Skip, ...] = ()
+    rows: Sequence[Entry], truth: Mapping[str, Any], path: Path, skipped: tuple[Skip, ...] = ()
 ) -> Scores:
-    """Score a COCO result list by mask AP and box AP.
+    """Score a COCO result list by COCO's twelve figures, of masks and of boxes.
+
+    Results without boxes have those around their masks; results without masks have figures of boxes alone.
+    A list without results scores 0.
 
     Args:
-        detections: its entries.
+        rows: its entries.
         truth: a COCO annotation file's content.
         path: of the results, for messages.
         skipped: images that were left out of the truth.
 
     Raises:
-        ValueError: as `metrics.average_precision`.
+        ValueError: an entry has neither mask nor box, or one that is damaged or of another image's size; or
+            as `metrics.average_precision`.
     """
-    refuse_unknown(
-        (d["image_id"] for d in detections), path, frozenset(image["id"] for image in truth["images"])
-    )
-    if not detections:
-        raise ValueError(f"{path}: no detections; a result file with none cannot be scored")
-    masks = average_precision(truth, detections, kind="segm")
-    figures = {
-        "AP": masks.ap,
-        "AP50": masks.ap50,
-        "AP75": masks.ap75,
-        "APs": masks.ap_small,
-        "APm": masks.ap_medium,
-        "APl": masks.ap_large,
-    }
-    if all("bbox" in d for d in detections):
-        figures["box AP"] = average_precision(truth, detections, kind="bbox").ap
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    refuse_unknown((row["image_id"] for row in rows), path, sizes)
+    found = [_detection(row, sizes[row["image_id"]], f"{path}: entry {n}") for n, row in enumerate(rows)]
+    masked = all("segmentation" in row for row in found)
+    ids = tuple(sizes)
+    truth, found = _with_numbers(truth, found, ids)
+    boxes: tuple[IouType, str] = ("bbox", "box ")
+    kinds: list[tuple[IouType, str]] = [("segm", ""), boxes] if masked else [boxes]
+    figures: dict[str, float] = {}
+    results: list[AveragePrecisionResult] = []
+    for kind, prefix in kinds:
+        try:
+            result = average_precision(truth, found, kind=kind)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        results.append(result)
+        figures |= {f"{prefix}{name}": 100 * value for name, value in _figures(result).items()}
+    best = results[0]
     names = {int(c["id"]): str(c["name"]) for c in truth["categories"]}
     return Scores(
-        figures={name: 100 * value for name, value in figures.items()},
-        images=masks.images,
-        per_class={names[i]: 100 * ap for i, ap in masks.per_category.items()},
+        figures=figures,
+        images=best.images,
+        per_class={names[i]: 100 * ap for i, ap in best.per_category.items()},
         per_class_metric="AP",
-        precision_at_50=masks.precision_at_50,
+        precision_at_50=best.precision_at_50,
         skipped=skipped,
-        missing=masks.without_detection,
+        missing=tuple(ids[number] for number in best.without_detection),
     )
+
+
+def _with_numbers(
+    truth: Mapping[str, Any], found: Sequence[Entry], ids: Sequence[ImageId]
+) -> tuple[dict[str, Any], list[Entry]]:
+    """Truth and results with the images' places for their ids, which may be text."""
+    place = {image_id: n for n, image_id in enumerate(ids)}
+    images = [{**image, "id": place[image["id"]]} for image in truth["images"]]
+    annotations = [{**row, "image_id": place[row["image_id"]]} for row in truth["annotations"]]
+    results = [{**row, "image_id": place[row["image_id"]]} for row in found]
+    return {**truth, "images": images, "annotations": annotations}, results
+
+
+def _figures(result: AveragePrecisionResult) -> dict[str, float]:
+    return {
+        "AP": result.ap,
+        "AP50": result.ap50,
+        "AP75": result.ap75,
+        "APs": result.ap_small,
+        "APm": result.ap_medium,
+        "APl": result.ap_large,
+        "AR@1": result.ar1,
+        "AR@10": result.ar10,
+        "AR@100": result.ar100,
+        "ARs": result.ar_small,
+        "ARm": result.ar_medium,
+        "ARl": result.ar_large,
+    }
 
 
 def score_instance_files(predictions: Path, truth: Path) -> Scores:
     """Score a COCO result file against a COCO annotation file; as `score_instances`.
 
-    An annotation file may stand for results: its objects, crowds left out, with score 1. Polygons become
-    masks.
+    An annotation file may stand for results: its objects, crowds left out, with score 1.
 
     Raises:
         FileNotFoundError: a file does not exist.
         ValueError: a file is malformed, or they do not fit.
     """
-    data = read_json(truth)
-    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
-        raise ValueError(f'{truth}: not a COCO annotation file; expected an object with "images"')
-    content = read_json(predictions)
-    rows: list[Entry]
+    content: Any = read_json(predictions)
     if isinstance(content, dict) and "annotations" in content:
-        listed = read_list(predictions, ("image_id", "category_id", "segmentation"), key="annotations")
-        rows = [{"score": 1.0, **row} for row in listed if not row.get("iscrowd", 0)]
+        listed = read_list(predictions, _OBJECT, key="annotations")
+        rows = [{"score": 1.0, **row} for row in listed if not row.get("iscrowd")]
     else:
-        rows = read_list(predictions, ("image_id", "category_id", "score"))
-    sizes: dict[ImageId, tuple[int, int]] = {i["id"]: (i["height"], i["width"]) for i in data["images"]}
-    refuse_unknown((row["image_id"] for row in rows), predictions, sizes)
-    masks = [_as_mask(row, sizes[row["image_id"]], f"{predictions}, entry {n}") for n, row in enumerate(rows)]
-    return score_instances(masks, data, predictions)
+        rows = read_list(predictions, _RESULT)
+    return score_instances(rows, _read_truth(truth), predictions)
 
 
-def _as_mask(row: Entry, size: tuple[int, int], where: str) -> Entry:
-    """A result whose polygons or run lengths, if it has any, have become a mask that was checked.
+def _read_truth(path: Path) -> dict[str, Any]:
+    """An annotation file's content, with every mask checked, and with areas and boxes where it has none."""
+    file = read_coco_file(path)
+    names: dict[int, str] = {}
+    for place, row in enumerate(file.categories):
+        if has_fields(row, {"id": int, "name": str}, f"categories[{place}]", file.problems):
+            names[row["id"]] = row["name"]
+    annotations: list[dict[str, Any]] = []
+    for row in file.annotations:
+        size, category = file.images[row.image_id].size, row.fields.get("category_id")
+        if size is None:
+            file.problems.add(f"image {row.image_id} has no height and width")
+            continue
+        if category not in names:
+            file.problems.add(f"annotation {row.number}: unknown category id {category!r}")
+            continue
+        try:
+            annotation = read_annotation(row.fields, number=row.number, category=category, where=row.where)
+            mask = annotation.rle(*size)
+        except ValueError as error:
+            file.problems.add(str(error).removeprefix(f"{path}, "))
+            continue
+        annotations.append(
+            {
+                "image_id": row.image_id,
+                "category_id": category,
+                "iscrowd": int(annotation.crowd),
+                "bbox": box_to_xywh(annotation.box) if annotation.box else _box_around(mask),
+                "area": rle_area(mask) if annotation.area is None else annotation.area,
+                "segmentation": mask,
+            }
+        )
+    sized = {image.id: image.size for image in file.images.values() if image.size is not None}
+    for image_id in file.images.keys() - sized.keys():
+        file.problems.add(f"image {image_id} has no height and width")
+    file.problems.refuse()
+    return {
+        "images": [{"id": i, "height": height, "width": width} for i, (height, width) in sized.items()],
+        "categories": [{"id": i, "name": name} for i, name in names.items()],
+        "annotations": annotations,
+    }
+
+
+def _detection(row: Entry, size: tuple[int, int], where: str) -> Entry:
+    """A result whose mask, if it has one, is in checked run lengths, and whose box is four numbers.
 
     Raises:
-        ValueError: they are damaged, or of another image's size.
+        ValueError: they are damaged, or of another image's size; there is neither.
     """
-    if row.get("segmentation") is None:
-        return row
-    try:
-        return {**row, "segmentation": segmentation_rle(read_segmentation(row["segmentation"]), *size)}
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+    found = {name: row[name] for name in ("image_id", "category_id", "score")}
+    if row.get("segmentation") is not None:
+        try:
+            found["segmentation"] = segmentation_rle(read_segmentation(row["segmentation"]), *size)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    box: Any = row.get("bbox")
+    if box is None and "segmentation" not in found:
+        raise ValueError(f"{where}: neither a segmentation nor a bbox; give one of them")
+    if box is None:
+        box = _box_around(found["segmentation"])
+    elif not isinstance(box, list) or len(box) != 4 or not all(_is_number(v) for v in box):
+        raise ValueError(f"{where}: its bbox is {str(box)[:60]}, expected [left, top, width, height]")
+    return {**found, "bbox": box}
+
+
+def _box_around(mask: Rle) -> list[float]:
+    packed: Any = mask
+    return [float(v) for v in coco.toBbox(packed)]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

@@ -12,13 +12,16 @@ from jaxtyping import Integer
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, path_inside, read_list, write_list
+from xdecoder.evaluation.result_files import ID, Entry, Fields, by_id, path_inside, read_list, write_list
 from xdecoder.images import read_stored
 from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 from xdecoder.structures.png import write_png
 
 Map = tuple[Integer[np.ndarray, "H W"], list[ScoredSegment]]
 """ScoredSegment ids, and what they mean."""
+
+_ROW: Fields = {"image_id": ID, "file_name": str, "segments_info": list}
+_SEGMENT: Fields = {"id": int, "category_id": int}
 
 
 @final
@@ -95,7 +98,7 @@ def score_panoptic(
         FileNotFoundError: the file or a PNG does not exist.
     """
     rows = by_id(
-        read_list(predictions, ("image_id", "file_name", "segments_info"), key="annotations"),
+        read_list(predictions, _ROW, key="annotations", nested={"segments_info": _SEGMENT}),
         predictions,
         truth,
     )
@@ -109,10 +112,11 @@ def score_panoptic(
             skipped.append(Skip(item=f"image {image_id}", reason=str(error)))
             continue
         row = rows.get(image_id)
-        if row is None:
-            quality.update(image_id, ids, segments, None)
-        else:
-            quality.update(image_id, ids, segments, *_read_map(row, folder))
+        found = (None, []) if row is None else _read_map(row, folder)
+        try:
+            quality.update(image_id, ids, segments, *found)
+        except ValueError as error:
+            raise ValueError(f"{predictions}: {error}") from error
     result = quality.result()
     figures: dict[str, float] = {}
     for ending, part in (("", result.all), ("_th", result.things), ("_st", result.stuff)):
@@ -131,16 +135,16 @@ def score_panoptic_files(
     predictions: Path, truth: Path, *, maps: Path | None = None, truth_maps: Path | None = None
 ) -> Scores:
     """Score a panoptic result file against a truth in the same format; as `score_panoptic`."""
-    rows = by_id(read_list(truth, ("image_id", "file_name", "segments_info"), key="annotations"), truth)
-    categories = read_list(truth, ("id", "name"), key="categories")
+    rows = by_id(read_list(truth, _ROW, key="annotations", nested={"segments_info": _SEGMENT}), truth)
+    categories = read_list(truth, {"id": int, "name": str}, key="categories")
     if not rows or not categories:
         raise ValueError(f"{truth}: a truth without annotations or categories; nothing to score against")
     folder = truth_maps or maps_beside(truth)
     return score_panoptic(
         {image_id: lambda row=row: _read_map(row, folder, drop_empty=True) for image_id, row in rows.items()},
         predictions,
-        things={int(c["id"]): bool(c.get("isthing", 1)) for c in categories},
-        class_names={int(c["id"]): str(c["name"]) for c in categories},
+        things={c["id"]: bool(c.get("isthing", 1)) for c in categories},
+        class_names={c["id"]: c["name"] for c in categories},
         maps=maps,
     )
 
@@ -170,7 +174,7 @@ def _read_map(row: Entry, folder: Path, *, drop_empty: bool = False) -> Map:
         coded[..., channel] = stored[..., channel]
     ids = coded.view("<i4")[..., 0]  # red + 256 green + 65536 blue
     segments = [
-        ScoredSegment(id=int(s["id"]), category_id=int(s["category_id"]), is_crowd=bool(s.get("iscrowd", 0)))
+        ScoredSegment(id=s["id"], category_id=s["category_id"], is_crowd=bool(s.get("iscrowd", 0)))
         for s in row["segments_info"]
     ]
     if drop_empty:

@@ -15,7 +15,7 @@ import numpy as np
 from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, ReferringSample
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
+from xdecoder.evaluation.result_files import ID, Entry, by_id, read_list, write_list
 from xdecoder.metrics.referring import ReferringSegmentation
 from xdecoder.structures import decode_rle
 
@@ -55,7 +55,7 @@ class Referring(BenchmarkProtocol[ReferringSample]):
     def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
         kept = [s for s in self.dataset if s.image_id not in left_out]
         known = {referent.id for sample in kept for referent in sample.referents}
-        rows = by_id(read_list(path, ("ref_id", "segmentation")), path, known, id_field="ref_id")
+        rows = by_id(read_list(path, {"ref_id": ID, "segmentation": dict}), path, known, id_field="ref_id")
         gathered = ReferringSegmentation()
         skipped: list[Skip] = []
         missing: list[ImageId] = []

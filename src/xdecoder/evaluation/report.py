@@ -174,6 +174,9 @@ def _section(report: BenchmarkReport, folder: Path) -> list[str]:
         lines += [f"- {skip.item}: {' '.join(skip.reason.split())}" for skip in scores.skipped[:_LISTED]]
         if len(scores.skipped) > _LISTED:
             lines.append(f"- ... and {len(scores.skipped) - _LISTED} more, all in report.json")
+    if scores.per_class:
+        lines += ["", f"| class | {scores.per_class_metric} |", "|---|---:|"]
+        lines += [f"| {name} | {_figure(value)} |" for name, value in scores.per_class.items()]
     for plot in report.plots:
         lines += ["", f"![{plot.stem}]({plot.relative_to(folder)})"]
     return lines

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from xdecoder.data.decoding import read_json
+from xdecoder.data.problems import Problems, has_fields
 from xdecoder.data.records import ImageId
 from xdecoder.jobs.files import whole_file
 
 Entry = dict[str, Any]
 """One image's prediction, ready for JSON; `image_id` is among its fields."""
+
+Fields = Mapping[str, type | tuple[type, ...]]
+"""The fields that an object of a result file has, and their types."""
+
+ID = (int, str)
+NUMBER = (int, float)
+
+_NONE: Mapping[str, Fields] = {}
 
 
 def write_list(
@@ -38,47 +48,75 @@ def write_lines(entries: Iterable[Entry], path: Path) -> None:
             file.write(json.dumps(entry).encode() + b"\n")
 
 
-def read_list(path: Path, fields: Collection[str], *, key: str | None = None) -> list[Entry]:
-    """A JSON list of objects, or an object's field `key` that is one.
+def read_list(
+    path: Path, fields: Fields, *, key: str | None = None, nested: Mapping[str, Fields] = _NONE
+) -> list[Entry]:
+    """A JSON list of objects, or an object's field `key` that is one, each field of its type.
+
+    Args:
+        path: the file.
+        fields: what each object has.
+        key: the object's field; None where the file is the list itself.
+        nested: of fields that are lists of objects, what each of these has.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds something else, or an object lacks a field.
+        ValueError: it holds something else; all entries that are wrong are named, up to a limit.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such result file")
-    data = read_json(path)
+    data: Any = read_json(path)
     if key is not None:
         data = data.get(key) if isinstance(data, dict) else None
-    where = "a list" if key is None else f'an object with a list "{key}"'
-    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+    if not isinstance(data, list):
+        where = "a list" if key is None else f'an object with a list "{key}"'
         raise ValueError(f"{path}: expected {where} of objects with {', '.join(fields)}")
-    _require(data, path, fields)
-    return data
+    return _checked(data, path, fields, "entry", nested)
 
 
-def read_lines(path: Path, fields: Collection[str]) -> list[Entry]:
+def read_lines(path: Path, fields: Fields) -> list[Entry]:
     """Lines of JSON objects; errors as `read_list`."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such result file")
-    rows: list[Entry] = []
+    rows: list[object] = []
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(file):
             try:
-                row = json.loads(line)
-            except ValueError as error:
+                rows.append(json.loads(line))
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path}: line {number} is not valid JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}: line {number}: expected an object with {', '.join(fields)}")
-            rows.append(row)
-    _require(rows, path, fields)
-    return rows
+    return _checked(rows, path, fields, "line", _NONE)
 
 
-def _require(rows: Sequence[Entry], path: Path, fields: Collection[str]) -> None:
+def _checked(
+    rows: Sequence[object], path: Path, fields: Fields, what: str, nested: Mapping[str, Fields]
+) -> list[Entry]:
+    problems = Problems(path)
+    kept: list[Entry] = []
     for number, row in enumerate(rows):
-        if lacking := [name for name in fields if name not in row]:
-            raise ValueError(f"{path}: entry {number} lacks {', '.join(lacking)}")
+        where = f"{what} {number}"
+        if not _is_row(row, fields, where, problems):
+            continue
+        kept.append(row)
+        for name, inner in nested.items():
+            for place, part in enumerate(row[name]):
+                _is_row(part, inner, f"{where}, {name}[{place}]", problems)
+    problems.refuse()
+    return kept
+
+
+def _is_row(row: object, fields: Fields, where: str, problems: Problems) -> TypeGuard[Entry]:
+    """Whether something is an object with these fields; what is wrong is noted."""
+    if not isinstance(row, dict):
+        problems.add(f"{where} is {str(row)[:40]!r}, expected an object with {', '.join(fields)}")
+        return False
+    entry: Entry = row
+    if not has_fields(entry, fields, where, problems):
+        return False
+    endless = [name for name in fields if isinstance(entry[name], float) and not math.isfinite(entry[name])]
+    for name in endless:
+        problems.add(f"{where}: {name!r} is {entry[name]}, expected a finite number")
+    return not endless
 
 
 def by_id(

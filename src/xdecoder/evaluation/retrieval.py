@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, read_lines, write_lines
+from xdecoder.evaluation.result_files import ID, Entry, by_id, read_lines, write_lines
 from xdecoder.metrics.retrieval import Retrieval
 
 
@@ -60,7 +60,7 @@ def score_embeddings(path: Path, known: Collection[ImageId] | None = None) -> Sc
         ValueError: the file is malformed or empty, or names an image twice or an unknown one.
         FileNotFoundError: there is no such file.
     """
-    rows = by_id(read_lines(path, ("image_id", "image", "captions")), path, known)
+    rows = by_id(read_lines(path, {"image_id": ID, "image": list, "captions": list}), path, known)
     gathered = Retrieval()
     for image_id, row in rows.items():
         try:

@@ -14,7 +14,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.records import VOID, ImageId, SemanticSample
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, path_inside, read_list, write_list
+from xdecoder.evaluation.result_files import ID, Entry, by_id, path_inside, read_list, write_list
 from xdecoder.images import read_stored
 from xdecoder.jobs.files import safe_name
 from xdecoder.metrics.semantic import AbsentRule, SemanticSegmentation
@@ -53,7 +53,7 @@ class Semantic(BenchmarkProtocol[SemanticSample]):
 
     def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
         kept = {s.image_id: s.labels for s in self.dataset if s.image_id not in left_out}
-        rows = by_id(read_list(path, ("image_id", "file_name"), key="images"), path, kept)
+        rows = by_id(read_list(path, {"image_id": ID, "file_name": str}, key="images"), path, kept)
         coding = _coding(len(self.names.truth))
         folder = path.with_suffix("")
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, final
 
-from xdecoder.data.decoding import read_json
 from xdecoder.data.records import ImageId, QuestionSample
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, read_list, write_list
+from xdecoder.evaluation.result_files import ID, Entry, by_id, read_list, write_list
 from xdecoder.metrics.vqa import VqaAccuracy
 
 
@@ -80,16 +79,20 @@ def score_answer_files(predictions: Path, truth: Path) -> Scores:
         ValueError: a file is malformed, or names a question twice or an unknown one.
         FileNotFoundError: a file does not exist.
     """
-    data = read_json(truth)
-    if not isinstance(data, dict) or not isinstance(data.get("annotations"), list) or not data["annotations"]:
-        raise ValueError(f'{truth}: not a VQA annotation file; expected an object with "annotations"')
-    rows = by_id(data["annotations"], truth, id_field="question_id")
+    listed = read_list(
+        truth, {"question_id": ID, "answers": list}, key="annotations", nested={"answers": {"answer": str}}
+    )
+    if not listed:
+        raise ValueError(f"{truth}: a truth without annotations; nothing to score against")
+    if bare := [row["question_id"] for row in listed if not row["answers"]]:
+        raise ValueError(f"{truth}: {len(bare)} question(s) without an answer to score against: {bare[:5]}")
+    rows = by_id(listed, truth, id_field="question_id")
     return _score(
         predictions,
         {
             question_id: AnsweredQuestion(
                 image_id=row.get("image_id"),
-                answers=tuple(str(answer["answer"]) for answer in row["answers"]),
+                answers=tuple(answer["answer"] for answer in row["answers"]),
                 kind=str(row.get("answer_type", "other")),
             )
             for question_id, row in rows.items()
@@ -98,10 +101,10 @@ def score_answer_files(predictions: Path, truth: Path) -> Scores:
 
 
 def _score(path: Path, questions: Mapping[ImageId, AnsweredQuestion]) -> Scores:
-    rows = by_id(read_list(path, ("question_id", "answer")), path, questions, id_field="question_id")
+    rows = by_id(read_list(path, {"question_id": ID, "answer": str}), path, questions, id_field="question_id")
     gathered = VqaAccuracy()
     for question_id, question in questions.items():
-        answer = str(rows[question_id]["answer"]) if question_id in rows else ""
+        answer = rows[question_id]["answer"] if question_id in rows else ""
         gathered.update(question_id, answer, question.answers, answer_type=question.kind)
     result = gathered.result()
     return Scores(

@@ -1,4 +1,4 @@
-"""Mask and box average precision by COCO's rules, through faster-coco-eval; COCO result files in and out.
+"""Mask and box average precision by COCO's rules, through faster-coco-eval.
 
 AP is the mean over IoU thresholds 0.50, 0.55, ... 0.95 and over categories of the area under the
 precision-recall curve, interpolated at 101 recalls, with at most 100 detections an image
@@ -27,15 +27,21 @@ _ALL, _SMALL, _MEDIUM, _LARGE = 0, 1, 2, 3
 
 @dataclass(frozen=True, kw_only=True)
 class AveragePrecisionResult:
-    """Average precisions in 0..1; NaN where the truth has nothing to find.
+    """COCO's twelve figures in 0..1; NaN where the truth has nothing to find.
 
     Attributes:
-        ap: over IoU 0.50:0.95.
+        ap: average precision over IoU 0.50:0.95.
         ap50: at IoU 0.50.
         ap75: at IoU 0.75.
         ap_small: over objects below 32^2 pixels.
         ap_medium: over objects from 32^2 to 96^2 pixels.
         ap_large: over objects from 96^2 pixels.
+        ar1: average recall over IoU 0.50:0.95, of the surest detection of an image and category.
+        ar10: of the ten surest.
+        ar100: of the hundred surest.
+        ar_small: of the hundred surest, over objects below 32^2 pixels.
+        ar_medium: over objects from 32^2 to 96^2 pixels.
+        ar_large: over objects from 96^2 pixels.
         per_category: category id -> its AP over IoU 0.50:0.95.
         precision_at_50: the precision at recall 0, 0.01, ... 1 at IoU 0.50, meaned over categories.
         kind: "segm" (masks) or "bbox" (boxes).
@@ -49,6 +55,12 @@ class AveragePrecisionResult:
     ap_small: float
     ap_medium: float
     ap_large: float
+    ar1: float
+    ar10: float
+    ar100: float
+    ar_small: float
+    ar_medium: float
+    ar_large: float
     per_category: Mapping[int, float]
     precision_at_50: tuple[float, ...]
     kind: IouType
@@ -83,12 +95,14 @@ def average_precision(
     # The evaluator writes into what it is given, and takes a mask's area from its box where it finds one.
     fields = ("image_id", "category_id", "score", "segmentation" if kind == "segm" else "bbox")
     own = sorted(({f: d[f] for f in fields} for d in detections), key=lambda d: d["image_id"])
-    annotations = [{"iscrowd": 0, **annotation} for annotation in truth["annotations"]]
+    # Matches are stored by annotation id, where 0 means none.
+    annotations = [{"iscrowd": 0, **row, "id": n} for n, row in enumerate(truth["annotations"], start=1)]
     coco = COCO({**truth, "annotations": annotations})
     evaluator = COCOeval_faster(coco, coco.loadRes(own), iouType=kind, rle_iou_max_workers=1)
     evaluator.evaluate()
     evaluator.accumulate()
     precision = np.asarray(evaluator.eval["precision"])[..., -1]  # T R K A: IoU, recall, category, area
+    recall = np.asarray(evaluator.eval["recall"])  # T K A M: IoU, category, area, detections
     image_ids = {int(image["id"]) for image in truth["images"]}
     return AveragePrecisionResult(
         ap=_mean(precision[..., _ALL]),
@@ -97,6 +111,12 @@ def average_precision(
         ap_small=_mean(precision[..., _SMALL]),
         ap_medium=_mean(precision[..., _MEDIUM]),
         ap_large=_mean(precision[..., _LARGE]),
+        ar1=_mean(recall[..., _ALL, 0]),
+        ar10=_mean(recall[..., _ALL, 1]),
+        ar100=_mean(recall[..., _ALL, 2]),
+        ar_small=_mean(recall[..., _SMALL, 2]),
+        ar_medium=_mean(recall[..., _MEDIUM, 2]),
+        ar_large=_mean(recall[..., _LARGE, 2]),
         per_category={
             int(category): _mean(precision[:, :, k, _ALL])
             for k, category in enumerate(evaluator.params.catIds)
@@ -118,6 +138,8 @@ def check_truth(truth: Mapping[str, Any]) -> None:
     for part in ("images", "annotations", "categories"):
         if not truth.get(part):
             raise ValueError(f"the truth has no {part}: expected COCO's images, annotations and categories")
+        if part == "annotations":
+            continue  # numbered anew
         ids = Counter(entry["id"] for entry in truth[part])
         if twice := [i for i, count in ids.items() if count > 1]:
             raise ValueError(f"the truth repeats the ids {twice[:8]} among its {part}")

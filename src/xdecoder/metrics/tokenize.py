@@ -6,8 +6,9 @@ tool's observed behavior; `tests/goldens/metrics/ptb_tokens.json` stores what th
 
 The oddities that scores depend on are kept: brackets stay, as `-lrb-` and `-rrb-` (the tool lower-cases
 before punctuation is removed, so that the list's `-LRB-` never matches); runs such as `?!` stay; an amount
-such as `3 1/2` is one token around a no-break space. One thing differs: the reference reads on into the next
-caption to decide the period of a caption's last "no." or initial; here a caption stands alone.
+such as `3 1/2` is one token around a no-break space. Two things differ: the reference reads on into the next
+caption to decide the period of a caption's last "no." or initial, here a caption stands alone; and it splits
+hyphenated words at the hyphen where an accent is a character of its own.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ PUNCTUATION = frozenset(
 
 _SPACE = r"[ \t\xa0\u2000-\u200b\u3000\ufeff]"
 _A = r"['\u2019]"  # apostrophes
-_L = r"[^\W\d_½¼¾⅓⅔]"
-_W = r"[^\W_½¼¾⅓⅔]"  # a letter or a digit
+_MARK = r"[\u0300-\u036f]"  # accents of decomposed letters are letters
+_L = rf"(?:[^\W\d_½¼¾⅓⅔]|{_MARK})"
+_W = rf"(?:[^\W_½¼¾⅓⅔]|{_MARK})"  # a letter or a digit
 _END = rf"(?!{_W})"
 
 

@@ -14,7 +14,7 @@ from xdecoder.evaluation.picturebook.answers import SceneAnswers, ask_scenes
 from xdecoder.evaluation.picturebook.scenes import SceneSample
 from xdecoder.evaluation.picturebook.scores import score_scenes
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Scores
-from xdecoder.evaluation.result_files import Entry, by_id, read_lines, write_lines
+from xdecoder.evaluation.result_files import ID, Entry, Fields, by_id, read_lines, write_lines
 from xdecoder.metrics.panoptic_quality import CategoryCounts
 from xdecoder.picturebook import VOCABULARY
 from xdecoder.predictor.predictor import Predictor
@@ -36,7 +36,18 @@ FIGURES: dict[str, str] = {
 }
 """The figures of the report, by the fields of `PictureBookScores`."""
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(SceneAnswers))
+_FIELDS: Fields = {
+    "image_id": ID,
+    "panoptic": list,
+    "confusion": list,
+    "referred": list,
+    "caption": str,
+    "region": int,
+    "region_caption": str,
+    "answers": list,
+    "image": list,
+    "text": list,
+}
 
 
 @final
@@ -57,7 +68,7 @@ class PictureBook(BenchmarkProtocol[SceneSample]):
 
     def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
         kept = {s.image_id: s.source.scene for s in self.dataset if s.image_id not in left_out}
-        rows = by_id(read_lines(path, ("image_id", *_FIELDS)), path, kept)
+        rows = by_id(read_lines(path, _FIELDS), path, kept)
         scores = score_scenes([kept[i] for i in rows], [_from_json(row, path) for row in rows.values()])
         return Scores(
             figures={
@@ -102,9 +113,9 @@ def _from_json(row: Entry, path: Path) -> SceneAnswers:
             },
             confusion=confusion,
             referred=tuple(float(iou) for iou in row["referred"]),
-            caption=str(row["caption"]),
-            region=int(row["region"]),
-            region_caption=str(row["region_caption"]),
+            caption=row["caption"],
+            region=row["region"],
+            region_caption=row["region_caption"],
             answers=tuple(str(answer) for answer in row["answers"]),
             image=np.asarray(row["image"], np.float32),
             text=np.asarray(row["text"], np.float32),
