@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
-from xdecoder.search.about import About
+from xdecoder.search.config import IndexConfig
 from xdecoder.search.rows import VECTOR, region_schema
 from xdecoder.search.tables import Tables
 from xdecoder.vocabularies import Vocabulary
@@ -31,15 +31,15 @@ def main() -> None:
     rng = np.random.default_rng(0)
     centers = rng.standard_normal((max(1, count // _PER_CLUSTER), width), np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        about = About(
+        config = IndexConfig(
             weights="none",
             model="none",
             width=width,
             vocabulary=Vocabulary(classes=("thing",), things=frozenset({0})),
             short_side=None,
         )
-        tables = Tables.create(folder, about)
-        schema = region_schema(about)
+        tables = Tables.create(folder, config)
+        schema = region_schema(config)
         chunks = (
             _rows(start, min(_CHUNK, count - start), centers, schema, rng)
             for start in range(0, count, _CHUNK)

@@ -16,7 +16,7 @@ from xdecoder.cli.app import app
 from xdecoder.demo import held_out
 from xdecoder.demo.build import build_demo
 from xdecoder.demo.facts import read_scores
-from xdecoder.demo.held_out import read_held_out, true_panoptic
+from xdecoder.demo.held_out import run_held_out, true_panoptic
 from xdecoder.demo.page import Demo, write_page
 from xdecoder.demo.poster import draw_poster
 from xdecoder.drawing.regions import Region
@@ -119,7 +119,7 @@ def test_page_follows_the_system_in_light_and_dark(page: str) -> None:
 
 
 def test_every_answer_stands_beside_the_truth(page: str, demo: Demo) -> None:
-    phrases = sum(len(reading.grounded) for reading in demo.held_out.readings)
+    phrases = sum(len(result.phrases) for result in demo.held_out.results)
     assert phrases
     assert page.count("<figcaption>truth</figcaption>") == SCENES + phrases
     assert page.count("<figcaption>model</figcaption>") == SCENES + phrases
@@ -128,10 +128,10 @@ def test_every_answer_stands_beside_the_truth(page: str, demo: Demo) -> None:
 
 
 def test_two_questions_a_scene_are_answered_beside_the_truth(page: str, demo: Demo) -> None:
-    asked = demo.held_out.asked
-    assert len(asked) == 2 * SCENES
-    assert page.count("<small>Truth: ") == sum(not one.right for one in asked) > 0
-    for one in asked:
+    answers = demo.held_out.answers
+    assert len(answers) == 2 * SCENES
+    assert page.count("<small>Truth: ") == sum(not one.right for one in answers) > 0
+    for one in answers:
         assert one.right == (one.answer.text == one.truth)
         assert f"<dt>{one.answer.question}</dt>" in page
     assert "<b>yes</b>" not in page
@@ -140,7 +140,7 @@ def test_two_questions_a_scene_are_answered_beside_the_truth(page: str, demo: De
 
 def test_a_model_that_cannot_answer_is_not_asked(predictor: Predictor) -> None:
     mute = Predictor(predictor.model, predictor.tokenizer)
-    assert read_held_out(mute, count=1, pool=1).asked == ()
+    assert run_held_out(mute, count=1, pool=1).answers == ()
 
 
 def test_what_the_user_gives_is_escaped(page: str) -> None:
@@ -178,9 +178,9 @@ def test_truth_given_back_counts_as_found(predictor: Predictor, monkeypatch: pyt
         return true_panoptic(draw_scene(scenes[image.image.tobytes()], split="val", size=96))
 
     monkeypatch.setattr(predictor, "segment", segment)
-    read = read_held_out(predictor, count=SCENES, pool=SCENES)
+    read = run_held_out(predictor, count=SCENES, pool=SCENES)
     assert read.quality == 1
-    assert [r.found for r in read.readings] == [len(r.scene.segments) for r in read.readings]
+    assert [r.found for r in read.results] == [len(r.scene.segments) for r in read.results]
 
 
 @pytest.mark.parametrize(
@@ -190,15 +190,15 @@ def test_truth_given_back_counts_as_found(predictor: Predictor, monkeypatch: pyt
 def test_captions_are_held_against_the_scene_graph(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch, text: str, verdict: str, demo: Demo
 ) -> None:
-    reference = demo.held_out.readings[0].told.reference
+    reference = demo.held_out.results[0].caption.reference
 
     def caption(_: object) -> Caption:
         return Caption(text=text.format(reference=reference), score=0.0, token_ids=())
 
     monkeypatch.setattr(predictor, "caption", caption)
-    told = read_held_out(predictor, count=1, pool=1).readings[0].told
-    assert told.verdict == verdict
-    assert (told.right == told.all > 0) == (verdict == "true")
+    caption = run_held_out(predictor, count=1, pool=1).results[0].caption
+    assert caption.verdict == verdict
+    assert (caption.right == caption.all > 0) == (verdict == "true")
 
 
 def test_retrieval_finds_each_caption_among_the_pool(demo: Demo) -> None:
@@ -210,7 +210,7 @@ def test_retrieval_finds_each_caption_among_the_pool(demo: Demo) -> None:
 
 def test_scenes_and_pool_must_go_together(predictor: Predictor) -> None:
     with pytest.raises(ValueError, match="count must lie between 1 and pool, got 3 and 2"):
-        read_held_out(predictor, count=3, pool=2)
+        run_held_out(predictor, count=3, pool=2)
 
 
 def test_names_of_regions_do_not_overlap() -> None:
@@ -229,7 +229,7 @@ def test_names_of_regions_do_not_overlap() -> None:
 
 
 def test_the_poster_is_a_small_png(demo: Demo) -> None:
-    data = draw_poster(demo.held_out.readings)
+    data = draw_poster(demo.held_out.results)
     assert len(data) < 600_000
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.format == "PNG"

@@ -22,7 +22,7 @@ from xdecoder.picturebook import (
     Phrase,
     Question,
     Scene,
-    Segment,
+    SceneSegment,
     ask,
     caption,
     captions,
@@ -92,10 +92,10 @@ def test_thousands_of_captions_are_true_and_phrases_unique() -> None:
     assert int(done.stdout) > 8000
 
 
-def thing(number: int, category: str, color: str, x: float, y: float, **more: object) -> Segment:
+def thing(number: int, category: str, color: str, x: float, y: float, **more: object) -> SceneSegment:
     box = Box(int(100 * x) - 5, int(100 * y) - 5, int(100 * x) + 5, int(100 * y) + 5)
     fields = {"size": "medium", "on": "grass", **more}
-    return Segment(
+    return SceneSegment(
         id=number, category=category, is_thing=True, color=color, box=box, area=100, center=(x, y), **fields
     )  # type: ignore[arg-type]
 
@@ -104,7 +104,7 @@ def thing(number: int, category: str, color: str, x: float, y: float, **more: ob
 def meadow() -> Scene:
     """Two red cars (one small) left and right of a green tree, a blue bird in the sky; written by hand."""
     stuff = [
-        Segment(
+        SceneSegment(
             id=k, category=name, is_thing=False, box=Box(0, 0, 100, 50), area=5000, center=(0.5, 0.25 * k)
         )
         for k, name in ((1, "sky"), (2, "grass"))
@@ -420,7 +420,7 @@ def _is(name: str | None, written: str) -> bool:
     return name is not None and written in names(name)
 
 
-def _named(one: Segment, written: str, *, many: bool) -> bool:
+def _named(one: SceneSegment, written: str, *, many: bool) -> bool:
     nouns = [*names(one.category), "thing"]
     nouns = [plural(noun) for noun in nouns] if many else nouns
     colors = names(one.color or "")

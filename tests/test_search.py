@@ -233,9 +233,9 @@ def test_an_approximate_index_is_built_when_it_pays_and_finds_what_the_exact_one
     index: Index, tmp_path: Path, predictor: Predictor
 ) -> None:
     made = Index.create(tmp_path / "large", predictor, vocabulary=WORDS, short_side=SIDE)
-    table, schema = made.tables.raw("regions"), region_schema(made.about)
+    table, schema = made.tables.raw("regions"), region_schema(made.config)
     random = np.random.default_rng(0)
-    centers = random.standard_normal((300, made.about.width))
+    centers = random.standard_normal((300, made.config.width))
     vectors = centers[random.integers(300, size=WORTH_INDEXING)]
     vectors = (vectors + 0.5 * random.standard_normal(vectors.shape)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

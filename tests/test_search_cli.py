@@ -12,7 +12,7 @@ import xdecoder
 from builders import draw_picture, save_tiny_model
 from xdecoder.cli.app import app
 from xdecoder.search import Index
-from xdecoder.search.about import About
+from xdecoder.search.config import IndexConfig
 from xdecoder.weights.folder import load_model, save_model
 
 Run = Callable[..., tuple[int, str, str]]
@@ -147,4 +147,4 @@ def test_another_vocabulary_size_or_model_is_refused(place: Path, run: Run) -> N
 
 def test_an_index_of_a_later_format_is_refused() -> None:
     with pytest.raises(ValueError, match="is an index of format 2, this program reads format 1"):
-        About.from_json('{"format": 2}', place="index")
+        IndexConfig.from_json('{"format": 2}', place="index")

@@ -117,11 +117,9 @@ def test_the_box_of_a_pixel_is_one_wide():
     assert mask_box(rectangle(3, 5, 4, 6)) == (3, 5, 4, 6)
 
 
-@pytest.mark.parametrize(
-    "rle", [{"size": [2, 3]}, {"size": 4, "counts": "a"}, {"size": [1, 2], "counts": [1, 1]}]
-)
+@pytest.mark.parametrize("rle", [{"size": [2, 3]}, {"size": 4, "counts": "a"}, {"size": [1, 2], "counts": 7}])
 def test_a_malformed_run_length_code_says_what_was_expected(rle: Any):
-    with pytest.raises(ValueError, match=r"expected COCO's compressed run-length code, \{\"size\": \[height"):
+    with pytest.raises(ValueError, match=r"expected COCO's run-length code, \{\"size\": \[height"):
         decode_rle(rle)
 
 
@@ -221,6 +219,29 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path):
         Grounding.load(path)
     with pytest.raises(FileNotFoundError):
         Grounding.load(tmp_path / "nothing.json")
+
+
+def test_a_region_of_another_size_is_refused_before_it_is_decoded(result: SegmentationResult):
+    """Of this size a mask would take 10 gigabytes."""
+    data = json.loads(json.dumps(result.to_dict()))
+    regions = next(value for value in data.values() if isinstance(value, list) and isinstance(value[0], dict))
+    regions[0]["segmentation"]["size"] = [100_000, 100_000]
+    with pytest.raises(ValueError, match=f"the mask is 100000x100000 and its image {WIDTH}x{HEIGHT}"):
+        type(result).from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((100_000, 100_000), "a result of 100000 x 100000 pixels is over the limit of 67,108,864"),
+        ((0, 5), "height and width must be whole numbers of at least 1, got 0 and 5"),
+        ((5, "7"), "height and width must be whole numbers of at least 1, got 5 and '7'"),
+        ((5, None), "height and width must be whole numbers of at least 1, got 5 and None"),
+    ],
+)
+def test_a_size_that_cannot_be_is_refused(result: SegmentationResult, size: tuple[Any, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        type(result).from_dict({**result.to_dict(), "height": size[0], "width": size[1]})
 
 
 def test_a_malformed_region_is_an_error_of_the_file(tmp_path: Path):

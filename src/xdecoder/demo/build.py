@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xdecoder.demo.facts import describe
-from xdecoder.demo.held_out import POOL, SCENES, read_held_out
-from xdecoder.demo.own_images import read_images
+from xdecoder.demo.held_out import POOL, SCENES, run_held_out
+from xdecoder.demo.own_images import run_images
 from xdecoder.demo.page import Demo
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
@@ -41,8 +41,8 @@ def build_demo(
     facts = describe(predictor, source)
     begin = time.monotonic()
     words = vocabulary or predictor.default_vocabulary
-    read, failures = read_images(predictor, images, vocabulary=words, phrases=phrases)
-    held_out = read_held_out(predictor, count=scenes, pool=pool)
+    read, failures = run_images(predictor, images, vocabulary=words, phrases=phrases)
+    held_out = run_held_out(predictor, count=scenes, pool=pool)
     return Demo(
         facts=facts,
         held_out=held_out,

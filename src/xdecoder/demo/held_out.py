@@ -38,7 +38,7 @@ _QUESTIONS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grounded:
+class CheckedPhrase:
     """A phrase, what the model found and what is meant.
 
     Attributes:
@@ -55,7 +55,7 @@ class Grounded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class CheckedCaption:
     """The model's caption, held against the scene graph.
 
     Attributes:
@@ -75,7 +75,7 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class CheckedAnswer:
     """A question, the model's answer and the true one.
 
     Attributes:
@@ -93,30 +93,30 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SceneReading:
+class SceneResult:
     """Everything a model said of one scene.
 
     Attributes:
         scene: the scene and its truth.
         panoptic: the model's segments.
         found: true segments that the model has, with the right class and an IoU above one half.
-        grounded: phrases.
-        told: the caption.
-        asked: questions; none for a model that cannot answer.
+        phrases: those that were grounded.
+        caption: the caption.
+        answers: of questions; none for a model that cannot answer.
         unseen: its (color, category) pairs that no training scene shows.
     """
 
     scene: Scene
     panoptic: PanopticSegmentation
     found: int
-    grounded: tuple[Grounded, ...]
-    told: Told
-    asked: tuple[Asked, ...]
+    phrases: tuple[CheckedPhrase, ...]
+    caption: CheckedCaption
+    answers: tuple[CheckedAnswer, ...]
     unseen: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class CaptionSearch:
     """A caption, and the scenes that fit it best.
 
     Attributes:
@@ -134,39 +134,39 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """A model's reading of the first held-out scenes.
+    """What a model makes of the first held-out scenes.
 
     Attributes:
-        readings: of the first scenes.
-        pool: more scenes, those of `readings` first, in which captions look for theirs.
-        searches: one for each reading.
-        quality: panoptic quality over the readings.
+        results: of the first scenes.
+        pool: more scenes, those of `results` first, in which captions look for theirs.
+        searches: one for each of the results.
+        quality: panoptic quality over the results.
         recall: captions of the whole pool, and its scenes, whose own counterpart came first.
     """
 
-    readings: tuple[SceneReading, ...]
+    results: tuple[SceneResult, ...]
     pool: tuple[Scene, ...]
-    searches: tuple[Search, ...]
+    searches: tuple[CaptionSearch, ...]
     quality: float
     recall: float
 
     @property
     def referring(self) -> float:
         """Mean IoU of the phrases."""
-        return float(np.mean([g.iou for reading in self.readings for g in reading.grounded] or [0.0]))
+        return float(np.mean([g.iou for result in self.results for g in result.phrases] or [0.0]))
 
     @property
     def true_captions(self) -> int:
         """Captions of which every statement is true."""
-        return sum(reading.told.verdict == "true" for reading in self.readings)
+        return sum(result.caption.verdict == "true" for result in self.results)
 
     @property
-    def asked(self) -> tuple[Asked, ...]:
-        """The questions of all readings."""
-        return tuple(asked for reading in self.readings for asked in reading.asked)
+    def answers(self) -> tuple[CheckedAnswer, ...]:
+        """The answers of all results."""
+        return tuple(answer for result in self.results for answer in result.answers)
 
 
-def read_held_out(predictor: Predictor, *, count: int = SCENES, pool: int = POOL) -> HeldOut:
+def run_held_out(predictor: Predictor, *, count: int = SCENES, pool: int = POOL) -> HeldOut:
     """Give a model the first scenes of the held-out split.
 
     Args:
@@ -182,14 +182,14 @@ def read_held_out(predictor: Predictor, *, count: int = SCENES, pool: int = POOL
     scenes = [draw_scene(seed, split="val", size=SIDE) for seed in range(count)]
     more = [draw_scene(seed, split="val", size=_SMALL_SIDE) for seed in range(count, pool)]
     encoded = predictor.encode([scene.image for scene in scenes])
-    readings = tuple(_read(predictor, s, e) for s, e in zip(scenes, encoded, strict=True))
+    results = tuple(_run(predictor, s, e) for s, e in zip(scenes, encoded, strict=True))
     everything = [*encoded, *(scene.image for scene in more)]
     searches, recall = _search(predictor, [*scenes, *more], everything)
     return HeldOut(
-        readings=readings,
+        results=results,
         pool=(*scenes, *more),
         searches=searches[:count],
-        quality=_quality(readings),
+        quality=_quality(results),
         recall=recall,
     )
 
@@ -205,29 +205,31 @@ def true_panoptic(scene: Scene) -> PanopticSegmentation:
     )
 
 
-def _read(predictor: Predictor, scene: Scene, image: EncodedImage) -> SceneReading:
+def _run(predictor: Predictor, scene: Scene, image: EncodedImage) -> SceneResult:
     panoptic = predictor.segment(image, VOCABULARY)
     counts = count_matches(scene.ids, _true_segments(scene), panoptic.ids, _found_segments(panoptic))
     pairs = ((thing.color, thing.category) for thing in scene.things)
-    return SceneReading(
+    return SceneResult(
         scene=scene,
         panoptic=panoptic,
         found=sum(count.true_positives for count in counts.values()),
-        grounded=_ground(predictor, scene, image),
-        told=_tell(predictor, scene, image),
-        asked=_ask(predictor, scene, image),
+        phrases=_ground(predictor, scene, image),
+        caption=_describe(predictor, scene, image),
+        answers=_answer(predictor, scene, image),
         unseen=tuple(dict.fromkeys(f"{a} {b}" for a, b in pairs if (a, b) in HELD_OUT_PAIRS)),
     )
 
 
-def _ground(predictor: Predictor, scene: Scene, image: EncodedImage) -> tuple[Grounded, ...]:
+def _ground(predictor: Predictor, scene: Scene, image: EncodedImage) -> tuple[CheckedPhrase, ...]:
     wanted = _choose_phrases(scene)
     if not wanted:
         return ()
     found = predictor.refer(image, [phrase.text for phrase in wanted])
     pairs = [(mask, scene.ids == phrase.segment) for mask, phrase in zip(found.masks, wanted, strict=True)]
     return tuple(
-        Grounded(text=p.text, found=mask, truth=true, iou=float((mask & true).sum() / (mask | true).sum()))
+        CheckedPhrase(
+            text=p.text, found=mask, truth=true, iou=float((mask & true).sum() / (mask | true).sum())
+        )
         for p, (mask, true) in zip(wanted, pairs, strict=True)
     )
 
@@ -239,11 +241,11 @@ def _choose_phrases(scene: Scene) -> list[Phrase]:
     return [known[i] for i in rng.permutation(len(known))[:_PHRASES]]
 
 
-def _tell(predictor: Predictor, scene: Scene, image: EncodedImage) -> Told:
+def _describe(predictor: Predictor, scene: Scene, image: EncodedImage) -> CheckedCaption:
     text = predictor.caption(image).text
     made = statements(text) or ()
     right = sum(holds_true(statement, scene) for statement in made)
-    return Told(
+    return CheckedCaption(
         text=text,
         verdict="unclear" if not made else "true" if right == len(made) else "false",
         right=right,
@@ -252,12 +254,12 @@ def _tell(predictor: Predictor, scene: Scene, image: EncodedImage) -> Told:
     )
 
 
-def _ask(predictor: Predictor, scene: Scene, image: EncodedImage) -> tuple[Asked, ...]:
+def _answer(predictor: Predictor, scene: Scene, image: EncodedImage) -> tuple[CheckedAnswer, ...]:
     if predictor.answer_head is None:
         return ()
-    asked = questions(scene, words_rng(scene), count=_QUESTIONS)
-    answers = predictor.answer(image, [question.text for question in asked])
-    return tuple(Asked(answer=a, truth=q.answer) for a, q in zip(answers, asked, strict=True))
+    chosen = questions(scene, words_rng(scene), count=_QUESTIONS)
+    answers = predictor.answer(image, [question.text for question in chosen])
+    return tuple(CheckedAnswer(answer=a, truth=q.answer) for a, q in zip(answers, chosen, strict=True))
 
 
 def _caption_of(scene: Scene) -> str:
@@ -266,13 +268,13 @@ def _caption_of(scene: Scene) -> str:
 
 def _search(
     predictor: Predictor, pool: Sequence[Scene], images: Sequence[object]
-) -> tuple[tuple[Search, ...], float]:
+) -> tuple[tuple[CaptionSearch, ...], float]:
     texts = [_caption_of(scene) for scene in pool]
     embedded = predictor.embed_images(images)  # pyright: ignore[reportArgumentType]
     similarity = embedded.similarity(predictor.embed_texts(texts)).cpu()
     of_texts = similarity.T.argsort(dim=1, descending=True, stable=True).tolist()
     searches = tuple(
-        Search(
+        CaptionSearch(
             text=text,
             own=own,
             ranking=tuple(ranking),
@@ -285,10 +287,10 @@ def _search(
     return searches, float(hits.float().mean())
 
 
-def _quality(readings: Sequence[SceneReading]) -> float:
+def _quality(results: Sequence[SceneResult]) -> float:
     quality = PanopticQuality({k: VOCABULARY.is_thing(k) for k in range(len(VOCABULARY))})
-    for reading in readings:
-        scene, panoptic = reading.scene, reading.panoptic
+    for result in results:
+        scene, panoptic = result.scene, result.panoptic
         quality.update(scene.seed, scene.ids, _true_segments(scene), panoptic.ids, _found_segments(panoptic))
     return quality.result().all.pq
 

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from xdecoder.images import read_image
-from xdecoder.jobs.isolation import check_name
+from xdecoder.jobs.isolation import FailedImage, check_name
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import Grounding, PanopticSegmentation
 from xdecoder.vocabularies import Vocabulary
@@ -21,7 +21,7 @@ LONGEST_SIDE = 1280
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageReading:
+class ImageResult:
     """Everything a model said of one image.
 
     Attributes:
@@ -37,22 +37,9 @@ class ImageReading:
     caption: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """An image that could not be read.
-
-    Attributes:
-        name: of the file.
-        reason: what was wrong with it.
-    """
-
-    name: str
-    reason: str
-
-
-def read_images(
+def run_images(
     predictor: Predictor, paths: Sequence[Path], *, vocabulary: Vocabulary, phrases: Sequence[str]
-) -> tuple[list[ImageReading], list[Failure]]:
+) -> tuple[list[ImageResult], list[FailedImage]]:
     """Give a model some images; what cannot be read is passed over and told.
 
     Args:
@@ -66,18 +53,18 @@ def read_images(
     """
     if not all(phrase.strip() for phrase in phrases):
         raise ValueError("an empty phrase means nothing; leave it out or write some words")
-    read: list[ImageReading] = []
-    failures: list[Failure] = []
+    read: list[ImageResult] = []
+    failures: list[FailedImage] = []
     for path in paths:
         try:
             check_name(path)
             image = _shrunk(read_image(path))
         except (ValueError, OSError) as error:
-            failures.append(Failure(name=path.name, reason=str(error)))
+            failures.append(FailedImage(path=path, error=error))
             continue
         encoded = predictor.encode(image)
         read.append(
-            ImageReading(
+            ImageResult(
                 name=path.name,
                 panoptic=predictor.segment(encoded, vocabulary),
                 grounding=predictor.refer(encoded, phrases) if phrases else None,

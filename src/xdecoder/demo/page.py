@@ -10,12 +10,21 @@ import numpy as np
 from jaxtyping import UInt8
 
 from xdecoder.demo.facts import ModelFacts
-from xdecoder.demo.held_out import SIDE, Asked, HeldOut, SceneReading, Search, Told, true_panoptic
-from xdecoder.demo.own_images import LONGEST_SIDE, Failure, ImageReading
+from xdecoder.demo.held_out import (
+    SIDE,
+    CaptionSearch,
+    CheckedAnswer,
+    CheckedCaption,
+    HeldOut,
+    SceneResult,
+    true_panoptic,
+)
+from xdecoder.demo.own_images import LONGEST_SIDE, ImageResult
 from xdecoder.drawing.regions import Region, draw_regions
 from xdecoder.html.frame import anchor, asset, frame
 from xdecoder.html.panels import lit, painted, regions_of
 from xdecoder.html.parts import chip, figure, names, overlaid, picture
+from xdecoder.jobs.isolation import FailedImage
 from xdecoder.picturebook import Scene
 from xdecoder.structures import Grounding
 
@@ -58,8 +67,8 @@ class Demo:
 
     facts: ModelFacts
     held_out: HeldOut
-    images: tuple[ImageReading, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    images: tuple[ImageResult, ...] = ()
+    failures: tuple[FailedImage, ...] = ()
     seconds: float
 
 
@@ -77,7 +86,7 @@ def write_page(demo: Demo) -> str:
     shown = {name: body for name, body in sections.items() if body}
     hero = (
         '<section class="hero"><h1>One model.<br>Segment, refer, describe, answer, find.</h1>'
-        f'<p class="lead">{_lead(demo)}</p>{_hero(demo.held_out.readings[0])}'
+        f'<p class="lead">{_lead(demo)}</p>{_hero(demo.held_out.results[0])}'
         f'<dl class="facts">{_facts(demo)}</dl></section>'
     )
     tasks = (f'<section class="task" id="{anchor(name)}">{body}</section>' for name, body in shown.items())
@@ -94,7 +103,7 @@ def write_page(demo: Demo) -> str:
 
 
 def _lead(demo: Demo) -> str:
-    scenes = len(demo.held_out.readings)
+    scenes = len(demo.held_out.results)
     return (
         f"Below, the model <b>{escape(demo.facts.name)}</b> reads the first {scenes} pictures of a drawn "
         "world that were kept from its training. Nothing is picked out: each answer stands beside the "
@@ -102,18 +111,18 @@ def _lead(demo: Demo) -> str:
     )
 
 
-def _hero(reading: SceneReading) -> str:
-    scene = reading.scene
+def _hero(result: SceneResult) -> str:
+    scene = result.scene
     plain = f'<div class="panel">{picture(scene.image, side=SIDE, alt="A drawn scene")}</div>'
     tiles = [
         figure(plain, "The picture, never seen in training"),
-        figure(_panoptic_panel(reading), "Every pixel named: panoptic segmentation"),
+        figure(_panoptic_panel(result), "Every pixel named: panoptic segmentation"),
     ]
-    for grounded in reading.grounded[:1]:
-        found = overlaid(scene.image, lit(scene.image, grounded.found), side=SIDE)
-        tiles.append(figure(found, f"“{escape(grounded.text)}”"))
-    told = f'<div class="said"><q>{escape(reading.told.text)}</q>{_verdict(reading.told)}</div>'
-    tiles.append(figure(told, "In its own words, and whether they are true"))
+    for phrase in result.phrases[:1]:
+        found = overlaid(scene.image, lit(scene.image, phrase.found), side=SIDE)
+        tiles.append(figure(found, f"“{escape(phrase.text)}”"))
+    caption = f'<div class="said"><q>{escape(result.caption.text)}</q>{_verdict(result.caption)}</div>'
+    tiles.append(figure(caption, "In its own words, and whether they are true"))
     return f'<div class="quad">{"".join(tiles)}</div>'
 
 
@@ -132,15 +141,15 @@ def _facts(demo: Demo) -> str:
 
 def _scores(demo: Demo) -> str:
     held_out, known = demo.held_out, demo.facts.scores
-    scenes, pool = len(held_out.readings), len(held_out.pool)
+    scenes, pool = len(held_out.results), len(held_out.pool)
     here = {
         "panoptic quality": held_out.quality,
         "referring, mean IoU": held_out.referring,
         "captions wholly true": held_out.true_captions / scenes,
         "retrieval, R@1": held_out.recall,
     }
-    if held_out.asked:
-        here["questions answered rightly"] = float(np.mean([asked.right for asked in held_out.asked]))
+    if held_out.answers:
+        here["questions answered rightly"] = float(np.mean([answer.right for answer in held_out.answers]))
     of_page = (
         f"panoptic quality {_percent(held_out.quality)}, phrases' mean IoU {_percent(held_out.referring)}, "
         f"{held_out.true_captions} of {scenes} captions true, R@1 among {pool} scenes "
@@ -171,16 +180,16 @@ def _tiles(scores: dict[str, float]) -> str:
 
 def _segment(held_out: HeldOut) -> str:
     cards: list[str] = []
-    for number, reading in enumerate(held_out.readings, start=1):
-        total = len(reading.scene.segments)
-        chips = [chip(f"{reading.found} of {total} segments", "good" if reading.found == total else "")]
-        chips += [chip(f"never seen together: {pair}", "new") for pair in reading.unseen]
-        truth = true_panoptic(reading.scene)
+    for number, result in enumerate(held_out.results, start=1):
+        total = len(result.scene.segments)
+        chips = [chip(f"{result.found} of {total} segments", "good" if result.found == total else "")]
+        chips += [chip(f"never seen together: {pair}", "new") for pair in result.unseen]
+        truth = true_panoptic(result.scene)
         tags = names(regions_of(truth))
-        true_panel = overlaid(reading.scene.image, painted(truth), tags, side=SIDE, alt="True segments")
-        panels = figure(_panoptic_panel(reading), "model") + figure(true_panel, "truth")
+        true_panel = overlaid(result.scene.image, painted(truth), tags, side=SIDE, alt="True segments")
+        panels = figure(_panoptic_panel(result), "model") + figure(true_panel, "truth")
         cards.append(
-            f'<article class="card"><header><strong>{number}. {_place(reading.scene)}</strong>'
+            f'<article class="card"><header><strong>{number}. {_place(result.scene)}</strong>'
             f'<span class="chips">{"".join(chips)}</span></header><div class="pair">{panels}</div></article>'
         )
     return (
@@ -193,15 +202,15 @@ def _segment(held_out: HeldOut) -> str:
 
 def _refer(held_out: HeldOut) -> str:
     cards: list[str] = []
-    for reading in held_out.readings:
-        image = reading.scene.image
-        for grounded in reading.grounded:
-            found = overlaid(image, lit(image, grounded.found), side=SIDE, alt="The model's mask")
-            true = overlaid(image, lit(image, grounded.truth), side=SIDE, alt="The true mask")
-            kind = "good" if grounded.iou > _GOOD_IOU else "bad"
+    for result in held_out.results:
+        image = result.scene.image
+        for phrase in result.phrases:
+            found = overlaid(image, lit(image, phrase.found), side=SIDE, alt="The model's mask")
+            true = overlaid(image, lit(image, phrase.truth), side=SIDE, alt="The true mask")
+            kind = "good" if phrase.iou > _GOOD_IOU else "bad"
             cards.append(
-                f'<article class="card"><header><q>{escape(grounded.text)}</q>'
-                f"{chip(f'IoU {grounded.iou:.2f}', kind)}</header>"
+                f'<article class="card"><header><q>{escape(phrase.text)}</q>'
+                f"{chip(f'IoU {phrase.iou:.2f}', kind)}</header>"
                 f'<div class="pair">{figure(found, "model")}{figure(true, "truth")}</div></article>'
             )
     if not cards:
@@ -215,10 +224,10 @@ def _refer(held_out: HeldOut) -> str:
 
 def _describe(held_out: HeldOut) -> str:
     cards = "".join(
-        f'<article class="card"><div class="tell">{picture(reading.scene.image, side=_THUMBNAIL * 2)}'
-        f"<div><q>{escape(reading.told.text) or '&nbsp;'}</q>{_verdict(reading.told)}"
-        f"<small>One that is true: {escape(reading.told.reference)}</small></div></div></article>"
-        for reading in held_out.readings
+        f'<article class="card"><div class="tell">{picture(result.scene.image, side=_THUMBNAIL * 2)}'
+        f"<div><q>{escape(result.caption.text) or '&nbsp;'}</q>{_verdict(result.caption)}"
+        f"<small>One that is true: {escape(result.caption.reference)}</small></div></div></article>"
+        for result in held_out.results
     )
     return (
         "<h2>In its own words</h2><p>Captions, each taken apart into its statements (what is there, how "
@@ -228,29 +237,29 @@ def _describe(held_out: HeldOut) -> str:
 
 
 def _ask(held_out: HeldOut) -> str:
-    if not held_out.asked:
+    if not held_out.answers:
         return ""
     cards = "".join(
-        f'<article class="card"><div class="tell">{picture(reading.scene.image, side=_THUMBNAIL * 2)}'
-        f'<dl class="answers">{"".join(map(_question, reading.asked))}</dl></div></article>'
-        for reading in held_out.readings
-        if reading.asked
+        f'<article class="card"><div class="tell">{picture(result.scene.image, side=_THUMBNAIL * 2)}'
+        f'<dl class="answers">{"".join(map(_question, result.answers))}</dl></div></article>'
+        for result in held_out.results
+        if result.answers
     )
-    right = sum(asked.right for asked in held_out.asked)
+    right = sum(answer.right for answer in held_out.answers)
     return (
         "<h2>Asked a question</h2><p>Questions about a scene, each with the model's likeliest answer, "
         "its probability, and the true answer where that is another: here "
-        f"{right} of {len(held_out.asked)} are right.</p>"
+        f"{right} of {len(held_out.answers)} are right.</p>"
         f'<div class="cards">{cards}</div>'
     )
 
 
-def _question(asked: Asked) -> str:
-    answer = asked.answer
-    truth = "" if asked.right else f"<small>Truth: {escape(asked.truth)}</small>"
+def _question(checked: CheckedAnswer) -> str:
+    answer = checked.answer
+    truth = "" if checked.right else f"<small>Truth: {escape(checked.truth)}</small>"
     return (
         f"<div><dt>{escape(answer.question)}</dt><dd>"
-        f"{chip(f'{answer.text}, {answer.score:.2f}', 'good' if asked.right else 'bad')}{truth}</dd></div>"
+        f"{chip(f'{answer.text}, {answer.score:.2f}', 'good' if checked.right else 'bad')}{truth}</dd></div>"
     )
 
 
@@ -264,7 +273,7 @@ def _find(held_out: HeldOut) -> str:
     )
 
 
-def _search_row(search: Search, pool: Sequence[Scene]) -> str:
+def _search_row(search: CaptionSearch, pool: Sequence[Scene]) -> str:
     rank = search.ranking.index(search.own) + 1
     hits: list[str] = []
     for place, index in enumerate(search.ranking[:_HITS], start=1):
@@ -294,22 +303,22 @@ def _own_images(demo: Demo) -> str:
     else:
         parts.append("<p>What the model makes of the images that you passed.</p>")
     cards: list[str] = []
-    for reading in demo.images:
-        image = _image_of(reading)
-        regions = regions_of(reading.panoptic)
+    for result in demo.images:
+        image = _image_of(result)
+        regions = regions_of(result.panoptic)
         panels = [
-            figure(overlaid(image, painted(reading.panoptic), names(regions), side=LONGEST_SIDE), "segments")
+            figure(overlaid(image, painted(result.panoptic), names(regions), side=LONGEST_SIDE), "segments")
         ]
-        if reading.grounding is not None:
-            panels.append(figure(_grounding_panel(image, reading.grounding), "phrases"))
+        if result.grounding is not None:
+            panels.append(figure(_grounding_panel(image, result.grounding), "phrases"))
         cards.append(
-            f'<article class="card wide"><header><strong>{escape(reading.name)}</strong>'
-            f"<q>{escape(reading.caption)}</q></header>"
+            f'<article class="card wide"><header><strong>{escape(result.name)}</strong>'
+            f"<q>{escape(result.caption)}</q></header>"
             f'<div class="{"pair" if len(panels) > 1 else "single"}">{"".join(panels)}</div></article>'
         )
     parts.append(f'<div class="cards fit">{"".join(cards)}</div>')
     parts += [
-        f'<p class="note">{escape(failure.name)} could not be read: {escape(failure.reason)}</p>'
+        f'<p class="note">{escape(failure.path.name)} could not be read: {escape(str(failure.error))}</p>'
         for failure in demo.failures
     ]
     return "".join(parts)
@@ -330,11 +339,9 @@ def _footer(demo: Demo) -> str:
 # Parts
 
 
-def _panoptic_panel(reading: SceneReading) -> str:
-    tags = names(regions_of(reading.panoptic))
-    return overlaid(
-        reading.scene.image, painted(reading.panoptic), tags, side=SIDE, alt="The model's segments"
-    )
+def _panoptic_panel(result: SceneResult) -> str:
+    tags = names(regions_of(result.panoptic))
+    return overlaid(result.scene.image, painted(result.panoptic), tags, side=SIDE, alt="The model's segments")
 
 
 def _grounding_panel(image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) -> str:
@@ -346,12 +353,12 @@ def _grounding_panel(image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) ->
     return overlaid(image, draw_regions(image, bare, opacity=0.6), names(regions), side=LONGEST_SIDE)
 
 
-def _verdict(told: Told) -> str:
-    match told.verdict:
+def _verdict(caption: CheckedCaption) -> str:
+    match caption.verdict:
         case "true":
-            return chip("true" if told.all == 1 else f"true, all {told.all} statements", "good")
+            return chip("true" if caption.all == 1 else f"true, all {caption.all} statements", "good")
         case "false":
-            return chip(f"false: {told.right} of {told.all} statements hold", "bad")
+            return chip(f"false: {caption.right} of {caption.all} statements hold", "bad")
         case "unclear":
             return chip("no sentence that can be checked", "bad")
 
@@ -363,8 +370,8 @@ def _place(scene: Scene) -> str:
     return escape(words[0].upper() + words[1:])
 
 
-def _image_of(reading: ImageReading) -> UInt8[np.ndarray, "H W 3"]:
-    image = reading.panoptic.image
+def _image_of(result: ImageResult) -> UInt8[np.ndarray, "H W 3"]:
+    image = result.panoptic.image
     assert image is not None  # results of a model have their picture
     return image
 

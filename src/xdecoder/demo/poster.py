@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from PIL import Image, ImageDraw, ImageFont
 
-from xdecoder.demo.held_out import SceneReading, Told
+from xdecoder.demo.held_out import CheckedCaption, SceneResult
 from xdecoder.drawing.regions import Color, label_color
 from xdecoder.drawing.sheet import SheetStyle, draw_cell, join_cells
 from xdecoder.html.panels import lit, painted, regions_of
@@ -27,51 +27,51 @@ _VERDICTS: dict[str, tuple[str, Color]] = {
 }
 
 
-def draw_poster(readings: Sequence[SceneReading]) -> bytes:
+def draw_poster(results: Sequence[SceneResult]) -> bytes:
     """The picture as the bytes of a PNG file.
 
     Args:
-        readings: one a row.
+        results: one a row.
 
     Raises:
         ValueError: there are none.
     """
-    if not readings:
+    if not results:
         raise ValueError("the picture needs at least one scene")
     heads = [draw_cell(None, title, style=replace(_STYLE, font_size=17)) for title in _TITLES]
-    cells = [cell for reading in readings for cell in _draw_row(reading)]
+    cells = [cell for result in results for cell in _draw_row(result)]
     return png_bytes(join_cells([*heads, *cells], columns=len(_TITLES), style=_STYLE))
 
 
-def _draw_row(reading: SceneReading) -> list[Image.Image]:
-    image = reading.scene.image
-    segments = painted(reading.panoptic).resize((_STYLE.side, _STYLE.side), Image.Resampling.LANCZOS)
-    for tag in place_tags(regions_of(reading.panoptic)):
+def _draw_row(result: SceneResult) -> list[Image.Image]:
+    image = result.scene.image
+    segments = painted(result.panoptic).resize((_STYLE.side, _STYLE.side), Image.Resampling.LANCZOS)
+    for tag in place_tags(regions_of(result.panoptic)):
         _write_tag(segments, tag)
-    found = f"{reading.found} of {len(reading.scene.segments)} segments right"
+    found = f"{result.found} of {len(result.scene.segments)} segments right"
     cells = [
         draw_cell(Image.fromarray(image), style=_STYLE),
         draw_cell(segments, texts=[found], style=_STYLE),
     ]
     phrases = [
-        draw_cell(lit(image, g.found), texts=[f"“{g.text}”"], style=_STYLE) for g in reading.grounded[:1]
+        draw_cell(lit(image, g.found), texts=[f"“{g.text}”"], style=_STYLE) for g in result.phrases[:1]
     ]
     blank = draw_cell(None, style=_STYLE)
-    return [*cells, *(phrases or [blank]), draw_cell(_draw_words(reading.told), style=_STYLE)]
+    return [*cells, *(phrases or [blank]), draw_cell(_draw_words(result.caption), style=_STYLE)]
 
 
-def _draw_words(told: Told) -> Image.Image:
+def _draw_words(caption: CheckedCaption) -> Image.Image:
     """The caption on a card, and whether it is true."""
     card = Image.new("RGB", (_STYLE.side, _STYLE.side), _WHITE)
     draw = ImageDraw.Draw(card)
-    text = textwrap.fill(f"“{told.text}”", 24)
+    text = textwrap.fill(f"“{caption.text}”", 24)
     words, verdict = ImageFont.load_default(20), ImageFont.load_default(15)
     middle = _STYLE.side // 2
     draw.multiline_text(
         (middle, middle - 16), text, fill=_STYLE.ink, font=words, anchor="mm", align="center", spacing=7
     )
     lines = text.count("\n") + 1
-    said, color = _VERDICTS[told.verdict]
+    said, color = _VERDICTS[caption.verdict]
     draw.text((middle, middle + 16 * lines + 14), said, fill=color, font=verdict, anchor="mm")
     return card
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,19 @@ from xdecoder.images import read_image
 
 Pixels = UInt8[np.ndarray, "H W 3"]
 _R = TypeVar("_R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedImage:
+    """An image that could not be worked on.
+
+    Attributes:
+        path: its file.
+        error: why.
+    """
+
+    path: Path
+    error: Exception
 
 
 def attempt(

@@ -15,7 +15,7 @@ from xdecoder.picturebook.questions import (
 )
 from xdecoder.picturebook.referring import Phrase, PhraseSpec, parse_phrase, phrases, resolve
 from xdecoder.picturebook.relations import Relation, relations
-from xdecoder.picturebook.scene import Box, Occlusion, Scene, Segment
+from xdecoder.picturebook.scene import Occlusion, Scene, SceneSegment
 from xdecoder.picturebook.sheet import contact_sheet
 from xdecoder.picturebook.statements import (
     Plays,
@@ -57,7 +57,6 @@ __all__ = [
     "TIMES",
     "VOCABULARY",
     "WORDS",
-    "Box",
     "Exported",
     "Noun",
     "Occlusion",
@@ -68,7 +67,7 @@ __all__ = [
     "QuestionKind",
     "Relation",
     "Scene",
-    "Segment",
+    "SceneSegment",
     "Setting",
     "Size",
     "Split",

@@ -11,7 +11,7 @@ import numpy as np
 from xdecoder.picturebook.nouns import Noun, article, write_count, write_noun, write_place
 from xdecoder.picturebook.referring import write_relation
 from xdecoder.picturebook.relations import Predicate, relations
-from xdecoder.picturebook.scene import Scene, Segment
+from xdecoder.picturebook.scene import Scene, SceneSegment
 from xdecoder.picturebook.statements import SETTING_WORDS, TIME_WORDS
 
 Style = Literal["list", "places", "setting", "relation", "count"]
@@ -37,7 +37,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, style: Style) -> str:
     return _WRITERS[style](scene, rng)
 
 
-def region_caption(scene: Scene, thing: Segment, rng: np.random.Generator) -> str:
+def region_caption(scene: Scene, thing: SceneSegment, rng: np.random.Generator) -> str:
     """A caption of one thing: "a red car", "a small red car on the grass"."""
     noun = _sized(Noun(category=thing.category, color=thing.color), [thing], rng)
     place = f" {write_place(thing.on, rng)}" if thing.on is not None and float(rng.random()) < 0.5 else ""
@@ -64,12 +64,12 @@ def _join(parts: list[str]) -> str:
 
 def _group(
     scene: Scene, rng: np.random.Generator, *, by_place: bool, most: int
-) -> list[tuple[Noun, list[Segment]]]:
+) -> list[tuple[Noun, list[SceneSegment]]]:
     """Nouns that share the things out among them, largest area first; at most `most` of them."""
     by_color = {
         category: float(rng.random()) < 0.75 for category in sorted({t.category for t in scene.things})
     }
-    groups: dict[Noun, list[Segment]] = {}
+    groups: dict[Noun, list[SceneSegment]] = {}
     for thing in scene.things:
         noun = Noun(
             category=thing.category,
@@ -81,7 +81,7 @@ def _group(
     return [(_sized(noun, members, rng), members) for noun, members in ordered]
 
 
-def _sized(noun: Noun, members: list[Segment], rng: np.random.Generator) -> Noun:
+def _sized(noun: Noun, members: list[SceneSegment], rng: np.random.Generator) -> Noun:
     """Now and then say that they are small or large, if all of them are."""
     sizes = {thing.size for thing in members}
     if float(rng.random()) < 0.3:
@@ -153,7 +153,7 @@ def _relation_style(scene: Scene, rng: np.random.Generator) -> str:
     return f"{text} {_surroundings(scene, rng)}" if float(rng.random()) < 0.3 else text
 
 
-def _named(scene: Scene, thing: Segment, rng: np.random.Generator) -> str:
+def _named(scene: Scene, thing: SceneSegment, rng: np.random.Generator) -> str:
     color = thing.color if float(rng.random()) < 0.8 else None
     noun = _sized(Noun(category=thing.category, color=color), [thing], rng)
     return article(write_noun(noun, rng=rng))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xdecoder.picturebook.camera import blend, photograph, shadow
 from xdecoder.picturebook.opencv import cv2
-from xdecoder.picturebook.scene import Box, Occlusion, Scene, Segment
+from xdecoder.picturebook.scene import Occlusion, Scene, SceneSegment
 from xdecoder.picturebook.shades import LIGHT
 from xdecoder.picturebook.stuff import Backdrop, draw_backdrop
 from xdecoder.picturebook.things import KINDS, Sprite, draw_thing
@@ -24,6 +24,7 @@ from xdecoder.picturebook.vocabulary import (
     Split,
     Time,
 )
+from xdecoder.structures import Box
 
 MIN_VISIBLE_SHARE: Final = 0.5
 """A thing of which less would remain to be seen makes the one that hides it stay away."""
@@ -291,11 +292,11 @@ def _paint(
             shadow(image, thing.sprite, left=thing.left, top=thing.top)
         blend(image, thing.sprite, left=thing.left, top=thing.top)
         window[inside] = number
-    segments: list[Segment] = []
+    segments: list[SceneSegment] = []
     for k, label in enumerate(present):
         box, center = _extent(ids == k + 1, 0, 0, size)
         segments.append(
-            Segment(
+            SceneSegment(
                 id=k + 1,
                 category=STUFF_CATEGORIES[label],
                 is_thing=False,
@@ -308,7 +309,7 @@ def _paint(
         window = ids[thing.top : thing.bottom, thing.left : thing.right]
         box, center = _extent(window == number, thing.left, thing.top, size)
         segments.append(
-            Segment(
+            SceneSegment(
                 id=number,
                 category=thing.category,
                 is_thing=True,
@@ -335,8 +336,11 @@ def _paint(
 def _extent(mask: NDArray[np.bool_], left: int, top: int, size: int) -> tuple[Box, tuple[float, float]]:
     """The box of a mask whose corner lies at (left, top), and its middle."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    box = Box(left + x, top + y, left + x + width, top + y + height)
-    return box, ((box.left + box.right) / (2 * size), (box.top + box.bottom) / (2 * size))
+    left, top = left + x, top + y
+    return (left, top, left + width, top + height), (
+        (2 * left + width) / (2 * size),
+        (2 * top + height) / (2 * size),
+    )
 
 
 def _leaves_enough(taken: list[int], visible: list[int], whole: list[int], *, stuff: int, size: int) -> bool:

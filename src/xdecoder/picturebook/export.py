@@ -40,9 +40,10 @@ from xdecoder.picturebook.composition import draw_scene
 from xdecoder.picturebook.nouns import words_rng
 from xdecoder.picturebook.questions import questions
 from xdecoder.picturebook.referring import Phrase, phrases
-from xdecoder.picturebook.scene import Box, Scene, Segment
+from xdecoder.picturebook.scene import Scene, SceneSegment
 from xdecoder.picturebook.sheet import contact_sheet
 from xdecoder.picturebook.vocabulary import STUFF_CATEGORIES, THING_CATEGORIES, Split
+from xdecoder.structures.masks import box_to_xywh
 from xdecoder.structures.png import write_png
 
 CATEGORY_IDS: Final[dict[str, int]] = {
@@ -206,10 +207,6 @@ def _id_colors(ids: NDArray[np.int32]) -> NDArray[np.uint8]:
     return np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
 
 
-def _coco_box(box: Box) -> list[int]:
-    return [box.left, box.top, box.right - box.left, box.bottom - box.top]
-
-
 def _add(files: _Files, scene: Scene, name: str) -> None:
     rng, image_id = words_rng(scene), scene.seed
     height, width = scene.ids.shape
@@ -223,7 +220,7 @@ def _add(files: _Files, scene: Scene, name: str) -> None:
                     "id": segment.id,
                     "category_id": CATEGORY_IDS[segment.category],
                     "area": segment.area,
-                    "bbox": _coco_box(segment.box),
+                    "bbox": box_to_xywh(segment.box),
                     "iscrowd": 0,
                 }
                 for segment in scene.segments
@@ -264,7 +261,7 @@ def _answer_type(answer: str) -> str:
     return "number" if answer.isdigit() else "other"
 
 
-def _instance(scene: Scene, thing: Segment, *, number: int) -> _Record:
+def _instance(scene: Scene, thing: SceneSegment, *, number: int) -> _Record:
     mask = np.asfortranarray((scene.ids == thing.id).astype(np.uint8))
     coded = run_lengths.encode(mask)
     counts = coded["counts"]
@@ -277,7 +274,7 @@ def _instance(scene: Scene, thing: Segment, *, number: int) -> _Record:
             "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts,
         },
         "area": thing.area,
-        "bbox": _coco_box(thing.box),
+        "bbox": box_to_xywh(thing.box),
         "iscrowd": 0,
     }
 

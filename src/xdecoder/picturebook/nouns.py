@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from xdecoder.picturebook.scene import Scene, Segment
+from xdecoder.picturebook.scene import Scene, SceneSegment
 from xdecoder.picturebook.vocabulary import (
     COLORS,
     NUMBER_WORDS,
@@ -37,7 +37,7 @@ class Noun:
     size: Literal["small", "large"] | None = None
     on: str | None = None
 
-    def matches(self, thing: Segment) -> bool:
+    def matches(self, thing: SceneSegment) -> bool:
         """Whether the thing is all this noun asks."""
         return (
             thing.is_thing
@@ -47,7 +47,7 @@ class Noun:
             and self.on in (None, thing.on)
         )
 
-    def among(self, scene: Scene) -> tuple[Segment, ...]:
+    def among(self, scene: Scene) -> tuple[SceneSegment, ...]:
         """The things of a scene that match."""
         return tuple(thing for thing in scene.things if self.matches(thing))
 

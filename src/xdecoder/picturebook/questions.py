@@ -11,7 +11,7 @@ import numpy as np
 from xdecoder.picturebook.nouns import Noun, article, write_noun, write_place
 from xdecoder.picturebook.referring import PhraseSpec, describe, write_phrase, write_relation
 from xdecoder.picturebook.relations import PREDICATES, Place, Predicate, holds, is_at
-from xdecoder.picturebook.scene import Scene, Segment
+from xdecoder.picturebook.scene import Scene, SceneSegment
 from xdecoder.picturebook.vocabulary import COLORS, STUFF_CATEGORIES, THING_CATEGORIES
 
 QuestionKind = Literal[
@@ -86,12 +86,12 @@ def ask(scene: Scene, rng: np.random.Generator, *, kind: QuestionKind) -> Questi
 _Asked = tuple[str, str] | None
 
 
-def _pick(items: tuple[Segment, ...] | list[Segment], rng: np.random.Generator) -> Segment:
+def _pick(items: tuple[SceneSegment, ...] | list[SceneSegment], rng: np.random.Generator) -> SceneSegment:
     return items[int(rng.integers(len(items)))]
 
 
 def _phrase(
-    scene: Scene, thing: Segment, rng: np.random.Generator, *, keep: Callable[[PhraseSpec], bool]
+    scene: Scene, thing: SceneSegment, rng: np.random.Generator, *, keep: Callable[[PhraseSpec], bool]
 ) -> str | None:
     """A phrase that singles the thing out and gives nothing away; the plainest half of the time."""
     specs = [spec for spec in describe(scene, thing) if keep(spec)]
@@ -207,7 +207,7 @@ def _holds(scene: Scene, rng: np.random.Generator) -> _Asked:
     return f"is {subject} {write_relation(predicate, rng)} {other}", "yes" if wanted else "no"
 
 
-def _plainest(scene: Scene, thing: Segment) -> PhraseSpec | None:
+def _plainest(scene: Scene, thing: SceneSegment) -> PhraseSpec | None:
     found = describe(scene, thing)
     bare = [spec for spec in found if spec.relation is None and spec.extreme is None and spec.place is None]
     return bare[0] if bare else None

@@ -19,7 +19,7 @@ from xdecoder.picturebook.relations import (
     holds,
     is_at,
 )
-from xdecoder.picturebook.scene import Scene, Segment
+from xdecoder.picturebook.scene import Scene, SceneSegment
 from xdecoder.picturebook.vocabulary import STUFF_CATEGORIES
 
 
@@ -71,7 +71,7 @@ def resolve(spec: PhraseSpec | str, scene: Scene) -> int | None:
         spec = parsed
     if spec.stuff is not None:
         return next((segment.id for segment in scene.stuff if segment.category == spec.stuff), None)
-    found: list[Segment] = []
+    found: list[SceneSegment] = []
     for thing in spec.noun.among(scene):
         verdicts = (_verdict_place(spec, thing), _verdict_relation(spec, thing, scene))
         if False in verdicts:
@@ -85,11 +85,11 @@ def resolve(spec: PhraseSpec | str, scene: Scene) -> int | None:
     return found[0].id if len(found) == 1 else None
 
 
-def _verdict_place(spec: PhraseSpec, thing: Segment) -> bool | None:
+def _verdict_place(spec: PhraseSpec, thing: SceneSegment) -> bool | None:
     return True if spec.place is None else is_at(thing, spec.place)
 
 
-def _verdict_relation(spec: PhraseSpec, thing: Segment, scene: Scene) -> bool | None:
+def _verdict_relation(spec: PhraseSpec, thing: SceneSegment, scene: Scene) -> bool | None:
     if spec.relation is None:
         return True
     predicate, noun = spec.relation
@@ -172,7 +172,7 @@ def parse_phrase(text: str) -> PhraseSpec | None:
     return PhraseSpec(noun=noun, extreme=first, place=place, relation=relation)
 
 
-def nouns_of(thing: Segment) -> tuple[Noun, ...]:
+def nouns_of(thing: SceneSegment) -> tuple[Noun, ...]:
     """The ways to name a thing, from the barest to the fullest."""
     category, color = thing.category, thing.color
     plain = [
@@ -186,7 +186,7 @@ def nouns_of(thing: Segment) -> tuple[Noun, ...]:
     return tuple(plain)
 
 
-def describe(scene: Scene, thing: Segment) -> tuple[PhraseSpec, ...]:
+def describe(scene: Scene, thing: SceneSegment) -> tuple[PhraseSpec, ...]:
     """Every meaning (of those written here) that singles out one thing, as `resolve` would find."""
     nouns = nouns_of(thing)
     members = {noun: noun.among(scene) for noun in nouns}
@@ -226,7 +226,7 @@ def describe(scene: Scene, thing: Segment) -> tuple[PhraseSpec, ...]:
 
 
 def _chosen(
-    members: dict[Noun, tuple[Segment, ...]], thing: Segment, verdicts: dict[int, bool | None]
+    members: dict[Noun, tuple[SceneSegment, ...]], thing: SceneSegment, verdicts: dict[int, bool | None]
 ) -> list[Noun]:
     """The nouns of which, by these verdicts, `thing` is clearly the only one left."""
     return [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, get_args
 
-from xdecoder.picturebook.scene import Scene, Segment
+from xdecoder.picturebook.scene import Scene, SceneSegment
 
 Predicate = Literal["left of", "right of", "above", "below", "in front of", "behind"]
 Place = Literal["left", "right", "top", "bottom", "middle"]
@@ -41,7 +41,7 @@ def _beyond(gap: float) -> bool | None:
     return False if gap <= 0 else None
 
 
-def holds(scene: Scene, subject: Segment, predicate: Predicate, other: Segment) -> bool | None:
+def holds(scene: Scene, subject: SceneSegment, predicate: Predicate, other: SceneSegment) -> bool | None:
     """Whether `subject` is left of (...) `other`; None where nobody should say.
 
     Left, right, above and below compare the middles of the two boxes; in front of and behind, who hides whom.
@@ -77,7 +77,7 @@ def relations(scene: Scene) -> tuple[Relation, ...]:
     )
 
 
-def is_at(segment: Segment, place: Place) -> bool | None:
+def is_at(segment: SceneSegment, place: Place) -> bool | None:
     """Whether a thing is on the left, right, at the top, bottom or in the middle (from left to right)."""
     x, y = segment.center
     if place == "middle":
@@ -87,7 +87,7 @@ def is_at(segment: Segment, place: Place) -> bool | None:
     return True if along <= 0.34 else False if along >= 0.44 else None
 
 
-def extreme(candidates: tuple[Segment, ...], which: Extreme) -> Segment | None:
+def extreme(candidates: tuple[SceneSegment, ...], which: Extreme) -> SceneSegment | None:
     """The leftmost (...) of two or more things; None where the lead is too small or there is no choice."""
     if len(candidates) < 2:
         return None

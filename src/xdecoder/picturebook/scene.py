@@ -10,19 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdecoder.picturebook.vocabulary import Setting, Size, Split, Time
-
-
-class Box(NamedTuple):
-    """A box in pixels; `right` and `bottom` lie just outside it."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
+from xdecoder.structures import Box
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
+class SceneSegment:
     """One visible thing, or all of one stuff.
 
     Attributes:
@@ -73,7 +65,7 @@ class Scene:
 
     image: NDArray[np.uint8]
     ids: NDArray[np.int32]
-    segments: tuple[Segment, ...]
+    segments: tuple[SceneSegment, ...]
     occlusions: tuple[Occlusion, ...]
     setting: Setting
     time: Time | None
@@ -86,16 +78,16 @@ class Scene:
         return self.image.shape[0]
 
     @cached_property
-    def things(self) -> tuple[Segment, ...]:
+    def things(self) -> tuple[SceneSegment, ...]:
         """The segments that are things."""
         return tuple(segment for segment in self.segments if segment.is_thing)
 
     @cached_property
-    def stuff(self) -> tuple[Segment, ...]:
+    def stuff(self) -> tuple[SceneSegment, ...]:
         """The segments that are stuff."""
         return tuple(segment for segment in self.segments if not segment.is_thing)
 
-    def segment(self, segment_id: int) -> Segment:
+    def segment(self, segment_id: int) -> SceneSegment:
         """The segment of that id."""
         return self.segments[segment_id - 1]
 

@@ -9,7 +9,7 @@ from typing import Final
 from xdecoder.picturebook.nouns import Noun, Reader
 from xdecoder.picturebook.referring import take_relation
 from xdecoder.picturebook.relations import Predicate, holds
-from xdecoder.picturebook.scene import Scene, Segment
+from xdecoder.picturebook.scene import Scene, SceneSegment
 from xdecoder.picturebook.vocabulary import NUMBER_WORDS, SETTINGS, STUFF_CATEGORIES, TIMES, Setting, Time
 
 SETTING_WORDS: Final[dict[Setting, str]] = {
@@ -134,7 +134,7 @@ def is_true(caption: str, scene: Scene) -> bool:
     return found is not None and all(holds_true(statement, scene) for statement in found)
 
 
-def is_true_of(caption: str, scene: Scene, thing: Segment) -> bool:
+def is_true_of(caption: str, scene: Scene, thing: SceneSegment) -> bool:
     """Whether a caption names this one thing and is true of it: "a red car on the grass"."""
     match statements(caption):
         case (Mention(noun=noun, count=None),):

@@ -3,9 +3,10 @@
 >>> from xdecoder.search import Index
 """
 
+from xdecoder.jobs.isolation import FailedImage
 from xdecoder.search.found import Found, FoundRegion, Hit
 from xdecoder.search.index import Example, Index
-from xdecoder.search.indexing import Failure, IndexingReport
+from xdecoder.search.indexing import IndexingReport
 from xdecoder.search.page import write_page
 
-__all__ = ["Example", "Failure", "Found", "FoundRegion", "Hit", "Index", "IndexingReport", "write_page"]
+__all__ = ["Example", "FailedImage", "Found", "FoundRegion", "Hit", "Index", "IndexingReport", "write_page"]

@@ -15,7 +15,7 @@ from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.encoding import AnyImage, EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.predictor.prompts import Prompt
-from xdecoder.search.about import About
+from xdecoder.search.config import IndexConfig
 from xdecoder.search.found import Found, FoundRegion, Hit
 from xdecoder.search.indexing import IndexingReport, index_folder
 from xdecoder.search.tables import TableName, Tables
@@ -56,7 +56,7 @@ class Index:
     """
 
     def __init__(self, tables: Tables, predictor: Predictor) -> None:
-        tables.about.check_model(predictor, place=tables.place)
+        tables.config.check_model(predictor, place=tables.place)
         self.tables = tables
         self.predictor = predictor
 
@@ -86,15 +86,15 @@ class Index:
             OSError: it cannot be written.
         """
         words = None if vocabulary is None else parse_vocabulary(vocabulary)
-        about = About(
+        config = IndexConfig(
             weights=weights,
             model=predictor.digest(),
             width=predictor.config.embed_width,
             vocabulary=words or predictor.default_vocabulary,
             short_side=short_side,
         )
-        index = cls(Tables.create(place, about), predictor)
-        index.about.check_reading(words, short_side, place=index.tables.place)
+        index = cls(Tables.create(place, config), predictor)
+        index.config.check_settings(words, short_side, place=index.tables.place)
         return index
 
     @classmethod
@@ -108,9 +108,9 @@ class Index:
         return cls(Tables.open(place), predictor)
 
     @property
-    def about(self) -> About:
+    def config(self) -> IndexConfig:
         """What it was made with."""
-        return self.tables.about
+        return self.tables.config
 
     def update(
         self,
@@ -201,7 +201,7 @@ class Index:
     def _encoded(self, image: AnyImage) -> EncodedImage:
         if isinstance(image, EncodedImage):
             return image
-        return self.predictor.encode(image, short_side=self.about.short_side)
+        return self.predictor.encode(image, short_side=self.config.short_side)
 
     def _found(
         self, query: str | Example, vector: Tensor, table: TableName, k: int, where: str | None

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from xdecoder.jobs.isolation import Pixels, attempt, is_unicode
+from xdecoder.jobs.isolation import FailedImage, Pixels, attempt, is_unicode
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.embedding import RegionEmbeddings
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.search.about import About
+from xdecoder.search.config import IndexConfig
 from xdecoder.search.folder import Fingerprint, absolute, compare
 from xdecoder.search.rows import IndexedImage, IndexedRegion
 from xdecoder.search.tables import Tables
@@ -23,19 +23,6 @@ from xdecoder.structures import encode_rle
 
 _IMAGES = 256  # written together at the most
 _SECONDS = 10.0  # of work that is lost at the most when the process is killed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """An image that could not be indexed.
-
-    Attributes:
-        path: its file.
-        error: why.
-    """
-
-    path: Path
-    error: Exception
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +39,7 @@ class IndexingReport:
     indexed: int
     unchanged: int
     removed: int
-    failures: tuple[Failure, ...]
+    failures: tuple[FailedImage, ...]
 
 
 def index_folder(
@@ -88,29 +75,29 @@ def index_folder(
     tables.touch(changes.touched)
     todo = list(changes.new)
     random.shuffle(todo)
-    shelf = _Shelf(tables)
-    failures: list[Failure] = []
+    buffer = _WriteBuffer(tables)
+    failures: list[FailedImage] = []
     for start in range(0, len(todo), predictor.batch_size):
         group = _not_done_elsewhere(tables, todo[start : start + predictor.batch_size])
-        for path, result in zip(group, _read(predictor, tables.about, group, debug=debug), strict=True):
+        for path, result in zip(group, _read(predictor, tables.config, group, debug=debug), strict=True):
             if isinstance(result, Exception):
-                failures.append(Failure(path=path, error=result))
+                failures.append(FailedImage(path=path, error=result))
             else:
-                shelf.add(result)
+                buffer.add(result)
         if progress:
             progress(min(start + predictor.batch_size, len(todo)), len(todo))
-    shelf.write()
+    buffer.write()
     tables.remove([str(failure.path) for failure in failures if str(failure.path) in known])
     tables.tidy()
     return IndexingReport(
-        indexed=shelf.written,
-        unchanged=changes.unchanged + len(changes.touched) + len(todo) - shelf.written - len(failures),
+        indexed=buffer.written,
+        unchanged=changes.unchanged + len(changes.touched) + len(todo) - buffer.written - len(failures),
         removed=len(changes.gone),
         failures=tuple(failures),
     )
 
 
-class _Shelf:
+class _WriteBuffer:
     """Images that wait to be written together."""
 
     def __init__(self, tables: Tables) -> None:
@@ -141,14 +128,14 @@ def _not_done_elsewhere(tables: Tables, paths: Sequence[Path]) -> list[Path]:
 
 
 def _read(
-    predictor: Predictor, about: About, paths: Sequence[Path], *, debug: bool
+    predictor: Predictor, config: IndexConfig, paths: Sequence[Path], *, debug: bool
 ) -> list[IndexedImage | Exception]:
     """What the index is to keep of each image, or the error."""
     fingerprints = [_fingerprint(path) for path in paths]  # before the images are read: see `Fingerprint.of`
 
     def embed(images: list[Pixels]) -> list[tuple[Tensor, RegionEmbeddings]]:
-        encoded = predictor.encode(images, short_side=about.short_side)
-        segments = predictor.embed_segments(encoded, about.vocabulary)
+        encoded = predictor.encode(images, short_side=config.short_side)
+        segments = predictor.embed_segments(encoded, config.vocabulary)
         return list(zip(predictor.embed_images(encoded).joint, segments, strict=True))
 
     rows: list[IndexedImage | Exception] = []

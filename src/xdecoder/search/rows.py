@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
-from xdecoder.search.about import About
+from xdecoder.search.config import IndexConfig
 from xdecoder.search.folder import Fingerprint
 from xdecoder.search.found import FoundRegion, Hit
 from xdecoder.structures import Rle, Segment
 
-ABOUT = b"xdecoder"
+CONFIG = b"xdecoder"
 """Where a table's schema keeps what the index was made with."""
 
 VECTOR = "vector"
@@ -58,7 +58,7 @@ class IndexedImage:
     regions: tuple[IndexedRegion, ...]
 
 
-def image_schema(about: About) -> pa.Schema:
+def image_schema(config: IndexConfig) -> pa.Schema:
     """One row an image; `vector` is `ImageEmbeddings.joint`."""
     return pa.schema(
         [
@@ -69,13 +69,13 @@ def image_schema(about: About) -> pa.Schema:
             pa.field("height", pa.int32(), nullable=False),
             pa.field("width", pa.int32(), nullable=False),
             pa.field("labels", pa.list_(pa.string()), nullable=False),
-            pa.field(VECTOR, pa.list_(pa.float32(), 2 * about.width), nullable=False),
+            pa.field(VECTOR, pa.list_(pa.float32(), 2 * config.width), nullable=False),
         ],
-        metadata={ABOUT: about.to_json().encode()},
+        metadata={CONFIG: config.to_json().encode()},
     )
 
 
-def region_schema(about: About) -> pa.Schema:
+def region_schema(config: IndexConfig) -> pa.Schema:
     """One row a segment; `mask` is the text of its run-length code, whose size is (height, width)."""
     return pa.schema(
         [
@@ -92,9 +92,9 @@ def region_schema(about: About) -> pa.Schema:
             pa.field("right", pa.float32(), nullable=False),
             pa.field("bottom", pa.float32(), nullable=False),
             pa.field("mask", pa.string(), nullable=False),
-            pa.field(VECTOR, pa.list_(pa.float32(), about.width), nullable=False),
+            pa.field(VECTOR, pa.list_(pa.float32(), config.width), nullable=False),
         ],
-        metadata={ABOUT: about.to_json().encode()},
+        metadata={CONFIG: config.to_json().encode()},
     )
 
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 from jaxtyping import Float32
 
 from xdecoder.search import rows
-from xdecoder.search.about import About
+from xdecoder.search.config import IndexConfig
 from xdecoder.search.folder import Fingerprint
 from xdecoder.search.found import Hit
 from xdecoder.search.rows import VECTOR, IndexedImage
@@ -55,17 +55,17 @@ class Tables:
 
     Args:
         place: a folder or an address such as "s3://bucket/index".
-        about: what it was made with.
+        config: what it was made with.
         tables: images and regions.
     """
 
-    def __init__(self, place: str, about: About, tables: Mapping[TableName, Table]) -> None:
+    def __init__(self, place: str, config: IndexConfig, tables: Mapping[TableName, Table]) -> None:
         self.place = place
-        self.about = about
+        self.config = config
         self._tables = tables
 
     @classmethod
-    def create(cls, place: str | os.PathLike[str], about: About) -> Tables:
+    def create(cls, place: str | os.PathLike[str], config: IndexConfig) -> Tables:
         """Make an empty index, or open the one that is there, whatever it was made with.
 
         Raises:
@@ -80,8 +80,8 @@ class Tables:
                 raise _part_gone(name, "images")
             with _told_failures(name):  # images come last: where they are, so are the regions
                 for table, schema in (
-                    ("regions", rows.region_schema(about)),
-                    ("images", rows.image_schema(about)),
+                    ("regions", rows.region_schema(config)),
+                    ("images", rows.image_schema(config)),
                 ):
                     with suppress(ValueError):  # another process made it just now
                         connection.create_table(table, schema=schema)
@@ -104,13 +104,15 @@ class Tables:
         if "images" not in there:
             raise missing
         images = connection.open_table("images")
-        about = (images.schema.metadata or {}).get(rows.ABOUT)
-        if about is None:
+        config = (images.schema.metadata or {}).get(rows.CONFIG)
+        if config is None:
             raise ValueError(f"{name} is a LanceDB database of something else; choose another place")
         if "regions" not in there:
             raise _part_gone(name, "regions")
         regions = connection.open_table("regions")
-        return cls(name, About.from_json(about.decode(), place=name), {"images": images, "regions": regions})
+        return cls(
+            name, IndexConfig.from_json(config.decode(), place=name), {"images": images, "regions": regions}
+        )
 
     def raw(self, table: TableName) -> Table:
         """LanceDB's own table, for what is not offered here."""

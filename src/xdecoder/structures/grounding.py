@@ -17,7 +17,13 @@ from xdecoder.structures.masks import (
     decode_rle,
     mask_box,
 )
-from xdecoder.structures.result import SegmentationResult, check_kind, read_matching, region_to_dict
+from xdecoder.structures.result import (
+    SegmentationResult,
+    check_kind,
+    read_matching,
+    read_size,
+    region_to_dict,
+)
 
 
 @final
@@ -82,12 +88,13 @@ class Grounding(SegmentationResult):
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> Grounding:
         """The inverse of `to_dict`; see `SegmentationResult.from_dict`."""
         check_kind(data, cls.kind, ("height", "width", "groundings"))
+        size = read_size(data)
         rows = data["groundings"]
-        masks = [decode_rle(row["segmentation"]) for row in rows]
+        masks = [decode_rle(row["segmentation"], size) for row in rows]
         return cls(
-            image=read_matching(image, data["height"], data["width"]),
+            image=read_matching(image, size),
             phrases=tuple(row["phrase"] for row in rows),
-            masks=np.stack(masks) if masks else np.zeros((0, data["height"], data["width"]), np.bool_),
+            masks=np.stack(masks) if masks else np.zeros((0, *size), np.bool_),
             scores=tuple(float(row["score"]) for row in rows),
             boxes=tuple(box_from_xywh(row["bbox"]) for row in rows),
         )

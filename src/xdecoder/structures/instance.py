@@ -25,6 +25,7 @@ from xdecoder.structures.result import (
     check_kind,
     dataset_id,
     read_matching,
+    read_size,
     region_to_dict,
 )
 
@@ -146,20 +147,21 @@ class InstanceSegmentation(SegmentationResult):
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> InstanceSegmentation:
         """The inverse of `to_dict`; see `SegmentationResult.from_dict`."""
         check_kind(data, cls.kind, ("height", "width", "vocabulary", "instances"))
+        size = read_size(data)
         instances = tuple(
             Instance(
                 label=i["label"],
                 category=i["category_id"],
                 score=float(i["score"]),
-                mask=decode_rle(i["segmentation"]),
+                mask=decode_rle(i["segmentation"], size),
                 box=box_from_xywh(i["bbox"]),
             )
             for i in data["instances"]
         )
         return cls(
-            image=read_matching(image, data["height"], data["width"]),
+            image=read_matching(image, size),
             instances=instances,
             vocabulary=tuple(data["vocabulary"]),
-            height=data["height"],
-            width=data["width"],
+            height=size[0],
+            width=size[1],
         )

@@ -25,6 +25,7 @@ from xdecoder.structures.result import (
     check_kind,
     dataset_id,
     read_matching,
+    read_size,
     region_to_dict,
 )
 from xdecoder.vocabularies import Vocabulary
@@ -161,10 +162,11 @@ class PanopticSegmentation(SegmentationResult):
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> PanopticSegmentation:
         """The inverse of `to_dict`; see `SegmentationResult.from_dict`."""
         check_kind(data, cls.kind, ("height", "width", "vocabulary", "segments"))
-        ids = np.zeros((data["height"], data["width"]), np.int32)
+        size = read_size(data)
+        ids = np.zeros(size, np.int32)
         segments: list[Segment] = []
         for s in data["segments"]:
-            ids[decode_rle(s["segmentation"])] = s["id"]
+            ids[decode_rle(s["segmentation"], size)] = s["id"]
             segments.append(
                 Segment(
                     id=s["id"],
@@ -177,7 +179,7 @@ class PanopticSegmentation(SegmentationResult):
                 )
             )
         return cls(
-            image=read_matching(image, data["height"], data["width"]),
+            image=read_matching(image, size),
             ids=ids,
             segments=tuple(segments),
             vocabulary=tuple(data["vocabulary"]),

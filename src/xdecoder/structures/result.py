@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from xdecoder.drawing.regions import Region, draw_regions
-from xdecoder.images import ImageSource, read_image
+from xdecoder.images import MAX_PIXELS, ImageSource, read_image
 from xdecoder.jobs.files import write_whole
 from xdecoder.structures.masks import box_to_xywh, encode_rle, mask_box
 from xdecoder.structures.png import png_bytes
@@ -205,8 +205,24 @@ def check_kind(data: Mapping[str, Any], kind: str, fields: Sequence[str]) -> Non
         raise ValueError(f"the saved result lacks {', '.join(missing)}; save it again")
 
 
-def read_matching(image: ImageSource | None, height: int, width: int) -> UInt8[np.ndarray, "H W 3"] | None:
-    """The picture of a saved result, if it is given.
+def read_size(data: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of a saved result, before anything of that size is made.
+
+    Raises:
+        ValueError: they are no whole numbers of pixels, or more than any image that is read has.
+    """
+    height, width = data["height"], data["width"]
+    if not all(type(side) is int and side > 0 for side in (height, width)):
+        raise ValueError(
+            f"height and width must be whole numbers of at least 1, got {height!r} and {width!r}"
+        )
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"a result of {width} x {height} pixels is over the limit of {MAX_PIXELS:,}")
+    return height, width
+
+
+def read_matching(image: ImageSource | None, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"] | None:
+    """The picture of a saved result of this height and width, if it is given.
 
     Raises:
         ValueError: it is of another size.
@@ -214,9 +230,9 @@ def read_matching(image: ImageSource | None, height: int, width: int) -> UInt8[n
     if image is None:
         return None
     pixels = read_image(image)
-    if pixels.shape[:2] != (height, width):
+    if pixels.shape[:2] != size:
         raise ValueError(
-            f"the image is {pixels.shape[1]} x {pixels.shape[0]} pixels, the result {width} x {height}; give "
-            "the image that the result belongs to"
+            f"the image is {pixels.shape[1]} x {pixels.shape[0]} pixels, the result {size[1]} x {size[0]}; "
+            "give the image that the result belongs to"
         )
     return pixels

@@ -18,6 +18,7 @@ from xdecoder.structures.result import (
     check_kind,
     dataset_id,
     read_matching,
+    read_size,
     region_to_dict,
 )
 
@@ -83,11 +84,12 @@ class SemanticSegmentation(SegmentationResult):
     def from_dict(cls, data: Mapping[str, Any], *, image: ImageSource | None = None) -> SemanticSegmentation:
         """The inverse of `to_dict`; see `SegmentationResult.from_dict`."""
         check_kind(data, cls.kind, ("height", "width", "vocabulary", "regions"))
-        categories = np.full((data["height"], data["width"]), -1, np.int32)
+        size = read_size(data)
+        categories = np.full(size, -1, np.int32)
         for region in data["regions"]:
-            categories[decode_rle(region["segmentation"])] = region["category_id"]
+            categories[decode_rle(region["segmentation"], size)] = region["category_id"]
         return cls(
-            image=read_matching(image, data["height"], data["width"]),
+            image=read_matching(image, size),
             categories=categories,
             vocabulary=tuple(data["vocabulary"]),
         )

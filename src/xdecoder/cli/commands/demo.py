@@ -88,12 +88,12 @@ def demo(
         if picture is not None:
             picture.parent.mkdir(parents=True, exist_ok=True)
             remove_drafts(picture.parent)
-            write_whole(picture, draw_poster(result.held_out.readings[:3]))
+            write_whole(picture, draw_poster(result.held_out.results[:3]))
     address = out.resolve().as_uri()
     opened = show and _has_display() and webbrowser.open(address)
     typer.echo(f"{'opened' if opened else 'open'} {address}")
     for failure in result.failures:
-        print_error(failure.reason)
+        print_error(str(failure.error))
     return FAILED if result.failures else 0
 
 

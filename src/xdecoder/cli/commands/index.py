@@ -67,7 +67,7 @@ def index(
         short_side=model.short_side,
         weights=str(absolute(model.source)) if Path(model.source).is_dir() else model.source,
     )
-    embed_vocabulary(predictor, opened.about.vocabulary)
+    embed_vocabulary(predictor, opened.config.vocabulary)
     start = time.monotonic()
     with ProgressBar("images", speed=True) as progress:
         report = opened.update(folder, progress=progress, debug=debug)

@@ -155,8 +155,8 @@ def search(
     from xdecoder.search import Index, write_page
     from xdecoder.search.tables import Tables
 
-    about = Tables.open(place).about
-    predictor = load_predictor(weights or about.weights, device=device, dtype=dtype, batch_size=None)
+    config = Tables.open(place).config
+    predictor = load_predictor(weights or config.weights, device=device, dtype=dtype, batch_size=None)
     found = options.find(Index.open(place, predictor), query, region)
     if output.out is not None:
         output.out.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class IndexConfig:
     """A model, a vocabulary and how images are read: what embeddings and segments depend on.
 
     Attributes:
@@ -48,7 +48,7 @@ class About:
                 "an index of these weights elsewhere"
             )
 
-    def check_reading(self, vocabulary: Vocabulary | None, short_side: int | None, *, place: str) -> None:
+    def check_settings(self, vocabulary: Vocabulary | None, short_side: int | None, *, place: str) -> None:
         """Refuse to add to the index what would be segmented or read in another way.
 
         Args:
@@ -88,7 +88,7 @@ class About:
         )
 
     @classmethod
-    def from_json(cls, text: str, *, place: str) -> About:
+    def from_json(cls, text: str, *, place: str) -> IndexConfig:
         """The inverse of `to_json`.
 
         Args:
