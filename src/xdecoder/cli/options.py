@@ -237,6 +237,11 @@ class ModelOptions(ModelChoice):
     batch_size: BatchSize = None
     short_side: ShortSide = None
 
+    def __post_init__(self) -> None:
+        from xdecoder.predictor.options import EncodeOptions
+
+        EncodeOptions(short_side=self.short_side)  # refuses a size before a model is loaded
+
     def load(self, *, batch_size: int | None = None) -> Predictor:
         """The model; errors as `load_predictor`."""
         return super().load(batch_size=batch_size or self.batch_size)

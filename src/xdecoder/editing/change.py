@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from xdecoder.editing.edges import grow, soften
-from xdecoder.images import ImageSource, read_image
+from xdecoder.images import MAX_PIXELS, ImageSource, read_image
 from xdecoder.structures.masks import check_mask
 
 _FEATHER = 1 / 200
@@ -69,9 +69,9 @@ def edit(
         raise ValueError(f"strength must be between 0 and 1, got {strength}")
     if feather is not None and feather < 0:
         raise ValueError(f"feather must be at least 0 pixels, got {feather}")
-    if size is not None and size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
     side = max(height, width)
+    if size is not None:
+        _check_size(size, height * width / side**2)
     growth = grow_by if grow_by is not None else round(change.reach * side)
     fade = feather if feather is not None else max(1, round(_FEATHER * side))
     region = grow(mask, growth)
@@ -81,6 +81,16 @@ def edit(
     share = (strength * soften(area, fade))[..., None]
     changed = np.rint(pixels + share * (change.apply(pixels, area) - pixels.astype(np.float32)))
     return _scaled(changed.astype(np.uint8), side, size)
+
+
+def _check_size(size: int, shape: float) -> None:
+    """Refuse a size without pixels or over the limit of images; `shape`: the short side over the long one."""
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    if size * size * shape > MAX_PIXELS:
+        raise ValueError(
+            f"size {size} makes a picture over the limit of {MAX_PIXELS:,} pixels; choose a smaller one"
+        )
 
 
 def _scaled(pixels: UInt8[np.ndarray, "H W 3"], side: int, size: int | None) -> UInt8[np.ndarray, "H2 W2 3"]:

@@ -14,6 +14,9 @@ from xdecoder.config import InferenceConfig, ModelConfig
 
 SegmentationTask = Literal["panoptic", "instance", "semantic"]
 
+MOST_PIXELS = 1 << 15
+"""Of a side that an image is brought to; no model and no memory is made for more."""
+
 _TASK_OF = {
     "object_threshold": "panoptic",
     "overlap_threshold": "panoptic",
@@ -37,7 +40,7 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         for name in ("short_side", "long_side"):
             if getattr(self, name) is not None:
-                check_whole_number(name, getattr(self, name))
+                check_whole_number(name, getattr(self, name), most=MOST_PIXELS)
 
     def resolve(self, settings: InferenceConfig) -> tuple[int, int]:
         """The short and the long side, in pixels.
@@ -130,12 +133,14 @@ class CaptionOptions:
         """Beams and steps.
 
         Raises:
-            ValueError: there are more steps than the model has places for.
+            ValueError: there are more steps than the model has places for, or more beams than words.
         """
         settings, most = config.inference, config.text.context_length - 1
         steps = min(settings.caption_steps, most) if self.steps is None else self.steps
         check_whole_number("steps", steps, most=most)
-        return self.beams or settings.caption_beams, steps
+        beams = self.beams or settings.caption_beams
+        check_whole_number("beams", beams, most=config.text.vocabulary_size)
+        return beams, steps
 
 
 @dataclass(frozen=True, kw_only=True)
