@@ -280,7 +280,13 @@ def test_options_out_of_range_are_refused(predictor: Predictor, image: EncodedIm
         predictor.caption(image, steps=0)
     with pytest.raises(ValueError, match="beams must be a whole number of at least 1, got 0"):
         predictor.caption(image, beams=0)
-    with pytest.raises(ValueError, match="short_side must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="beams must be a whole number from 1 to 49408, got 100000"):
+        predictor.caption(image, beams=100_000)
+    with pytest.raises(
+        ValueError, match="short_side must be a whole number from 1 to 32768, got 10000000000"
+    ):
+        predictor.encode(np.zeros((4, 4, 3), np.uint8), short_side=10**10)
+    with pytest.raises(ValueError, match="short_side must be a whole number from 1 to 32768, got 0"):
         predictor.encode(np.zeros((4, 4, 3), np.uint8), short_side=0)
     with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1, got 0"):
         Predictor(predictor.model, predictor.tokenizer, batch_size=0)
@@ -353,7 +359,7 @@ def test_options_and_vocabularies_of_another_kind_are_refused_before_anything_he
         "steps must be a whole number of at least 1, got '9'",
         "beams must be a whole number of at least 1, got True",
         "top_k must be a whole number of at least 1, got None",
-        "short_side must be a whole number of at least 1, got 64.0",
+        "short_side must be a whole number from 1 to 32768, got 64.0",
         "together must be True or False, got 'no'",
         "object_threshold must be a number from 0 to 1, got '0.5'",
         "task must be one of panoptic, instance, semantic; got 'instances'",

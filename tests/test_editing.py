@@ -89,6 +89,11 @@ def test_strength_mixes_and_feather_0_cuts_hard() -> None:
     assert 100 < soft[17, 14, 0] < soft[17, 16, 0] < soft[17, 27, 0] == 255
 
 
+def test_a_size_over_the_limit_of_images_is_refused() -> None:
+    with pytest.raises(ValueError, match="size 99999 makes a picture over the limit of 67,108,864 pixels"):
+        edit(noise(), box(), Blur(), size=99_999)
+
+
 @pytest.mark.parametrize(
     ("size", "expected"), [(106, (74, 106)), (20, (14, 20)), (53, (37, 53)), (1, (1, 1))]
 )

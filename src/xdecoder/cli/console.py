@@ -78,6 +78,8 @@ def describe(error: Exception) -> str:
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
         return "out of memory: try a smaller --batch-size or --short-side, or --dtype bfloat16"
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+        return f"{printable(error.filename)}: {error.strerror}"
     if isinstance(error, (ValueError, OSError, ImportError)):
         return text or type(error).__name__
     return f"unexpected {type(error).__name__}: {text} (--debug shows where)"

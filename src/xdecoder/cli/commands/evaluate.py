@@ -114,14 +114,15 @@ def evaluate(
         skip_missing=protocol.skip_missing,
         absent=protocol.miou_over.value,
     )
+    with console().status("opening the data sets"):
+        check_data(rows, data, overrides)
+
     from xdecoder.cli.loading import load_predictor
     from xdecoder.evaluation.report import write_report
     from xdecoder.evaluation.run import EvaluatedModel, evaluate
     from xdecoder.jobs.distributed import join_world, leave_world
     from xdecoder.predictor.loading import find_device
 
-    with console().status("opening the data sets"):
-        check_data(rows, data, overrides)
     world = join_world(None if model.device is None else find_device(model.device).type)
     place = model.device if world.size == 1 and model.device else str(world.device)
     reports: list[BenchmarkReport] = []
