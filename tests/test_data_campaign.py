@@ -159,6 +159,47 @@ def test_no_spoilt_file_ends_a_command_otherwise_than_told(seed: int, tmp_path: 
     assert counts.total() == 12
 
 
+def results_of(kind: str) -> Any:
+    """Results that nothing is wrong with."""
+    rows = sound(kind)["annotations"]
+    if kind == "panoptic":
+        return sound(kind)
+    names = {
+        "captions": ("image_id", "caption"),
+        "instances": ("image_id", "category_id", "segmentation", "bbox"),
+    }
+    return [{**{name: row[name] for name in names[kind]}, "score": 0.5} for row in rows]
+
+
+def score_campaign(count: int, seed: int, folder: Path) -> Counter[str]:
+    """Score results against a truth, one of them spoilt. Counts of what came of it."""
+    draw = random.Random(seed)
+    counts: Counter[str] = Counter()
+    for number in range(count):
+        kind = draw.choice(["instances", "panoptic", "captions"])
+        root = folder / str(number)
+        spoilt = draw.choice(["truth", "results"])
+        truth = write(root, kind, spoil(sound(kind), draw) if spoilt == "truth" else sound(kind), draw)
+        results = root / "results.json"
+        good = results_of(kind)
+        results.write_text(json.dumps(spoil(good, draw) if spoilt == "results" else good))
+        task = {"instances": "instance", "captions": "caption"}.get(kind, kind)
+        maps = ["--maps", str(root / "panoptic_val"), "--truth-maps", str(root / "panoptic_val")]
+        came = run(["score", task, str(results), "--truth", str(truth), *maps], truth, root)
+        counts[came.split(":")[0]] += 1
+        if came not in ("right", "told"):
+            print(f"{root} score {task} {spoilt} {came}", flush=True)
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_spoilt_file_ends_a_scoring_otherwise_than_told(seed: int, tmp_path: Path):
+    counts = score_campaign(20, seed, tmp_path)
+    assert set(counts) <= {"right", "told"}, counts
+    assert counts.total() == 20
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         print(dict(campaign(int(sys.argv[1]), 2026, Path(scratch), every=int([*sys.argv, "0"][2]))))
+        print(dict(score_campaign(int(sys.argv[1]), 2026, Path(scratch) / "score")))
