@@ -2,6 +2,8 @@
 
 import json
 import math
+import sys
+import types
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xdecoder.metrics import reference_captions
 from xdecoder.metrics.captions import CaptionScores, TokenizedCaptions, bleu, cider_d, rouge_l
 from xdecoder.metrics.tokenize import PUNCTUATION, tokenize_caption
 
@@ -142,3 +145,34 @@ def test_bad_input_says_what_to_do() -> None:
     scores.update(3, "a cat", ["a dog"])
     with pytest.raises(ValueError, match="image 3 was added before"):
         scores.update(3, "a cat", ["a dog"])
+
+
+class Program:
+    """Stands for a reference program."""
+
+    def compute_score(self, references: dict, candidates: dict) -> tuple[float, list[float]]:
+        assert candidates == {0: ["a dog"], 1: [""]}
+        assert references == {0: ["a dog runs", "dogs"], 1: ["a cat"]}
+        return 0.25, [0.5, 0.0]
+
+
+CORPUS = [tokenized("a dog", "a dog runs", "dogs"), tokenized("", "a cat")]
+
+
+def test_meteor_and_spice_are_their_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(reference_captions, "has_reference_programs", lambda: True)
+    for name, program in (("Meteor", Program), ("Spice", broken)):
+        module = types.SimpleNamespace(**{name: program})
+        monkeypatch.setitem(sys.modules, f"pycocoevalcap.{name.lower()}.{name.lower()}", module)
+        monkeypatch.setitem(sys.modules, f"pycocoevalcap.{name.lower()}", module)
+    monkeypatch.setitem(sys.modules, "pycocoevalcap", types.SimpleNamespace())
+    with pytest.warns(UserWarning, match=r"no SPICE: its reference program failed \(no network\)"):
+        assert reference_captions.reference_scores(CORPUS) == {"METEOR": 0.25}
+
+
+def test_without_java_or_the_package_they_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference_captions, "has_reference_programs", lambda: False)
+    assert reference_captions.reference_scores(CORPUS) == {}

@@ -1,4 +1,4 @@
-"""Captions: COCO's caption result list, scored by CIDEr-D, BLEU and ROUGE-L."""
+"""Captions: COCO's result list, scored by CIDEr-D, BLEU and ROUGE-L; by METEOR and SPICE where they run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import ID, Entry, Fields, by_id, read_list, write_list
 from xdecoder.metrics.captions import CaptionScores
+from xdecoder.metrics.reference_captions import reference_scores
 
 _FIELDS: Fields = {"image_id": ID, "caption": str}
 
@@ -55,7 +56,8 @@ def score_captions(predictions: Path, references: Mapping[ImageId, Sequence[str]
     bleu = {f"BLEU-{n}": 100 * score for n, score in enumerate(result.bleu, 1)}
     return Scores(
         figures={"CIDEr": 100 * result.cider_d, "BLEU-4": bleu.pop("BLEU-4"), "ROUGE-L": 100 * result.rouge_l}
-        | bleu,
+        | bleu
+        | {name: 100 * score for name, score in reference_scores(gathered.tokenized()).items()},
         images=result.images,
         missing=tuple(image_id for image_id in references if image_id not in rows),
     )

@@ -167,8 +167,13 @@ def maps_beside(path: Path) -> Path:
 def _read_map(row: Entry, folder: Path, *, drop_empty: bool = False) -> Map:
     path = path_inside(folder, row["file_name"])
     stored = read_stored(path, palette="colors")
-    if stored.ndim != 3 or stored.shape[2] < 3:
-        raise ValueError(f"{path}: a panoptic PNG has three channels, this has shape {stored.shape}")
+    if stored.ndim == 2:  # equal channels, stored once by a lossless optimizer
+        stored = np.repeat(stored[..., None], 3, axis=2)
+    if stored.shape[2] < 3 or stored.dtype != np.uint8:
+        raise ValueError(
+            f"{path}: a panoptic PNG has three channels of 8 bits, this has shape {stored.shape} of "
+            f"{stored.dtype}"
+        )
     coded = np.zeros((*stored.shape[:2], 4), np.uint8)
     for channel in range(3):  # one by one, which is many times faster
         coded[..., channel] = stored[..., channel]

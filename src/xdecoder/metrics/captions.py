@@ -139,21 +139,25 @@ class CaptionScores:
             raise ValueError(f"image {image_id!r} needs a list of at least one reference caption")
         self._captions[image_id] = (candidate, tuple(references))
 
-    def result(self) -> CaptionResult:
-        """The scores over everything gathered.
+    def tokenized(self) -> tuple[TokenizedCaptions, ...]:
+        """Everything gathered, in tokens.
 
         Raises:
             ValueError: no image was added.
         """
         if not self._captions:
             raise ValueError("no image was added: caption scores need at least one")
-        corpus = [
+        return tuple(
             TokenizedCaptions(
                 candidate=tuple(tokenize_caption(candidate)),
                 references=tuple(tuple(tokenize_caption(r)) for r in references),
             )
             for candidate, references in self._captions.values()
-        ]
+        )
+
+    def result(self) -> CaptionResult:
+        """The scores over everything gathered; errors as `tokenized`."""
+        corpus = self.tokenized()
         return CaptionResult(
             bleu=bleu(corpus), rouge_l=rouge_l(corpus), cider_d=cider_d(corpus), images=len(corpus)
         )
