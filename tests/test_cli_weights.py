@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from goldens import Golden
 from xdecoder.cli.commands.weights import app
 from xdecoder.config import ModelConfig
-from xdecoder.weights import hub
 from xdecoder.weights.conversion import convert
 from xdecoder.weights.folder import read_config
+from xdecoder.weights.published_models import PUBLISHED
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -49,7 +49,7 @@ def test_convert_writes_a_folder_and_says_what_it_dropped(
 def test_convert_without_a_yaml_says_what_it_assumed(checkpoint: Path, tmp_path: Path) -> None:
     code, out, err = run("convert", checkpoint, tmp_path / "b", "--json")
     assert code == 0
-    assert json.loads(out)["settings_known"] is False
+    assert json.loads(out)["settings_assumed"] is True
     code, _, err = run("convert", checkpoint, tmp_path / "b")
     assert code == 0
     assert "8 heads and the published thresholds were assumed" in err
@@ -71,7 +71,7 @@ def test_convert_tells_errors_without_a_traceback(checkpoint: Path, golden_a: Go
 def test_list_shows_every_published_model_and_its_scores() -> None:
     code, out, _ = run("list")
     assert code == 0
-    for name in hub.PUBLISHED:
+    for name in PUBLISHED:
         assert name in out
     assert "PQ 50.8" in out
     assert "Focal-L" in out
@@ -81,7 +81,7 @@ def test_list_for_machines() -> None:
     code, out, _ = run("list", "--json")
     assert code == 0
     models = {model["name"]: model for model in json.loads(out)}
-    assert set(models) == set(hub.PUBLISHED)
+    assert set(models) == set(PUBLISHED)
     assert {"data": "COCO", "metric": "PQ", "value": 50.8} in models["xdecoder_focalt_last"]["scores"]
 
 

@@ -16,7 +16,7 @@ from xdecoder.evaluation.published import checkpoint_of, published_scores
 from xdecoder.evaluation.resizing import Resizing
 from xdecoder.evaluation.table import protocol_table
 from xdecoder.vocabularies import BUILT_IN, built_in
-from xdecoder.weights.hub import PUBLISHED
+from xdecoder.weights.published_models import PUBLISHED
 
 DOCS = Path(__file__).parents[1] / "docs/evaluation.md"
 

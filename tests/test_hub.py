@@ -24,6 +24,7 @@ from xdecoder.weights.conversion import pull
 from xdecoder.weights.folder import build_model, load_model
 from xdecoder.weights.inspection import inspect
 from xdecoder.weights.published_config import config_from_checkpoint
+from xdecoder.weights.published_models import PUBLISHED
 from xdecoder.weights.sources import resolve_model
 from xdecoder.weights.tensors import shapes_of
 
@@ -61,8 +62,8 @@ def published(golden_a: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_from_checkpoint(shapes_of(golden_a.weights))
     parameters = sum(t.numel() for t in build_model(config).state_dict().values()) / 1e6
     monkeypatch.setitem(PRESETS, "tiny", config)
-    row = replace(hub.PUBLISHED[NAME], presets=("tiny",), parameters=parameters)
-    monkeypatch.setitem(hub.PUBLISHED, NAME, row)
+    row = replace(PUBLISHED[NAME], presets=("tiny",), parameters=parameters)
+    monkeypatch.setitem(PUBLISHED, NAME, row)
 
 
 def kept(cache: Path) -> list[str]:
@@ -204,7 +205,7 @@ def test_another_model_under_a_published_name_is_refused(server: Hub, cache: Pat
 def test_a_file_of_another_sha256_is_not_even_fetched(
     server: Hub, published: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(hub.PUBLISHED, NAME, replace(hub.PUBLISHED[NAME], sha256="ab" * 32))
+    monkeypatch.setitem(PUBLISHED, NAME, replace(PUBLISHED[NAME], sha256="ab" * 32))
     code, _, err = run("weights", "pull", NAME)
     assert code == 2
     assert f"has another {NAME}.pt than the published one: its sha256 is " in err
@@ -351,7 +352,7 @@ def test_a_folder_goes_before_a_repository_of_the_same_name(
 
 
 def test_the_table_names_the_published_files() -> None:
-    assert set(hub.PUBLISHED) == {
+    assert set(PUBLISHED) == {
         "xdecoder_focalt_last",
         "xdecoder_focalt_best_openseg",
         "xdecoder_focalt_last_novg",
@@ -359,14 +360,14 @@ def test_the_table_names_the_published_files() -> None:
         "xdecoder_focall_bestseg",
         "xdecoder_focall_last_oq101",
     }
-    for name, model in hub.PUBLISHED.items():
+    for name, model in PUBLISHED.items():
         assert model.name == name
         assert model.file == f"{name}.pt"
         assert model.good_for
         preset = PRESETS["focal-t" if model.backbone == "Focal-T" else "focal-l"]
         count = sum(t.numel() for t in build_model(preset).state_dict().values())
         assert model.parameters == pytest.approx(count / 1e6, abs=0.2)
-    scores = {(s.data, s.metric): s.value for s in hub.PUBLISHED[NAME].scores}
+    scores = {(s.data, s.metric): s.value for s in PUBLISHED[NAME].scores}
     assert scores["COCO", "PQ"] == 50.8
     assert scores["COCO-Karpathy", "CIDEr"] == 83.3
     assert ("ADE20K-150", "PQ") not in scores

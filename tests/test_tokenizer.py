@@ -192,7 +192,7 @@ def test_a_context_without_room_is_refused() -> None:
 def _merge_lines() -> bytes:
     data = next(installed_files()).read_bytes()
     start = data.index(b"#version: 0.2")
-    lines = data[start:].split(b"\n", clip_vocabulary.MERGES + 1)
+    lines = data[start:].split(b"\n", clip_vocabulary.MERGE_COUNT + 1)
     return b"\n".join(lines[:-1]) + b"\n"
 
 

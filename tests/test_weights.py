@@ -254,7 +254,7 @@ def test_a_published_checkpoint_becomes_a_folder_with_the_same_numbers(
     done = convert(checkpoint, tmp_path / "out", yaml=golden_a.config_path)
     assert done.dropped == ("criterion.empty_weight", "sem_seg_head.predictor.self_attn_mask")
     assert done.tensors == len(golden_a.weights) - 2
-    assert done.settings_known
+    assert not done.settings_assumed
     assert done.preset is None
     model, tokenizer = load_model(tmp_path / "out")
     state = model.state_dict()
@@ -265,7 +265,7 @@ def test_a_published_checkpoint_becomes_a_folder_with_the_same_numbers(
 
 
 def test_conversion_says_when_heads_were_assumed(checkpoint: Path, tmp_path: Path) -> None:
-    assert not convert(checkpoint, tmp_path / "out").settings_known
+    assert convert(checkpoint, tmp_path / "out").settings_assumed
 
 
 def test_conversion_lists_keys_by_their_published_names(golden_a: Golden, tmp_path: Path) -> None:

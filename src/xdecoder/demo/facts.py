@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.weights.hub import PUBLISHED
+from xdecoder.weights.published_models import PUBLISHED
 from xdecoder.weights.sources import resolve_model
 
 SCORES = "scores.json"

@@ -1,8 +1,8 @@
 """`BENCHMARKS`: the one table of benchmarks, and `GROUPS` of them.
 
 Sizes, interpolation, thresholds, vocabularies and phrases are those of the published evaluation; the
-published scores are in `xdecoder.weights.hub.PUBLISHED`. `table.protocol_table` writes the table of
-docs/evaluation.md.
+published scores are in `xdecoder.weights.published_models.PUBLISHED`. `table.protocol_table` writes the table
+of docs/evaluation.md.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xdecoder.evaluation.benchmark import Benchmark
-from xdecoder.weights.hub import PUBLISHED
+from xdecoder.weights.published_models import PUBLISHED
 
 
 def checkpoint_of(weights: str) -> str | None:

@@ -6,7 +6,7 @@ from xdecoder.evaluation.benchmark import Benchmark
 from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.published import published_scores
 from xdecoder.evaluation.resizing import Resizing
-from xdecoder.weights.hub import PUBLISHED
+from xdecoder.weights.published_models import PUBLISHED
 
 
 def input_size(resizing: Resizing | None) -> str:

@@ -22,8 +22,8 @@ from xdecoder.weights.folder import read_tokenizer_file
 
 HUB_REPOSITORY = "openai/clip-vit-base-patch32"
 HUB_FILE = "merges.txt"
-MERGES = 49152 - 256 - 2
-DIGEST = "f61f2adf497e6f5357c347aeb4646fabe82f341e946de5bdec5d2858e41bef4a"
+MERGE_COUNT = 49152 - 256 - 2
+MERGES_SHA256 = "f61f2adf497e6f5357c347aeb4646fabe82f341e946de5bdec5d2858e41bef4a"
 
 _HEADER = b"#version: 0.2"
 _MOST = 64_000_000  # bytes; the largest file that carries the merges has 5 MB
@@ -88,9 +88,9 @@ def read_merges(data: bytes, source: object) -> list[tuple[str, str]]:
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{source}: damaged gzip file ({error})") from error
     _, header, body = data.partition(_HEADER)
-    lines = body.split(b"\n", MERGES + 1)[1 : MERGES + 1]
+    lines = body.split(b"\n", MERGE_COUNT + 1)[1 : MERGE_COUNT + 1]
     lines = [line.rstrip(b"\r") for line in lines]
-    if not header or hashlib.sha256(b"\n".join(lines)).hexdigest() != DIGEST:
+    if not header or hashlib.sha256(b"\n".join(lines)).hexdigest() != MERGES_SHA256:
         raise ValueError(
             f"{source} does not hold CLIP's vocabulary: expected {_FILE} (plain or .gz), "
             f"{HUB_FILE} of {HUB_REPOSITORY}, a wheel of open-clip-torch or instant-clip-tokenizer, "

@@ -15,6 +15,7 @@ from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.families import XDECODER, family_of
 from xdecoder.weights.folder import CONFIG, build_model, save_state
 from xdecoder.weights.published_config import config_from_checkpoint
+from xdecoder.weights.published_models import PublishedModel, find_published
 from xdecoder.weights.tensors import check_numbers, check_shapes, shapes_of
 
 _MILLIONS_APART = 0.5  # published counts are rounded
@@ -31,7 +32,8 @@ class Conversion:
         parameters: numbers in them.
         dropped: keys of the checkpoint that are no parameters.
         preset: the preset with the same sizes, if there is one.
-        settings_known: heads and thresholds are the YAML's, or the preset's; otherwise they were assumed.
+        settings_assumed: attention heads and thresholds were assumed, as neither a YAML nor the sizes of a
+            preset tell them.
     """
 
     folder: Path
@@ -40,7 +42,7 @@ class Conversion:
     parameters: int
     dropped: tuple[str, ...]
     preset: str | None
-    settings_known: bool
+    settings_assumed: bool
 
 
 def convert(
@@ -87,7 +89,8 @@ def convert(
     tokenizer = load_clip_tokenizer(clip_vocabulary, context_length=config.text.context_length)
     save_state(Path(folder), config, renamed.state, tokenizer)
     preset = next((name for name, known in PRESETS.items() if _sizes(known) == _sizes(config)), None)
-    if settings is None and preset is None:
+    assumed = settings is None and preset is None
+    if assumed:
         warnings.warn(
             "attention heads and thresholds do not show in tensors, and these sizes are none of the "
             "published ones: 8 heads and the published thresholds were assumed. Give the official YAML "
@@ -101,7 +104,7 @@ def convert(
         parameters=sum(tensor.numel() for tensor in renamed.state.values()),
         dropped=renamed.dropped,
         preset=preset,
-        settings_known=settings is not None or preset is not None,
+        settings_assumed=assumed,
     )
 
 
@@ -112,13 +115,13 @@ def pull(name: str, *, clip_vocabulary: str | Path | None = None) -> Path:
         FileNotFoundError: it could not be downloaded; the message says how to do it by hand.
         ValueError: there is no such model, or the file is damaged.
     """
-    model = hub.find(name)
+    model = find_published(name)
     folder = hub.cache_folder() / name
     if not (folder / CONFIG).is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_drafts(folder.parent)
         with draft_folder(folder.parent) as temporary:
-            made, checkpoint = temporary / name, hub.download(model)
+            made, checkpoint = temporary / name, hub.download_published(model)
             _check_published(model, convert(checkpoint, made, clip_vocabulary=clip_vocabulary), checkpoint)
             if not (folder / CONFIG).is_file():  # another process may have been faster
                 shutil.rmtree(folder, ignore_errors=True)
@@ -128,7 +131,7 @@ def pull(name: str, *, clip_vocabulary: str | Path | None = None) -> Path:
     return folder
 
 
-def _check_published(model: hub.PublishedModel, done: Conversion, checkpoint: Path) -> None:
+def _check_published(model: PublishedModel, done: Conversion, checkpoint: Path) -> None:
     """Refuse a file that came under a published name and is another model."""
     millions = done.parameters / 1e6
     if done.preset in model.presets and abs(millions - model.parameters) < _MILLIONS_APART:

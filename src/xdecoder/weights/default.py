@@ -12,6 +12,7 @@ from typing import cast
 from xdecoder.jobs.files import write_whole
 from xdecoder.weights import hub
 from xdecoder.weights.documents import read_json, shown
+from xdecoder.weights.published_models import PUBLISHED
 
 BUNDLED = "picturebook"
 VARIABLE = "XDECODER_WEIGHTS"
@@ -83,12 +84,12 @@ def set_default_weights(name: str | None) -> DefaultWeights:
         if not (folder / hub.FOLDER_FILES[0]).is_file():
             raise FileNotFoundError(f"{folder} is not a model folder: it has no {hub.FOLDER_FILES[0]}")
         config[_KEY] = str(folder)
-    elif name in (BUNDLED, *hub.PUBLISHED) or re.fullmatch(hub.REPOSITORY_NAME, name):
+    elif name in (BUNDLED, *PUBLISHED) or re.fullmatch(hub.REPOSITORY_NAME, name):
         config[_KEY] = name
     else:
         raise FileNotFoundError(
             f"no model {name[:200]!r}: expected a folder, a Hugging Face repository (owner/name), or one of "
-            f"{', '.join([BUNDLED, *hub.PUBLISHED])}"
+            f"{', '.join([BUNDLED, *PUBLISHED])}"
         )
     path = config_file()
     path.parent.mkdir(parents=True, exist_ok=True)

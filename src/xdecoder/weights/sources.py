@@ -9,6 +9,7 @@ from xdecoder.weights import hub
 from xdecoder.weights.conversion import pull
 from xdecoder.weights.default import BUNDLED
 from xdecoder.weights.folder import CONFIG
+from xdecoder.weights.published_models import PUBLISHED
 
 _LONGEST = 200  # characters of a name
 _ASSETS = Path(__file__).parents[1] / "assets"
@@ -21,10 +22,10 @@ def find_local(source: str) -> Path:
         FileNotFoundError: it is not here, or there is no such model.
         ValueError: the source is a file.
     """
-    by_name = source in hub.PUBLISHED or re.fullmatch(hub.REPOSITORY_NAME, source[:_LONGEST])
+    by_name = source in PUBLISHED or re.fullmatch(hub.REPOSITORY_NAME, source[:_LONGEST])
     if not by_name or Path(source).exists():
         return resolve_model(source)
-    if source in hub.PUBLISHED:
+    if source in PUBLISHED:
         folder, bring = hub.cache_folder() / source, f"run `xdecoder weights pull {source}`"
     else:
         folder, bring = hub.cached_repository(source), "it comes when it is first used"
@@ -66,11 +67,11 @@ def resolve_model(source: str | Path) -> Path:
                 "reinstall the package, or name another model"
             )
         return folder
-    if name in hub.PUBLISHED:
+    if name in PUBLISHED:
         return pull(name)
     if isinstance(source, str) and re.fullmatch(hub.REPOSITORY_NAME, name):
-        return hub.download_folder(name)
+        return hub.download_repository(name)
     raise FileNotFoundError(
         f"no model {name[:200]!r}: expected a folder, a Hugging Face repository (owner/name), or one of "
-        f"{', '.join([BUNDLED, *hub.PUBLISHED])}"
+        f"{', '.join([BUNDLED, *PUBLISHED])}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from xdecoder.cli.command import add_command
 from xdecoder.weights import hub
+from xdecoder.weights.published_models import PUBLISHED, REPOSITORY, PublishedModel
 
 if TYPE_CHECKING:
     from xdecoder.weights.inspection import FolderInfo
@@ -60,7 +62,7 @@ def convert(
                 "parameters": done.parameters,
                 "dropped": list(done.dropped),
                 "preset": done.preset,
-                "settings_known": done.settings_known,
+                "settings_assumed": done.settings_assumed,
                 "config": done.config.to_dict(),
             }
         )
@@ -75,7 +77,7 @@ def convert(
 @add_command(app, name="list")
 def list_models(as_json: Json = False) -> None:
     """List the published models: backbone, size, what each is good for, published scores."""
-    models = list(hub.PUBLISHED.values())
+    models = list(PUBLISHED.values())
     if as_json:
         _print_json(
             [
@@ -90,7 +92,7 @@ def list_models(as_json: Json = False) -> None:
         )
         return
     table = Table(
-        title=f"Published models (huggingface.co/{hub.REPOSITORY})",
+        title=f"Published models (huggingface.co/{REPOSITORY})",
         caption="Scores as published, in percent. Sizes are those of the float32 parameters.",
         show_lines=True,
     )
@@ -135,7 +137,7 @@ def info(
     from xdecoder.weights.inspection import inspect
     from xdecoder.weights.sources import find_local, resolve_model
 
-    found = inspect(find_local(model) if model in hub.PUBLISHED else resolve_model(model))
+    found = inspect(find_local(model) if model in PUBLISHED else resolve_model(model))
     if as_json:
         _print_json(
             {
@@ -185,8 +187,10 @@ def default(
     typer.echo(f"{found.name} ({f'chosen in {found.chosen_in}' if found.chosen_in else 'nothing is chosen'})")
     if found.chosen_in == VARIABLE and (name is not None or unset):
         typer.echo(f"{VARIABLE} goes before what was set now", err=True)
-    if name in hub.PUBLISHED and not _is_cached(name):
+    if name in PUBLISHED and not _is_cached(name):
         typer.echo(f"not in the cache: `xdecoder weights pull {name}` brings it", err=True)
+    elif name is not None and name == found.name and re.fullmatch(hub.REPOSITORY_NAME, name):
+        typer.echo(f"no folder {name} is here: it is taken for a repository of the hub", err=True)
 
 
 def _print_info(found: FolderInfo) -> None:
@@ -221,7 +225,7 @@ def _print_info(found: FolderInfo) -> None:
     Console().print(table)
 
 
-def _score_lines(model: hub.PublishedModel) -> Iterator[str]:
+def _score_lines(model: PublishedModel) -> Iterator[str]:
     by_data: dict[str, list[str]] = {}
     for score in model.scores:
         by_data.setdefault(score.data, []).append(f"{score.metric} {score.value:.1f}")
