@@ -16,7 +16,6 @@ from xdecoder.picturebook import (
     STYLES,
     THING_CATEGORIES,
     WORDS,
-    Box,
     Noun,
     Occlusion,
     Phrase,
@@ -93,7 +92,7 @@ def test_thousands_of_captions_are_true_and_phrases_unique() -> None:
 
 
 def thing(number: int, category: str, color: str, x: float, y: float, **more: object) -> SceneSegment:
-    box = Box(int(100 * x) - 5, int(100 * y) - 5, int(100 * x) + 5, int(100 * y) + 5)
+    box = (int(100 * x) - 5, int(100 * y) - 5, int(100 * x) + 5, int(100 * y) + 5)
     fields = {"size": "medium", "on": "grass", **more}
     return SceneSegment(
         id=number, category=category, is_thing=True, color=color, box=box, area=100, center=(x, y), **fields
@@ -105,7 +104,7 @@ def meadow() -> Scene:
     """Two red cars (one small) left and right of a green tree, a blue bird in the sky; written by hand."""
     stuff = [
         SceneSegment(
-            id=k, category=name, is_thing=False, box=Box(0, 0, 100, 50), area=5000, center=(0.5, 0.25 * k)
+            id=k, category=name, is_thing=False, box=(0, 0, 100, 50), area=5000, center=(0.5, 0.25 * k)
         )
         for k, name in ((1, "sky"), (2, "grass"))
     ]
