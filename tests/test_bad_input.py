@@ -321,7 +321,7 @@ def test_thresholds_of_another_task_or_out_of_range_are_refused(
 
 def test_sizes_out_of_range_are_refused(predictor: Predictor) -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
-    with pytest.raises(ValueError, match="long_side must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="long_side must be a whole number from 1 to 32768, got 0"):
         predictor.encode(pixels, long_side=0)
     with pytest.raises(ValueError, match="long_side 20 must not be less than short_side 30"):
         predictor.encode(pixels, short_side=30, long_side=20)
