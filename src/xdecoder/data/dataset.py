@@ -161,10 +161,10 @@ class ExistingFiles:
         Names as other tools write them (backslashes, absolute paths, Label Studio's "/data/local-files/?d=")
         are found by as many of their last parts as there are in the folder.
         """
-        parts = _parts(name)
+        parts = name_parts(name)
         whole = str(folder.joinpath(*parts))
         for start in range(len(parts)):
-            for last in dict.fromkeys((parts[-1], _UPLOADED.sub("", parts[-1]))):
+            for last in last_names(parts[-1]):
                 path = str(folder.joinpath(*parts[start:-1], last))
                 if self._exists(path):
                     if (other := self._found.setdefault(path, name)) != name:
@@ -182,7 +182,12 @@ class ExistingFiles:
         return name in self._listed[folder]
 
 
-def _parts(name: str) -> list[str]:
+def last_names(name: str) -> tuple[str, ...]:
+    """What a file of a tool's name may be called: so, or without what Label Studio put before it."""
+    return tuple(dict.fromkeys((name, _UPLOADED.sub("", name))))
+
+
+def name_parts(name: str) -> list[str]:
     """The parts of a path as any system or tool writes it, none of which leads upward."""
     plain = name.replace("\\", "/")
     if "?d=" in plain:

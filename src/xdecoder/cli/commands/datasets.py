@@ -1,4 +1,4 @@
-"""`xdecoder datasets`: list, check and prepare data sets."""
+"""`xdecoder datasets`: list, check, convert and prepare data sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xdecoder.cli.progress import ProgressBar
 _SHOWN = 20
 """Lines of a kind that are printed; the rest is counted."""
 
-app = typer.Typer(no_args_is_help=True, help="List, check and prepare data sets.")
+app = typer.Typer(no_args_is_help=True, help="List, check, convert and prepare data sets.")
 prepare_app = typer.Typer(no_args_is_help=True, help="Leak-free training lists, and training shards.")
 app.add_typer(prepare_app, name="prepare")
 
@@ -93,6 +93,39 @@ def check(
             typer.echo(f"four samples: {sheet}")
         typer.echo("complete" if report.ok else "incomplete: '+' is there, '-' is missing")
     return 0 if report.ok else FAILED
+
+
+@add_command(app)
+def convert(
+    source: Annotated[Path, typer.Argument(help="The folder of images and labels.", metavar="SRC")],
+    out: Annotated[Path, typer.Argument(help="The folder to make.", metavar="DST")],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="masks, voc, yolo, labelme, labelstudio, cvat, coco-panoptic or cityscapes; by default what "
+            "the folder looks like.",
+            show_default=False,
+        ),
+    ] = None,
+    val: Annotated[
+        float | None,
+        typer.Option(help="The share of the training images that validates; by default the source's splits."),
+    ] = None,
+) -> None:
+    """Make a labeling tool's files a folder that training and evaluation read."""
+    from xdecoder.data.convert import convert
+
+    with ProgressBar(f"converting {source}") as progress:
+        result = convert(source, out, format=format, val=val, progress=progress)
+    typer.echo(printable(f"{source}: read as {result.format} ({result.seen})"))
+    splits = ", ".join(f"{count} {split}" for split, count in result.images.items())
+    typer.echo(printable(f"{out}: {splits}; {len(result.classes)} classes: {', '.join(result.classes)}"))
+    _echo_some("left out", [f"{skip.reason}" for skip in result.skipped])
+    if "val" not in result.images:
+        typer.echo("no validation split: convert again with --val 0.1 to have one")
+    split = next(iter(result.images))
+    typer.echo(printable(f"next: xdecoder datasets check {result.dataset} --data {out} --split {split}"))
 
 
 @add_command(prepare_app)

@@ -1,0 +1,1 @@
+"""Labeling tools' files, one format a file; `table.FORMATS` lists them."""

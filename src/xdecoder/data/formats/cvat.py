@@ -1,0 +1,128 @@
+"""CVAT for images: one XML file with polygons and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from xdecoder.data.dataset import Skip
+from xdecoder.data.formats.labeled import (
+    BOX,
+    ImageFinder,
+    LabeledFolder,
+    LabeledImage,
+    ObjectReader,
+    classes_of,
+    files_in,
+    labeled_size,
+    split_of,
+)
+from xdecoder.structures.masks import Rle, encode_rle
+
+
+def detect(folder: Path) -> str | None:
+    """The XML file that is there, in words."""
+    found = [path for path in files_in(folder, (".xml",)) if _is_cvat(path)]
+    return f"{found[0].name} with CVAT's annotations" if found else None
+
+
+def _is_cvat(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return b"<annotations" in head
+
+
+def parse_xml(path: Path) -> ElementTree.Element:
+    """An XML file's root.
+
+    Raises:
+        ValueError: it is no XML, or declares entities, which can be made to fill the memory.
+    """
+    content = path.read_bytes()
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise ValueError(f"{path}: it declares a document type, which no labeling tool writes; take it out")
+    try:
+        return ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise ValueError(f"{path}: not valid XML ({error}); export it again") from error
+
+
+def read(folder: Path) -> LabeledFolder:
+    """Read polygons and masks; shapes of one label and group are one object.
+
+    Raises:
+        ValueError: a file is no XML.
+    """
+    finder = ImageFinder(folder)
+    images: list[LabeledImage] = []
+    skipped: list[Skip] = []
+    for path in files_in(folder, (".xml",)):
+        if not _is_cvat(path):
+            continue
+        for element in parse_xml(path).iter("image"):
+            name = element.get("name") or ""
+            where = f"{path}, image {name[:80]!r}"
+            try:
+                image = finder.find(name, path)
+                size = labeled_size(image, _size(element))
+            except ValueError as error:
+                skipped.append(Skip(item=where, reason=str(error)))
+                continue
+            reader = ObjectReader(where=where, skipped=skipped)
+            _read_shapes(element, size, reader)
+            subset = Path(element.get("subset") or "", "x")
+            images.append(
+                LabeledImage(
+                    path=image,
+                    split=split_of(image, folder) or split_of(subset, Path()),
+                    size=size,
+                    objects=tuple(reader.objects),
+                )
+            )
+    return LabeledFolder(
+        kind="instances", classes=classes_of(images), images=tuple(images), skipped=tuple(skipped)
+    )
+
+
+def _size(element: ElementTree.Element) -> tuple[int, int] | None:
+    height, width = element.get("height", ""), element.get("width", "")
+    known = height.isdecimal() and width.isdecimal() and len(height + width) < 20
+    return (int(height), int(width)) if known and int(height) and int(width) else None
+
+
+def _read_shapes(image: ElementTree.Element, size: tuple[int, int], reader: ObjectReader) -> None:
+    groups: dict[tuple[str, ...], tuple[str, list[list[float]]]] = {}
+    for place, shape in enumerate(image):
+        what, label = f"{shape.tag} {place}", shape.get("label") or ""
+        try:
+            if shape.tag == "polygon":
+                points = [float(v) for v in shape.get("points", "").replace(";", ",").split(",")]
+                group = shape.get("group_id") or "0"
+                key = (label, group) if group != "0" else (label, "0", what)
+                groups.setdefault(key, (what, []))[1].append(points)
+            elif shape.tag == "mask":
+                reader.add(label, _mask(shape, size), what)
+            elif shape.tag == "box":
+                reader.leave_out(what, BOX)
+            elif shape.tag != "tag":
+                reader.leave_out(what, f"a {shape.tag[:20]} gives no mask")
+        except (ValueError, OverflowError) as error:
+            reader.leave_out(what, str(error))
+    for (label, *_), (what, rings) in groups.items():
+        reader.add(label, rings, what)
+
+
+def _mask(shape: ElementTree.Element, size: tuple[int, int]) -> Rle:
+    """Run lengths, row by row, of a rectangle of the image."""
+    left, top, width, height = (int(float(shape.get(k, ""))) for k in ("left", "top", "width", "height"))
+    if min(left, top) < 0 or min(width, height) < 1 or top + height > size[0] or left + width > size[1]:
+        raise ValueError("the mask lies outside the image")
+    runs = [int(v) for v in shape.get("rle", "").split(",")]
+    if min(runs) < 0 or sum(runs) != height * width:
+        raise ValueError(f"the run lengths cover {sum(runs)} pixels of {width}x{height}")
+    values = np.arange(len(runs)) % 2 == 1
+    whole = np.zeros(size, np.bool_)
+    whole[top : top + height, left : left + width] = np.repeat(values, runs).reshape(height, width)
+    return encode_rle(whole)

@@ -1,0 +1,232 @@
+"""Label maps of any tool: images and PNGs of their names, of indices or of colors, with a file of names."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+from jaxtyping import Int16
+from numpy.typing import NDArray
+
+from xdecoder.data.dataset import Skip
+from xdecoder.data.formats.labeled import (
+    ImageFinder,
+    LabeledFolder,
+    LabeledImage,
+    files_in,
+    labeled_size,
+    split_of,
+)
+from xdecoder.data.records import VOID, StoredLabels
+from xdecoder.images import read_header, read_stored
+from xdecoder.vocabularies import normal_name
+
+Color = tuple[int, int, int]
+
+_FOLDERS: Final = re.compile(
+    r"(masks?|labels?|annotations?|annots?|segmentations?|segs?|gt|ground_?truth|label_?maps?|semantic)"
+    r"(_?(png|images?|train(ing)?|val(id)?|test))?|(train(ing)?|val(id(ation)?)?|test)(_?(masks?|labels?|annot))",
+    re.IGNORECASE,
+)
+_ENDINGS: Final = re.compile(r"[_-](masks?|labels?|seg(mentation)?|gt|L|label_?ids?)$", re.IGNORECASE)
+_NAMES: Final = (
+    "classes.txt", "labels.txt", "names.txt", "labelmap.txt", "label_colors.txt", "class_dict.csv",
+    "classes.csv", "labels.csv",
+)  # fmt: skip
+_HEADINGS: Final = ("name,r,g,b", "name,red,green,blue")
+_NOT_A_CLASS: Final = ("background", "void", "unlabeled", "unlabelled", "ignore")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ClassName:
+    """A class of a names file: the index that label maps hold, and the color if the file says it."""
+
+    name: str
+    index: int
+    color: Color | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MappedLabels(StoredLabels):
+    """A label map of indices or colors; what is none of them is void where `others_void`, else refused."""
+
+    path: str
+    indices: tuple[tuple[int, int], ...]
+    colors: tuple[tuple[Color, int], ...] = ()
+    others_void: bool = False
+
+    def load(self) -> Int16[np.ndarray, "H W"]:
+        """Decode to `[H, W]` indexes into the classes."""
+        stored = read_stored(self.path, palette="colors" if self.colors else "indices")
+        if stored.ndim == 3 and not self.colors:
+            stored = read_as_gray(stored, self.path)
+        if stored.ndim == 2:
+            keys = stored.astype(np.int64)
+            place_of = dict(self.indices)
+        else:
+            keys = stored[..., :3].astype(np.int64) @ np.array([65536, 256, 1])
+            place_of = {r * 65536 + g * 256 + b: place for (r, g, b), place in self.colors}
+        found, inverse = np.unique(keys, return_inverse=True)
+        unknown = [int(v) for v in found if int(v) not in place_of]
+        if unknown and not self.others_void:
+            shown = unknown if stored.ndim == 2 else [(v >> 16, v >> 8 & 255, v & 255) for v in unknown]
+            raise ValueError(
+                f"{self.path}: {len(unknown)} value(s) that the file of names does not list: {shown[:5]}"
+            )
+        table = np.array([place_of.get(int(v), VOID) for v in found], np.int16)
+        return table[inverse].reshape(keys.shape)
+
+
+def read_as_gray(stored: NDArray[Any], path: str) -> NDArray[Any]:
+    """One channel of a label map whose channels are equal.
+
+    Raises:
+        ValueError: they differ: it holds colors.
+    """
+    if not (stored[..., :1] == stored[..., : min(3, stored.shape[2])]).all():
+        raise ValueError(f"{path}: a label map of colors; a file of names has to say which color means what")
+    return stored[..., 0]
+
+
+def detect(folder: Path) -> str | None:
+    """The pairs of images and label maps that are there, in words."""
+    pairs, _skipped = _pairs(folder)
+    names = find_names(folder)
+    if not pairs:
+        return None
+    return f"{len(pairs)} label maps with images of their names, classes {names.name if names else 'unnamed'}"
+
+
+def read(folder: Path) -> LabeledFolder:
+    """Read label maps.
+
+    Raises:
+        FileNotFoundError: there is no file of names.
+        ValueError: it is malformed.
+    """
+    names = find_names(folder)
+    pairs, skipped = _pairs(folder)
+    if names is None:
+        found = sorted({int(v) for _image, path in pairs[:20] for v in np.unique(_plain(path))})
+        raise FileNotFoundError(
+            f"{folder}: no file of class names ({', '.join(_NAMES)}); write classes.txt with a class a line, "
+            f"the first being the value 0. The first label maps hold {found[:20]}"
+        )
+    return as_folder(folder, pairs, read_names(names), skipped)
+
+
+def as_folder(
+    folder: Path, pairs: list[tuple[Path, Path]], listed: list[ClassName], skipped: list[Skip]
+) -> LabeledFolder:
+    """Pairs of an image and its label map, with the classes that are no background."""
+    kept = [c for c in listed if normal_name(c.name) not in _NOT_A_CLASS]
+    place_of = {c.index: place for place, c in enumerate(kept)}
+    colored = bool(kept) and all(c.color for c in kept)
+    void = {c.index for c in listed} | {255, 65535}
+    indices = tuple((dict.fromkeys(void, VOID) | place_of).items())
+    colors = tuple((c.color, place_of.get(c.index, VOID)) for c in listed if c.color) if colored else ()
+    colors += (((224, 224, 192), VOID),) if colored else ()  # VOC's border
+    images: list[LabeledImage] = []
+    for image, label in pairs:
+        try:
+            header = read_header(label)
+            size = labeled_size(image, (header.height, header.width))
+        except ValueError as error:
+            skipped.append(Skip(item=str(label), reason=str(error)))
+            continue
+        labels = MappedLabels(path=str(label), indices=indices, colors=colors)
+        split = split_of(image, folder) or split_of(label, folder)
+        images.append(LabeledImage(path=image, split=split, size=size, labels=labels))
+    return LabeledFolder(
+        kind="semantic", classes=tuple(c.name for c in kept), images=tuple(images), skipped=tuple(skipped)
+    )
+
+
+def find_names(folder: Path) -> Path | None:
+    """The file of class names of a folder, the nearest to its top."""
+    found = [path for path in files_in(folder, (".txt", ".csv")) if path.name.lower() in _NAMES]
+    return min(found, key=lambda path: (len(path.parts), _NAMES.index(path.name.lower())), default=None)
+
+
+def read_names(path: Path) -> list[ClassName]:
+    """Class names as tools write them: "name", "3: name", "name:r,g,b::", "name,r,g,b" or "r g b name".
+
+    Raises:
+        ValueError: it is not UTF-8, or names no class.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    classes: list[ClassName] = []
+    for line in lines:
+        text = line.strip()
+        if (
+            not text
+            or text.startswith("#")
+            or text.lower().replace(" ", "") in ("name,r,g,b", "name,red,green,blue")
+        ):
+            continue
+        index, color = len(classes), None
+        if match := re.fullmatch(r"(\d+)\s*[:,\t ]\s*(\D.*)", text):
+            index, text = int(match[1]), match[2].strip()
+        elif match := re.fullmatch(r"(\d+)\s+(\d+)\s+(\d+)\s+(\S.*)", text):
+            color, text = _color(match[1], match[2], match[3]), match[4].strip()
+        elif match := re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+)(:.*)?", text):
+            color, text = _color(match[2], match[3], match[4]), match[1].strip()
+        elif len(cells := next(csv.reader([text]))) == 4 and all(c.strip().isdecimal() for c in cells[1:]):
+            color, text = _color(*(c.strip() for c in cells[1:])), cells[0].strip()
+        classes.append(ClassName(name=text, index=index, color=color))
+    if not classes:
+        raise ValueError(f"{path}: names no class; write one a line")
+    return classes
+
+
+def _color(red: str, green: str, blue: str) -> Color | None:
+    values = (int(red), int(green), int(blue))
+    return values if max(values) < 256 else None
+
+
+def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Skip]]:
+    """Images and their label maps; label maps lie in folders that are called so, or end so."""
+    paths = ImageFinder(folder).paths
+    labels = [p for p in paths if _is_label(p, folder)]
+    images: dict[str, list[Path]] = {}
+    for path in paths:
+        if not _is_label(path, folder):
+            images.setdefault(path.stem, []).append(path)
+    pairs: list[tuple[Path, Path]] = []
+    skipped: list[Skip] = []
+    for label in labels:
+        stem = label.stem if label.stem in images else _ENDINGS.sub("", label.stem)
+        found = images.get(stem, [])
+        if len(found) > 1:
+            split = split_of(label, folder)
+            found = [path for path in found if split_of(path, folder) == split]
+        if len(found) == 1:
+            pairs.append((found[0], label))
+        else:
+            reason = f"{label}: {len(found)} images of its name"
+            skipped.append(Skip(item=str(label), reason=reason))
+    return pairs, skipped
+
+
+def _is_label(path: Path, folder: Path) -> bool:
+    if path.suffix.lower() not in (".png", ".tif", ".tiff", ".bmp"):
+        return False
+    parts = path.relative_to(folder).parts[:-1]
+    return any(_FOLDERS.fullmatch(part) for part in parts) or bool(_ENDINGS.search(path.stem))
+
+
+def _plain(path: Path) -> NDArray[Any]:
+    try:
+        stored = read_stored(path)
+        return stored if stored.ndim == 2 else read_as_gray(stored, str(path))
+    except ValueError:
+        return np.zeros(0, np.uint8)

@@ -1,0 +1,365 @@
+"""Labeling tools' files become folders that this package reads; sizes H 12, W 20."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from typer.testing import CliRunner
+
+from xdecoder.cli.app import app
+from xdecoder.data.convert import convert
+from xdecoder.data.formats.labelstudio import decode_brush
+from xdecoder.data.formats.masks import read_names
+from xdecoder.data.formats.table import FORMATS, detect_format
+from xdecoder.data.opening import open_dataset
+from xdecoder.data.records import VOID
+
+H, W = 12, 20
+SQUARE = [[2, 3], [8, 3], [8, 9], [2, 9]]
+"""36 pixels."""
+
+
+def png(pixels: np.ndarray, **more: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", **more)
+    return stream.getvalue()
+
+
+def picture(path: Path, gray: int = 90) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((H, W, 3), gray, np.uint8)).save(path)
+    return path
+
+
+def text(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def square_mask() -> np.ndarray:
+    mask = np.zeros((H, W), bool)
+    mask[3:9, 2:8] = True
+    return mask
+
+
+def labelme(root: Path) -> None:
+    picture(root / "a.jpg")
+    picture(root / "val/b.jpg")
+    patch = base64.b64encode(png(np.full((6, 6), 255, np.uint8))).decode()
+    shapes: list[dict[str, Any]] = [
+        {"label": "nut", "points": SQUARE, "shape_type": "polygon", "group_id": None},
+        {"label": "screw", "points": [[2, 3], [8, 9]], "shape_type": "mask", "mask": patch},
+        {"label": "nut", "points": [[0, 0], [5, 5]], "shape_type": "rectangle"},
+        {"label": "nut", "points": [[10, 6], [10, 9]], "shape_type": "circle"},
+        {"label": "nut", "points": [[1, 1]], "shape_type": "point"},
+    ]
+    for name, own in (("a", shapes), ("val/b", shapes[:1])):
+        data = {"imagePath": f"..\\x\\{name[-1]}.jpg", "imageHeight": H, "imageWidth": W, "shapes": own}
+        text(root / f"{name}.json", data)
+
+
+def labelstudio(root: Path) -> None:
+    picture(root / "train/a.jpg")
+    picture(root / "val/b.jpg")
+
+    def polygon(label: str) -> dict[str, Any]:
+        points = [[100 * x / W, 100 * y / H] for x, y in SQUARE]
+        return {"type": "polygonlabels", "value": {"points": points, "polygonlabels": [label]}}
+
+    brush = {"type": "brushlabels", "value": {"rle": brush_code(square_mask()), "brushlabels": ["screw"]}}
+    box = {"type": "rectanglelabels", "value": {"x": 1, "rectanglelabels": ["nut"]}}
+    tasks = [
+        {
+            "data": {"image": "/data/upload/1/0a1b2c3d-a.jpg"},
+            "annotations": [
+                {"was_cancelled": True, "result": [polygon("wrong")]},
+                {"result": [polygon("nut"), brush, box]},
+            ],
+        },
+        {
+            "data": {"image": "/data/local-files/?d=val%2Fb.jpg"},
+            "annotations": [{"result": [polygon("nut")]}],
+        },
+    ]
+    text(root / "export.json", tasks)
+
+
+def cvat(root: Path) -> None:
+    picture(root / "images/a.png")
+    picture(root / "images/b.png")
+    points = ";".join(f"{x:.1f},{y:.1f}" for x, y in SQUARE)
+    shapes = (
+        f'<polygon label="nut" points="{points}"/>'
+        '<mask label="screw" rle="0, 36" left="2" top="3" width="6" height="6"/>'
+        '<box label="nut" xtl="0" ytl="0" xbr="4" ybr="4"/>'
+    )
+    text(
+        root / "annotations.xml",
+        f'<?xml version="1.0"?><annotations><version>1.1</version>'
+        f'<image id="0" name="a.png" width="{W}" height="{H}" subset="train">{shapes}</image>'
+        f'<image id="1" name="b.png" width="{W}" height="{H}" subset="validation">'
+        f'<polygon label="nut" points="{points}"/></image></annotations>',
+    )
+
+
+def yolo(root: Path) -> None:
+    picture(root / "train/images/a.jpg")
+    picture(root / "valid/images/b.jpg")
+    line = " ".join(f"{x / W:.6f} {y / H:.6f}" for x, y in SQUARE)
+    text(root / "train/labels/a.txt", f"0 {line}\n1 {line}\n0 0.5 0.5 0.1 0.1\n")
+    text(root / "valid/labels/b.txt", f"0 {line}\n")
+    text(root / "data.yaml", "train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['nut', 'screw']\n")
+
+
+INSTANCES: dict[str, Callable[[Path], None]] = {
+    "labelme": labelme,
+    "labelstudio": labelstudio,
+    "cvat": cvat,
+    "yolo": yolo,
+}
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_polygons_and_masks_of_labeling_tools_become_instances(name: str, tmp_path: Path):
+    INSTANCES[name](tmp_path / "src")
+    result = convert(tmp_path / "src", tmp_path / "out")
+    assert (result.format, result.dataset, result.classes) == (name, "custom-instances", ("nut", "screw"))
+    assert result.images == {"train": 1, "val": 1}
+    assert any("a box is no mask" in skip.reason and str(tmp_path) in skip.reason for skip in result.skipped)
+    train = open_dataset("custom-instances", tmp_path / "out", split="train")
+    assert not train.skipped
+    masks = [(train.vocabulary.classes[r.category], r.mask(H, W)) for r in train[0].regions()]
+    for label, mask in masks[:2] if name != "labelme" else [m for m in masks if m[1][0:3].sum() == 0][:1]:
+        assert label in ("nut", "screw")
+        np.testing.assert_array_equal(mask, square_mask())
+    assert {label for label, _mask in masks} == {"nut", "screw"}
+    val = open_dataset("custom-instances", tmp_path / "out", split="val")
+    (region,) = val[0].regions()
+    assert (region.area, region.box) == (36.0, (2, 3, 8, 9))
+
+
+def label_map() -> np.ndarray:
+    labels = np.zeros((H, W), np.uint8)
+    labels[4:], labels[8:], labels[11:] = 1, 2, 255
+    return labels
+
+
+def voc(root: Path) -> None:
+    palette = [0] * 768
+    for stem in ("a", "b"):
+        picture(root / f"VOC2012/JPEGImages/{stem}.jpg")
+        mask = Image.fromarray(label_map()).convert("P")
+        mask.putpalette(palette)
+        path = root / f"VOC2012/SegmentationClass/{stem}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mask.save(path)
+    text(root / "VOC2012/ImageSets/Segmentation/train.txt", "a\n")
+    text(root / "VOC2012/ImageSets/Segmentation/val.txt", "b\n")
+    text(root / "classes.txt", "background\nnut\nscrew\n")
+
+
+def masks(root: Path) -> None:
+    for stem, split in (("a", "train"), ("b", "val")):
+        picture(root / f"{split}/img/{stem}.jpg")
+        (root / f"{split}/masks").mkdir(parents=True)
+        Image.fromarray(label_map()).save(root / f"{split}/masks/{stem}_mask.png")
+    text(root / "labels.txt", "0: background\n1: nut\n2: screw\n")
+
+
+def colors(root: Path) -> None:
+    table = np.zeros((256, 3), np.uint8)
+    table[1], table[2], table[255] = (200, 0, 10), (0, 50, 0), (224, 224, 192)
+    for stem, split in (("a", "train"), ("b", "val")):
+        picture(root / f"images/{split}/{stem}.jpg")
+        (root / f"labels/{split}").mkdir(parents=True)
+        Image.fromarray(table[label_map()]).save(root / f"labels/{split}/{stem}.png")
+    text(root / "labelmap.txt", "# label:color\nbackground:0,0,0::\nnut:200,0,10::\nscrew:0,50,0::\n")
+
+
+@pytest.mark.parametrize(("name", "make"), [("voc", voc), ("masks", masks), ("masks", colors)])
+def test_label_maps_become_a_semantic_folder(name: str, make: Callable[[Path], None], tmp_path: Path):
+    make(tmp_path / "src")
+    result = convert(tmp_path / "src", tmp_path / "out")
+    assert (result.format, result.dataset, result.classes) == (name, "custom-semantic", ("nut", "screw"))
+    assert (result.images, result.skipped) == ({"train": 1, "val": 1}, ())
+    for split in ("train", "val"):
+        (sample,) = open_dataset("custom-semantic", tmp_path / "out", split=split)
+        expected = np.array([VOID, 0, 1] + [VOID] * 253)[label_map()]
+        np.testing.assert_array_equal(sample.read()[1], expected)
+
+
+def test_masks_without_names_say_what_to_write(tmp_path: Path):
+    masks(tmp_path)
+    (tmp_path / "labels.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"write classes\.txt .* hold \[0, 1, 2, 255\]"):
+        convert(tmp_path, tmp_path / "out", format="masks")
+
+
+def test_a_value_without_a_name_leaves_its_image_out(tmp_path: Path):
+    masks(tmp_path / "src")
+    text(tmp_path / "src/labels.txt", "background\nnut\n")
+    with pytest.raises(ValueError, match=r"no image could be used; .*_mask\.png: 1 value\(s\) .*: \[2\]"):
+        convert(tmp_path / "src", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("nut", ("nut", 0, None)),
+        ("7: nut", ("nut", 7, None)),
+        ("7 nut bolt", ("nut bolt", 7, None)),
+        ("nut:1,2,3::", ("nut", 0, (1, 2, 3))),
+        ("nut, 1, 2, 3", ("nut", 0, (1, 2, 3))),
+        ("1 2 3 nut bolt", ("nut bolt", 0, (1, 2, 3))),
+    ],
+)
+def test_names_are_read_as_tools_write_them(line: str, found: tuple[Any, ...], tmp_path: Path):
+    text(tmp_path / "names.txt", f"name,r,g,b\n{line}\n")
+    (name,) = read_names(tmp_path / "names.txt")
+    assert (name.name, name.index, name.color) == found
+
+
+def panoptic(root: Path) -> None:
+    ids = np.zeros((H, W), np.int64)
+    ids[:5], ids[7:] = 70001, 9
+    rgb = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
+    categories = [{"id": 4, "name": "nut", "isthing": 1}, {"id": 9, "name": "mist", "isthing": 0}]
+    for stem, split in (("a", "train"), ("b", "val")):
+        picture(root / f"pictures/{stem}.jpg")
+        (root / f"my_{split}").mkdir(parents=True)
+        (root / f"my_{split}/{stem}.png").write_bytes(png(rgb))
+        segments = [{"id": 70001, "category_id": 4}, {"id": 9, "category_id": 9}]
+        data = {
+            "images": [{"id": 1, "file_name": f"{stem}.jpg", "height": H, "width": W}],
+            "annotations": [{"image_id": 1, "file_name": f"{stem}.png", "segments_info": segments}],
+            "categories": categories,
+        }
+        text(root / f"my_{split}.json", data)
+
+
+def cityscapes(root: Path) -> None:
+    ids = np.zeros((H, W), np.uint16)
+    ids[:5], ids[7:] = 24001, 23
+    for split in ("train", "val"):
+        stem = f"ulm_000000_{split}"
+        picture(root / f"leftImg8bit/{split}/ulm/{stem}_leftImg8bit.png")
+        path = root / f"gtFine/{split}/ulm/{stem}_gtFine_instanceIds.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(ids).save(path)
+
+
+@pytest.mark.parametrize(("name", "make"), [("coco-panoptic", panoptic), ("cityscapes", cityscapes)])
+def test_panoptic_sources_become_a_panoptic_folder(name: str, make: Callable[[Path], None], tmp_path: Path):
+    make(tmp_path / "src")
+    result = convert(tmp_path / "src", tmp_path / "out")
+    assert (result.format, result.dataset) == (name, "custom-panoptic")
+    assert result.images == {"train": 1, "val": 1}
+    for split in ("train", "val"):
+        data = open_dataset("custom-panoptic", tmp_path / "out", split=split)
+        found = data[0].read()[1]
+        named = {(data.vocabulary.classes[s.category], s.is_thing, s.area) for s in found.segments}
+        stuff = "sky" if name == "cityscapes" else "mist"
+        thing = "person" if name == "cityscapes" else "nut"
+        assert named == {(thing, True, 5 * W), (stuff, False, 5 * W)}
+
+
+def test_a_share_of_the_images_validates_chosen_by_name_alone(tmp_path: Path):
+    for i in range(10):
+        picture(tmp_path / f"src/{i}.jpg", gray=i)
+        shapes = [{"label": "nut", "points": SQUARE, "shape_type": "polygon"}]
+        text(tmp_path / f"src/{i}.json", {"imagePath": f"{i}.jpg", "shapes": shapes})
+    chosen: list[set[str]] = []
+    for out in ("one", "two"):
+        result = convert(tmp_path / "src", tmp_path / out, val=0.3)
+        assert result.images == {"train": 7, "val": 3}
+        chosen.append({p.name for p in (tmp_path / out / "images/val").iterdir()})
+    assert chosen[0] == chosen[1]
+    assert convert(tmp_path / "src", tmp_path / "three").images == {"train": 10}
+
+
+def test_images_of_one_name_in_two_folders_stay_two(tmp_path: Path):
+    for folder in ("x", "y"):
+        picture(tmp_path / f"src/{folder}/a.jpg")
+        shapes = [{"label": "nut", "points": SQUARE, "shape_type": "polygon"}]
+        text(tmp_path / f"src/{folder}/a.json", {"imagePath": "a.jpg", "shapes": shapes})
+    assert convert(tmp_path / "src", tmp_path / "out").images == {"train": 2}
+    assert len(open_dataset("custom-instances", tmp_path / "out", split="train")) == 2
+
+
+def test_what_is_not_recognized_or_twofold_is_said(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"no format recognized; known are .*labelme"):
+        detect_format(tmp_path / "empty")
+    labelme(tmp_path / "both")
+    yolo(tmp_path / "both")
+    with pytest.raises(ValueError, match=r"several formats \(labelme: .*; yolo: .*\); say which with --from"):
+        detect_format(tmp_path / "both")
+    picture(tmp_path / "boxes/a.jpg")
+    text(tmp_path / "boxes/a.txt", "0 0.5 0.5 0.1 0.1\n")
+    text(tmp_path / "boxes/data.yaml", "names: [nut]\n")
+    with pytest.raises(
+        ValueError, match=r"no image with a mask was found as yolo; 1 left out.*a box is no mask"
+    ):
+        convert(tmp_path / "boxes", tmp_path / "out")
+
+
+def test_an_xml_file_that_declares_entities_is_refused(tmp_path: Path):
+    cvat(tmp_path / "src")
+    path = tmp_path / "src/annotations.xml"
+    path.write_text('<!DOCTYPE x [<!ENTITY a "b">]>' + path.read_text().split("?>", 1)[1])
+    with pytest.raises(ValueError, match="declares a document type"):
+        convert(tmp_path / "src", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_convert_says_what_it_saw_and_what_is_next(name: str, tmp_path: Path):
+    made = {**INSTANCES, "voc": voc, "masks": masks, "coco-panoptic": panoptic, "cityscapes": cityscapes}
+    made[name](tmp_path / "src")
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["datasets", "convert", str(tmp_path / "src"), str(out), "--from", name])
+    assert result.exit_code == 0, result.output
+    assert f"read as {name} (" in result.stdout
+    following = result.stdout.splitlines()[-1].removeprefix("next: xdecoder ").split()
+    checked = CliRunner().invoke(app, [*following, "--picture", str(tmp_path / "sheet.png")])
+    assert checked.exit_code == 0, checked.output
+    again = CliRunner().invoke(app, ["datasets", "convert", str(tmp_path / "src"), str(out)])
+    assert again.exit_code == 2
+    assert "is not empty; name another folder" in again.output
+
+
+def brush_code(mask: np.ndarray) -> list[int]:
+    """Label Studio's run lengths of a mask in the alpha channel, one run a value: the naive encoder."""
+    values = np.stack([np.where(mask, 255, 0)] * 4, axis=-1).ravel()
+    bits = f"{values.size:032b}" + f"{7:05b}" + "".join(f"{n:04b}" for n in (2, 3, 7, 15))
+    start = 0
+    while start < values.size:
+        end = start + 1
+        while end < values.size and values[end] == values[start]:
+            end += 1
+        bits += "1" + "11" + f"{end - start - 1:016b}" + f"{values[start]:08b}"
+        start = end
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+
+
+@given(mask=arrays(bool, (5, 7)))
+def test_brush_strokes_hold_every_mask(mask: np.ndarray):
+    np.testing.assert_array_equal(decode_brush(brush_code(mask), (5, 7)), mask)
+
+
+@given(code=st.lists(st.integers(0, 255), max_size=60))
+def test_damaged_brush_strokes_are_refused(code: list[int]):
+    with pytest.raises(ValueError, match="brush strokes"):
+        decode_brush(code, (5, 7))
