@@ -133,6 +133,30 @@ def test_ade20k_847_reads_sixteen_bits(tmp_path: Path) -> None:
     assert labels_of(open_dataset("ade20k-847", tmp_path))[:4] == [0, 846, VOID, 300]
 
 
+def test_coco_stuff_s_values_are_its_ids_less_one(tmp_path: Path) -> None:
+    write_image(tmp_path / "coco/val2017/1.jpg", H, W)
+    write_map(tmp_path / "coco/stuffthingmaps/val2017/1.png", [0, 181, 255, 12])
+    names = "\n".join(f"{i}: class {i}" for i in range(183))
+    (tmp_path / "coco/stuffthingmaps/labels.txt").write_text(names)
+    data = open_dataset("coco-stuff-171", tmp_path)
+    assert names_of(data)[:4] == ["class 1", "class 182", "void", "class 13"]
+    assert data.vocabulary is not None
+    assert (len(data.vocabulary), len(data.vocabulary.things)) == (171, 80)
+    (tmp_path / "coco/stuffthingmaps/labels.txt").write_text(names.replace("7: class 7\n", ""))
+    with pytest.raises(ValueError, match=r"labels\.txt: lacks the names of the class ids \[7\]"):
+        open_dataset("coco-stuff-171", tmp_path)
+
+
+def test_nocaps_is_read_as_captions(tmp_path: Path) -> None:
+    write_image(tmp_path / "nocaps/images/a.jpg", H, W)
+    file = {
+        "images": [{"id": 3, "file_name": "a.jpg"}],
+        "annotations": [{"id": i, "image_id": 3, "caption": f"a goat {i}"} for i in range(10)],
+    }
+    write_json(tmp_path / "nocaps/nocaps_val_4500_captions.json", file)
+    assert len(open_dataset("nocaps", tmp_path)[0].captions) == 10
+
+
 CITY = "frankfurt_000000_000294"
 
 
@@ -314,7 +338,7 @@ def test_pascal_context_459_takes_its_names_from_the_download(tmp_path: Path) ->
     root = tmp_path / "pascal_ctx_d2"
     write_image(root / "images/validation/2008_000002.jpg", H, W)
     write_map(root / "annotations_ctx459/validation/2008_000002.tif", [0, 458, 65535], np.uint16)
-    with pytest.raises(FileNotFoundError, match=r"459 class names are in labels.txt"):
+    with pytest.raises(FileNotFoundError, match=r"names the classes in the Pascal Context download"):
         open_dataset("pascal-context-459", tmp_path)
     (root / "labels.txt").write_text("\n".join(f"{i}: class {i}" for i in range(1, 460)))
     assert names_of(open_dataset("pascal-context-459", tmp_path))[:3] == ["class 1", "class 459", "void"]

@@ -27,22 +27,22 @@ def test_evaluate_tells_the_figures_the_protocol_and_the_changes_and_score_tells
     data, model, out = write_data(tmp_path / "data"), tmp_path / "xdecoder_focalt_last", tmp_path / "out"
     build_predictor().save(model)
     told = xdecoder(
-        "evaluate", "custom-semantic", "refcocog-umd-val", "--data", data, "--weights", model, "--out", out,
-        "--short-side", 32, "--limit", 3, "--device", "cpu",
+        "evaluate", "custom-panoptic-semantic", "refcocog-umd-val", "--data", data, "--weights", model,
+        "--out", out, "--short-side", 32, "--limit", 3, "--device", "cpu",
     )  # fmt: skip
     assert "(published 63.2, xdecoder_focalt_last)" in told
     assert "not the published protocol: input size 32 instead of 800" in told
     assert "all classes, the bare name of each" in told
     assert [row["benchmark"] for row in json.loads((out / "report.json").read_text())] == [
-        "custom-semantic",
+        "custom-panoptic-semantic",
         "refcocog-umd-val",
     ]
-    assert "(custom-semantic/per-class.png)" in (out / "report.md").read_text()
+    assert "(custom-panoptic-semantic/per-class.png)" in (out / "report.md").read_text()
     scored = json.loads(
         xdecoder(
             "score",
-            "custom-semantic",
-            out / "custom-semantic/semantic.json",
+            "custom-panoptic-semantic",
+            out / "custom-panoptic-semantic/semantic.json",
             "--data",
             data,
             "--limit",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -71,7 +72,7 @@ def run(name: str, model: EvaluatedModel, data: Path, out: Path, **changes: Any)
 
 KINDS = [
     "custom-panoptic",
-    "custom-semantic",
+    "custom-panoptic-semantic",
     "custom-instance",
     "refcocog-umd-val",
     "coco-karpathy-caption",
@@ -134,7 +135,7 @@ def test_another_classifier_of_answers_is_another_model(model: EvaluatedModel) -
 def test_the_report_names_the_protocol_and_what_was_changed(
     model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
-    report = run("custom-semantic", model, data, tmp_path / "a", limit=3)
+    report = run("custom-panoptic-semantic", model, data, tmp_path / "a", limit=3)
     assert report.protocol == (
         "short side 32, long side at most 53, bilinear; words: the data set's own, all classes, the bare "
         "name of each; mIoU over the classes in truth or prediction"
@@ -145,13 +146,16 @@ def test_the_report_names_the_protocol_and_what_was_changed(
         "the model's prompt_ensemble is False, the published True",
     )
     assert report.scores.images == 3
-    present = run("custom-semantic", model, data, tmp_path / "b", classes="present")
+    present = run("custom-panoptic-semantic", model, data, tmp_path / "b", classes="present")
     assert "only the classes present in the image" in present.protocol
     assert "each image asked for the classes of its own truth alone" in present.changes
-    assert "not to be set beside published figures" in (tmp_path / "b/custom-semantic/report.md").read_text()
+    assert (
+        "not to be set beside published figures"
+        in (tmp_path / "b/custom-panoptic-semantic/report.md").read_text()
+    )
 
 
-@pytest.mark.parametrize("name", ["custom-panoptic", "custom-semantic"])
+@pytest.mark.parametrize("name", ["custom-panoptic", "custom-panoptic-semantic"])
 def test_an_image_s_id_never_leads_out_of_the_results_folder(
     name: str, model: EvaluatedModel, tmp_path: Path
 ) -> None:
@@ -186,25 +190,44 @@ def test_a_result_file_that_names_files_elsewhere_is_refused(
 def test_two_processes_on_one_folder_do_not_compute_the_same(
     model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
-    run("custom-semantic", model, data, tmp_path, limit=1)
-    folder = tmp_path / "custom-semantic"
+    run("custom-panoptic-semantic", model, data, tmp_path, limit=1)
+    folder = tmp_path / "custom-panoptic-semantic"
     made_with = json.loads((folder / "journal-0.jsonl").read_text().splitlines()[0])["fingerprint"]
     with (
         Journal(folder, 0, made_with),
         pytest.raises(ValueError, match="another process is writing results to"),
     ):
-        run("custom-semantic", model, data, tmp_path)
+        run("custom-panoptic-semantic", model, data, tmp_path)
+
+
+def test_a_folder_of_label_maps_of_one_s_own_is_evaluated(model: EvaluatedModel, tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_image(tmp_path / f"data/images/val/{number}.jpg", 20, 30)
+        (tmp_path / "data/labels/val").mkdir(parents=True, exist_ok=True)
+        labels = np.random.default_rng(number).choice([0, 1, 255], (20, 30)).astype(np.uint8)
+        Image.fromarray(labels).save(tmp_path / f"data/labels/val/{number}.png")
+    (tmp_path / "data/classes.txt").write_text("dog\ncat\n")
+    report = evaluate(
+        BENCHMARKS["custom-semantic"],
+        model,
+        data=tmp_path / "data",
+        out=tmp_path / "out",
+        overrides=Overrides(short_side=32),
+    )
+    assert report is not None
+    assert list(report.scores.per_class) == ["dog", "cat"]
+    assert report.scores.images == 2
 
 
 def test_the_two_protocols_are_never_mixed_in_one_folder(
     model: EvaluatedModel, data: Path, tmp_path: Path
 ) -> None:
-    run("custom-semantic", model, data, tmp_path, limit=1)
+    run("custom-panoptic-semantic", model, data, tmp_path, limit=1)
     with pytest.raises(ValueError, match=r"made otherwise \(classes 'global' there, 'present' now\)"):
-        run("custom-semantic", model, data, tmp_path, limit=1, classes="present")
+        run("custom-panoptic-semantic", model, data, tmp_path, limit=1, classes="present")
     other = EvaluatedModel.of("other", build_predictor(0.5))
     with pytest.raises(ValueError, match=r"weights '.*' there, '.*' now\): give another --out, or delete"):
-        run("custom-semantic", other, data, tmp_path, limit=1)
+        run("custom-panoptic-semantic", other, data, tmp_path, limit=1)
 
 
 def test_only_the_asked_classes_are_answered_where_those_present_are_asked(

@@ -11,11 +11,19 @@ from xdecoder.data.cityscapes import open_cityscapes
 from xdecoder.data.coco_layouts import (
     open_coco,
     open_coco100,
+    open_nocaps,
     open_seginw,
 )
 from xdecoder.data.custom import CUSTOM
 from xdecoder.data.decoding import LabelCoding
-from xdecoder.data.folders import Folders, named, pascal_context_59, pascal_context_459
+from xdecoder.data.folders import (
+    COCO_STUFF_VALUES,
+    Folders,
+    coco_stuff_171,
+    named,
+    pascal_context_59,
+    pascal_context_459,
+)
 from xdecoder.data.info import DatasetInfo, Origin, Split
 from xdecoder.data.records import Task
 from xdecoder.data.refer import Refer
@@ -33,6 +41,7 @@ _COCO_PANOPTIC = (
     "coco/{word}",
 )
 _COCO_2014 = "coco/{word}|coco/train2017|coco/test2015"
+_NOCAPS = "nocaps/nocaps_{word}_4500_captions.json"
 _VOC_TERMS = "Flickr terms of use"
 _SCANNET = Origin(
     size="5 GB",
@@ -386,6 +395,38 @@ DATASETS: dict[str, DatasetInfo] = {
         origin=_CONTEXT,
         vocabulary="the download's labels.txt",
         more=("pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt",),
+    ),
+    "coco-stuff-171": _folders(
+        Folders(
+            images="coco/{word}",
+            labels="coco/stuffthingmaps/{word}",
+            coding=LabelCoding(classes=171, stored=COCO_STUFF_VALUES, void=(255,)),
+            vocabulary=coco_stuff_171,
+        ),
+        title="COCO-Stuff 164k, 171 classes, 80 of them things",
+        splits={
+            "val": Split(word="val2017", images=5000),
+            "train": Split(word="train2017", images=118287),
+        },
+        origin=Origin(
+            size="0.7 GB and COCO's images",
+            source="https://github.com/nightrome/cocostuff (stuffthingmaps_trainval2017, labels.txt)",
+            license=_COCO_TERMS,
+        ),
+        vocabulary="the download's labels.txt",
+        more=("coco/stuffthingmaps/labels.txt|coco/labels.txt",),
+    ),
+    "nocaps": DatasetInfo(
+        title="NoCaps: ten captions each of images with objects that COCO's captions do not name",
+        files={"caption": (_NOCAPS, "nocaps/{word}|nocaps/images")},
+        splits={"val": Split(word="val", images=4500)},
+        origin=Origin(
+            size="1.5 GB",
+            source="https://nocaps.org/download",
+            license="captions CC BY 2.0; images: Open Images, CC BY 2.0",
+        ),
+        vocabulary="none (captions)",
+        loader=open_nocaps,
     ),
     "flickr30k": DatasetInfo(
         title="Flickr30k captions in Karpathy's split",

@@ -1,4 +1,4 @@
-"""Data sets in COCO's formats: COCO itself and Segmentation in the Wild."""
+"""Data sets in COCO's formats: COCO itself, NoCaps and Segmentation in the Wild."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from xdecoder.data.coco import read_captions, read_instances, read_panoptic
 from xdecoder.data.coco_file import categories_by_name, categories_of_file
 from xdecoder.data.dataset import Dataset
+from xdecoder.data.records import CaptionSample
 from xdecoder.data.selection import Selection, built_in_for, read_image_list
 
 
@@ -55,4 +56,13 @@ def open_seginw(selection: Selection) -> Dataset[Any]:
         annotations=folder / "_annotations_min1cat.coco.json",
         images=folder,
         categories=categories_of_file,
+    )
+
+
+def open_nocaps(selection: Selection) -> Dataset[CaptionSample]:
+    """NoCaps' captions, in COCO's format, under `nocaps/`."""
+    return read_captions(
+        selection,
+        annotations=selection.path("nocaps/nocaps_{word}_4500_captions.json"),
+        images=selection.path("nocaps/{word}|nocaps/images"),
     )

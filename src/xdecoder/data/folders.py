@@ -125,13 +125,52 @@ def pascal_context_459(selection: Selection) -> Vocabulary:
         ValueError: it does not name 459 classes.
     """
     path = selection.path("pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt")
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file; the 459 class names are in labels.txt of the Pascal Context download"
-        )
-    rows = [line.split(":", 1) for line in path.read_text().splitlines() if ":" in line]
-    names = [name.strip() for _number, name in sorted(rows, key=lambda row: int(row[0]))]
+    names = [name for _number, name in sorted(_numbered_names(path, "Pascal Context").items())]
     names = [name for name in names if name != "unknown"]
     if len(names) != 459:
         raise ValueError(f"{path}: expected 459 classes, one per line as '1: accordion', got {len(names)}")
     return Vocabulary(classes=tuple(names), things=frozenset(), name="pascal-context-459")
+
+
+COCO_STUFF_VALUES = tuple(
+    i - 1 for i in range(1, 183) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
+)
+"""What COCO-Stuff's label maps hold for its 171 classes: their ids less 1; eleven of 182 ids are not used."""
+
+
+def coco_stuff_171(selection: Selection) -> Vocabulary:
+    """The 171 classes from COCO-Stuff's own `labels.txt` ("1: person" and so on).
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it does not name them.
+    """
+    path = selection.path("coco/stuffthingmaps/labels.txt|coco/labels.txt")
+    name_of = _numbered_names(path, "COCO-Stuff")
+    ids = [value + 1 for value in COCO_STUFF_VALUES]
+    if lacking := [i for i in ids if i not in name_of]:
+        raise ValueError(
+            f"{path}: lacks the names of the class ids {lacking[:8]}, one per line as '1: person'"
+        )
+    things = frozenset(k for k, i in enumerate(ids) if i <= 91)
+    return Vocabulary(classes=tuple(name_of[i] for i in ids), things=things, name="coco-stuff-171")
+
+
+def _numbered_names(path: Path, download: str) -> dict[int, str]:
+    """Class names by number, from lines such as "1: accordion".
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: a line begins with no number.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; it names the classes in the {download} download")
+    names: dict[int, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        number, colon, name = line.partition(":")
+        if not colon:
+            continue
+        if not number.strip().isdecimal():
+            raise ValueError(f"{path}: a line is {line[:60]!r}; expected a number and a name, as '1: person'")
+        names[int(number)] = name.strip()
+    return names

@@ -29,6 +29,8 @@ _800 = Resizing(short_side=800)
 _PASCAL = Resizing(short_side=512, long_side=2048)
 _SQUARE = Resizing(short_side=224, interpolation="bilinear", square=True)
 
+_VQA = Resizing(short_side=640, long_side=640)
+
 _OPEN_VOCABULARY = 0.4
 _TRAINED = 0.8
 _OVERLAP = 0.8
@@ -112,8 +114,8 @@ def _words(data: str, kind: BenchmarkTask, published: str | None) -> Benchmark:
     )
 
 
-def _own(name: str, data: str, kind: BenchmarkTask) -> Benchmark:
-    return Benchmark(name=name, data=data, kind=kind, split="val", resizing=_COCO)
+def _own(name: str, data: str, kind: BenchmarkTask, resizing: Resizing) -> Benchmark:
+    return Benchmark(name=f"custom-{name}", data=f"custom-{data}", kind=kind, split="val", resizing=resizing)
 
 
 def _drawn(split: str) -> Benchmark:
@@ -129,6 +131,7 @@ _ROWS: tuple[Benchmark, ...] = (
     _panoptic("coco", _COCO, "coco", "COCO", object_threshold=_TRAINED),
     _instance("coco", _COCO, "coco", "COCO"),
     _semantic("coco", _COCO, "coco", "COCO"),
+    _semantic("coco-stuff-171", _COCO, None, None, remark=_OUR_SIZE),
     _panoptic("coco100", _COCO, "coco", None, object_threshold=_TRAINED, split="train", remark=_TRAINED_ON),
     _instance("coco100", _COCO, "coco", None, split="train", remark=_TRAINED_ON),
     _semantic("coco100", _COCO, "coco", None, split="train", remark=_TRAINED_ON),
@@ -159,17 +162,30 @@ _ROWS: tuple[Benchmark, ...] = (
     _words("flickr30k", "retrieval", None),
     _words("flickr30k", "caption", None),
     Benchmark(
+        name="nocaps-caption",
+        data="nocaps",
+        kind="caption",
+        split="val",
+        resizing=_SQUARE,
+        remark="all domains together; no published score",
+    ),
+    Benchmark(
         name="vqav2-val",
         data="vqav2",
         kind="question",
         split="val",
-        resizing=Resizing(short_side=640, long_side=640),
+        resizing=_VQA,
         remark="the size of the recipe finetune_vqa; no published checkpoint answers questions",
     ),
     *(_instance(name, _512, None, None) for name in DATASETS if name.startswith("seginw-")),
-    _own("custom-panoptic", "custom-panoptic", "panoptic"),
-    _own("custom-semantic", "custom-panoptic", "semantic"),
-    _own("custom-instance", "custom-instances", "instance"),
+    _own("panoptic", "panoptic", "panoptic", _COCO),
+    _own("panoptic-semantic", "panoptic", "semantic", _COCO),
+    _own("instance", "instances", "instance", _COCO),
+    _own("semantic", "semantic", "semantic", _COCO),
+    _own("referring", "referring", "referring", _512),
+    _own("caption", "captions", "caption", _SQUARE),
+    _own("retrieval", "captions", "retrieval", _SQUARE),
+    _own("question", "questions", "question", _VQA),
     _drawn("val"),
     _drawn("unseen"),
 )
