@@ -43,7 +43,7 @@ from xdecoder.config import (
     TextConfig,
 )
 from xdecoder.jobs.distributed import World, shard
-from xdecoder.losses.objective import LossConfig
+from xdecoder.losses.masks import PointSampling
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.focal_block import PlainBlock
@@ -673,7 +673,7 @@ def training(
             torch.manual_seed(0)
             world = World(device=device)
             with device:
-                losses = PublishedLosses(config=LossConfig(points=sizes.points))
+                losses = PublishedLosses(points=PointSampling(points=sizes.points))
                 objective = PublishedObjective(XDecoder(config), None, losses=losses).train()
             if "recompute" in mode:
                 checkpoint_activations(objective)

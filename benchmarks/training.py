@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    recipe = PictureBookRecipe(images=arguments.images, text_steps=0, patch_steps=0, judged_from=1.0)
+    recipe = PictureBookRecipe(images=arguments.images, text_steps=0, patch_steps=0, caption_reward_from=1.0)
     batches = [recipe.build_source().batch(recipe.steps - 1 - k, 0, 1) for k in range(arguments.steps)]
     objective = recipe.build().train()
     optimizer = build_optimizer(objective, recipe.optimizer)
@@ -27,7 +27,7 @@ def main() -> None:
         for dtype, times in seconds.items():
             start = time.perf_counter()
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-                loss = torch.stack(list(objective(batch).values())).sum()
+                loss = torch.stack([t for t in objective(batch).values() if t.requires_grad]).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -25,6 +25,7 @@ from xdecoder.config import (
     PixelDecoderConfig,
     TextConfig,
 )
+from xdecoder.losses.predictions import SupervisedLayers
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS, draw_scene
@@ -33,7 +34,7 @@ from xdecoder.tokenizer import build_word_tokenizer
 from xdecoder.training.batches import Batch, BatchSource
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.picturebook.batches import SceneBatch
-from xdecoder.training.picturebook.objective import Layers, Objective, Weights
+from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
 from xdecoder.training.picturebook.source import PictureBookBatches, Resolution, SceneMixture, build_tokenizer
 from xdecoder.training.recipe import Phase, Recipe
 from xdecoder.weights.folder import save_model
@@ -213,16 +214,17 @@ class Tiny(Recipe):
             )
         )
 
-    def build(self) -> Objective:
+    def build(self) -> PictureBookObjective:
         head = AnswerHead(16, ANSWERS, question_length=18)
-        layers = Layers(segments=(0, 2), phrases=(2,), texts=(1,))
-        return Objective(
+        layers = SupervisedLayers(
+            segmentation=(0, 2), referring=(2,), captioning=(1,), retrieval=(-1,), answers=(1,)
+        )
+        return PictureBookObjective(
             XDecoder(self.config),
             head,
             tokenizer=build_tokenizer(CONTEXT),
-            weights=Weights(),
-            layers=layers,
-            judged_captions=2,
+            losses=PictureBookLosses(layers=layers),
+            rewarded_captions=2,
         )
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:

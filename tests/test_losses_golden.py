@@ -10,16 +10,25 @@ from torch import Tensor
 
 from goldens import FOLDER, Golden
 from xdecoder.losses import objective as objective_module
+from xdecoder.losses.masks import PointSampling, SampledPoints
 from xdecoder.losses.matching import Matches
-from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
-from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
+from xdecoder.losses.objective import LossConfig, Losses, Objective
+from xdecoder.losses.predictions import SupervisedLayers, chosen, predict_layers
+from xdecoder.losses.targets import (
+    CaptionTargets,
+    NounTargets,
+    ReferringTargets,
+    RetrievalTargets,
+    SegmentTargets,
+)
+from xdecoder.losses.terms import next_token_logits
 from xdecoder.model import XDecoder, normalize
 from xdecoder.networks.queries import QueryKind
 from xdecoder.tasks.vocabulary import encode_phrases
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.weights import published
 
-CONFIG = LossConfig(points=112)
+CONFIG, SAMPLING, LAYERS = LossConfig(), PointSampling(points=112), SupervisedLayers()
 PUBLISHED_NAMES = {
     "class_ce": "loss_mask_ce",
     "mask_bce": "loss_mask_bce",
@@ -106,18 +115,12 @@ def segmentation_losses(model: XDecoder, tokenizer: Tokenizer, golden: Golden) -
     tokens = torch.nn.utils.rnn.pad_sequence(phrase_tokens, batch_first=True)
     copies = model.decoder.decode_phrases(features.memory, tokens, torch.ones(tokens.shape[:2]).bool())
     latents = model.decoder.decode_latents(features.memory).states
-    layers: list[LayerPredictions] = []
-    for latent, copied in zip(latents, copies, strict=True):
-        objects = model.decoder.query_outputs(latent[:, :-1])
-        logits = model.class_logits(objects.embeddings, class_texts)
-        layers.append(
-            LayerPredictions(objects=objects, logits=logits, copies=model.decoder.query_outputs(copied))
-        )
+    layers = predict_layers(model, LAYERS, latents=latents, texts=class_texts, copies=copies)
     masks = padded_masks(golden, "seg_masks")
     sampler = ReplayedPoints(golden)
     losses = Objective(CONFIG).segmentation(
         layers,
-        mask_features=features.mask_features,
+        comparison=SampledPoints(features.mask_features, sampler, SAMPLING),
         segments=[
             SegmentTargets(labels=golden[f"h/in/seg_classes{image}"], masks=masks[image])
             for image in range(2)
@@ -126,7 +129,6 @@ def segmentation_losses(model: XDecoder, tokenizer: Tokenizer, golden: Golden) -
         nouns=nouns,
         class_texts=class_texts,
         logit_scale=model.logit_scale,
-        sampler=sampler,
     )
     assert not sampler.drawn
     return losses
@@ -139,17 +141,19 @@ def image_text_losses(model: XDecoder, tokenizer: Tokenizer, golden: Golden) -> 
     latents = model.decoder.decode_latents(features.memory, keep=True)
     context = model.decoder.open_context(features.memory, latents, capacity=token_ids.shape[1])
     states = model.decoder.decode_tokens(context, texts.tokens, kind=QueryKind.CAPTION)
-    return Objective(CONFIG).image_text(
-        embeddings=[model.decoder.query_outputs(state).embeddings for state in latents.states],
-        captions=[model.decoder.project_captions(state) for state in states],
+    valid = torch.cat([golden[f"h/vlp_target{i}/caption_mask"] for i in range(3)]).bool()
+    table = model.text_encoder.token_embedding.weight
+    logits = [
+        next_token_logits(model.decoder.project_captions(state), valid, table)
+        for state in chosen(states, LAYERS.captioning)
+    ]
+    objective = Objective(CONFIG)
+    return objective.captioning(
+        logits, CaptionTargets(token_ids=token_ids, valid=valid)
+    ) + objective.retrieval(
+        [model.decoder.query_outputs(state).embeddings for state in chosen(latents.states, LAYERS.retrieval)],
         backbone_embeddings=features.backbone_embeddings,
-        targets=CaptionTargets(
-            token_ids=token_ids,
-            valid=torch.cat([golden[f"h/vlp_target{i}/caption_mask"] for i in range(3)]).bool(),
-            texts=texts.embeddings,
-            tokens=texts.tokens,
-        ),
-        token_table=model.text_encoder.token_embedding.weight,
+        targets=RetrievalTargets(texts=texts.embeddings, tokens=texts.tokens, valid=valid),
         logit_scale=model.logit_scale,
     )
 

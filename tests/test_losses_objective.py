@@ -13,14 +13,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xdecoder.losses.masks import MatchedLayer, PointSampling, SampledPoints, WholeMasks
 from xdecoder.losses.matching import MatchCosts, assign, match_masks, match_nouns
-from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
+from xdecoder.losses.objective import LossConfig, Losses, Objective
 from xdecoder.losses.points import RandomPoints
-from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
+from xdecoder.losses.predictions import LayerPredictions, chosen
+from xdecoder.losses.targets import (
+    CaptionTargets,
+    NounTargets,
+    ReferringTargets,
+    RetrievalTargets,
+    SegmentTargets,
+)
+from xdecoder.losses.terms import next_token_logits
 from xdecoder.networks.decoder import QueryOutputs
 
 Q, M, P, K, H, W = 7, 5, 3, 4, 9, 13
-CONFIG = LossConfig(points=16)
+CONFIG = LossConfig()
+SAMPLING = PointSampling(points=16)
 
 
 class SeededPoints:
@@ -32,6 +42,10 @@ class SeededPoints:
     def __call__(self, rows: Sequence[int], points: int) -> Float[Tensor, "N P 2"]:
         drawn = [torch.rand(points, 2, generator=self.generators[image]) for image in rows]
         return torch.stack(drawn) if drawn else torch.empty(0, points, 2)
+
+
+def points(features: Tensor, number: int) -> SampledPoints:
+    return SampledPoints(features, RandomPoints("cpu"), PointSampling(points=number))
 
 
 def test_the_cheapest_assignment_is_found() -> None:
@@ -64,9 +78,7 @@ def test_logits_that_are_not_finite_still_get_an_assignment(bad: float) -> None:
     for spoil in ("some", "all"):
         rows = slice(0, 3) if spoil == "some" else slice(None)
         embeddings[0, rows], affinity[rows] = bad, bad
-        matches = match_masks(
-            [affinity], embeddings, features, masks, RandomPoints("cpu"), points=11, costs=MatchCosts()
-        )
+        matches = match_masks([affinity], points(features, 11).pairwise(embeddings, masks), MatchCosts())
         assert sorted(matches.targets.tolist()) == [0, 1]
         if spoil == "some":
             assert min(matches.queries.tolist()) >= 3
@@ -79,7 +91,7 @@ def test_masks_match_by_overlap() -> None:
     embeddings = torch.zeros(1, Q, M)
     embeddings[0, 5, 0] = embeddings[0, 2, 1] = 1
     matches = match_masks(
-        [torch.zeros(Q, 2)], embeddings, features, [masks], RandomPoints("cpu"), points=64, costs=MatchCosts()
+        [torch.zeros(Q, 2)], points(features, 64).pairwise(embeddings, [masks]), MatchCosts()
     )
     assert dict(zip(matches.queries.tolist(), matches.targets.tolist(), strict=True)) == {5: 0, 2: 1}
 
@@ -152,25 +164,36 @@ class Step:
             for n, s in zip((1, 2, 1), self.segments, strict=True)
         ]
 
-    def losses(self, config: LossConfig = CONFIG) -> Losses:
+    def losses(
+        self,
+        config: LossConfig = CONFIG,
+        *,
+        segmented: tuple[int, ...] = (0, 1),
+        aligned: tuple[int, ...] = (0, 1),
+        referred: tuple[int, ...] = (0, 1),
+    ) -> Losses:
         x, part = self.leaves, slice(self.images.start, self.images.stop)
 
         def layer(i: int) -> LayerPredictions:
+            objects = QueryOutputs(embeddings=x["embeddings"][i, part], masks=x["masks"][i, part])
+            copies = QueryOutputs(embeddings=x["copy_embeddings"][i, part], masks=x["copy_masks"][i, part])
             return LayerPredictions(
-                objects=QueryOutputs(embeddings=x["embeddings"][i, part], masks=x["masks"][i, part]),
-                logits=x["logits"][i, part],
-                copies=QueryOutputs(embeddings=x["copy_embeddings"][i, part], masks=x["copy_masks"][i, part]),
+                objects=objects if i in segmented else None,
+                logits=x["logits"][i, part] if i in segmented else None,
+                copies=copies if i in referred else None,
+                aligned=i in aligned,
             )
 
         return Objective(config).segmentation(
             [layer(0), layer(1)],
-            mask_features=x["features"][part],
+            comparison=SampledPoints(
+                x["features"][part], SeededPoints([100 + image for image in self.images]), SAMPLING
+            ),
             segments=self.segments[part],
             referring=self.referring[part],
             nouns=self.nouns[part],
             class_texts=x["class_texts"],
             logit_scale=x["logit_scale"],
-            sampler=SeededPoints([100 + image for image in self.images]),
         )
 
 
@@ -192,18 +215,20 @@ class CaptionStep:
 
     def losses(self, config: LossConfig = CONFIG) -> Losses:
         x, part = self.leaves, self.part
-        return Objective(config).image_text(
-            embeddings=[x["embeddings"][part]],
-            captions=[x["captions"][part]],
+        objective = Objective(config)
+        token_ids, valid = self.token_ids[part], self.valid[part]
+        logits = next_token_logits(x["captions"][part], valid, x["table"])
+        return objective.captioning(
+            [logits], CaptionTargets(token_ids=token_ids, valid=valid)
+        ) + objective.retrieval(
+            [x["embeddings"][part]],
             backbone_embeddings=x["backbone"][part],
-            targets=CaptionTargets(
-                token_ids=self.token_ids[part],
-                valid=self.valid[part],
+            targets=RetrievalTargets(
                 texts=x["texts"][part],
                 tokens=x["tokens"][part],
+                valid=valid,
                 groups=torch.tensor([4, 5, 4])[part],
             ),
-            token_table=x["table"],
             logit_scale=x["logit_scale"],
         )
 
@@ -235,8 +260,7 @@ def test_total_is_the_weighted_sum_of_the_terms() -> None:
 
 def test_only_the_chosen_layers_are_supervised() -> None:
     step = Step()
-    config = replace(CONFIG, segmentation_layers=2, referring_layers=1, noun_layers=0)
-    losses = step.losses(config)
+    losses = step.losses(aligned=(), referred=(1,))
     assert {name: len(values) for name, values in losses.terms.items()} == {
         "class_ce": 2, "mask_bce": 2, "mask_dice": 2,
         "referring_bce": 1, "referring_dice": 1, "referring_ce": 1,
@@ -247,11 +271,44 @@ def test_only_the_chosen_layers_are_supervised() -> None:
     assert touched[1] > 0
 
 
+def test_layers_are_counted_from_either_end_and_missing_ones_passed_over() -> None:
+    states = [torch.tensor(float(i)) for i in range(4)]
+    for layers, expected in ((None, [0, 1, 2, 3]), ((-1, 0), [0, 3]), ((3, -1, 7, -9), [3]), ((), [])):
+        assert [int(state) for state in chosen(states, layers)] == expected
+
+
+def test_whole_masks_are_compared_at_every_cell_and_matched_at_half_the_resolution() -> None:
+    features, embeddings = torch.randn(2, M, 4, 6), torch.randn(2, Q, M)
+    masks = [torch.rand(2, 4, 6), torch.rand(1, 4, 6)]
+    comparison = WholeMasks(features)
+    logits = torch.einsum("bqm,bmhw->bqhw", embeddings, features)
+    halved = torch.nn.functional.avg_pool2d
+    for image, (predicted, true) in enumerate(comparison.pairwise(embeddings, masks)):
+        torch.testing.assert_close(predicted, halved(logits[image], 2).flatten(1))
+        torch.testing.assert_close(true, halved(masks[image], 2).flatten(1))
+    layers = [
+        MatchedLayer(
+            mask_embeddings=torch.randn(2, Q, M),
+            matches=assign([torch.randn(Q, 2), torch.randn(Q, 1)]),
+            drawn=None,
+        )
+        for _ in range(2)
+    ]
+    compared = comparison.matched(layers, masks)
+    assert compared.layers.tolist() == [0, 0, 1, 1, 0, 1]
+    for number, layer in enumerate(layers):
+        own = compared.layers == number
+        logits = torch.einsum("bqm,bmhw->bqhw", layer.mask_embeddings, features).flatten(2)
+        matches = layer.matches
+        torch.testing.assert_close(compared.predicted[own], logits[matches.images, matches.queries])
+        assert torch.equal(compared.true[own], torch.cat(masks).flatten(1)[matches.targets])
+
+
 def test_nouns_teach_unmatched_queries_only_where_asked() -> None:
     for noun_gradient, learning in ((False, 5), (True, 9)):
         step = Step()
-        config = replace(CONFIG, noun_gradient=noun_gradient, referring_layers=0, segmentation_layers=1)
-        step.losses(config).total.backward()
+        config = replace(CONFIG, noun_gradient=noun_gradient)
+        step.losses(config, segmented=(1,), referred=()).total.backward()
         assert (step.leaves["embeddings"].grad[1].abs().sum(-1) > 0).sum() == learning
     assert Step().losses(replace(CONFIG, noun_gradient=True)).total == Step().losses().total
 
@@ -283,13 +340,15 @@ def test_an_image_less_batch_of_segments_costs_its_background() -> None:
 def test_targets_and_images_must_go_together() -> None:
     step = Step()
     step.nouns = step.nouns[:2]
-    with pytest.raises(ValueError, match="one record an image is needed: 3 images, 3 segments"):
+    with pytest.raises(
+        ValueError, match="one record an image is needed, got 3 segments, 3 referring, 2 nouns"
+    ):
         step.losses()
 
 
 def test_sampling_options_are_checked() -> None:
     with pytest.raises(ValueError, match=r"important_share in \[0, 1\], got 12544, 3.0 and 1.5"):
-        LossConfig(important_share=1.5)
+        PointSampling(important_share=1.5)
 
 
 def test_two_processes_share_one_batch_exactly(tmp_path: Path) -> None:

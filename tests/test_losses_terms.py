@@ -8,11 +8,11 @@ from torch import Tensor
 
 from xdecoder.losses import terms
 from xdecoder.losses.points import (
-    PointSampler,
     RandomPoints,
-    SeededPoints,
     sample_features,
     sample_maps,
+    sample_masks,
+    sample_masks_together,
     uncertain_points,
 )
 
@@ -48,8 +48,8 @@ def naive_dice(logits: Tensor, mask: Tensor) -> float:
 def test_mask_terms() -> None:
     logits, masks = draw(3, 7), torch.rand(3, 7, dtype=torch.float64)
     pairs = list(zip(logits, masks, strict=True))
-    assert terms.mask_bce(logits, masks, 5.0).item() == pytest.approx(sum(naive_bce(*p) for p in pairs) / 5)
-    assert terms.dice(logits, masks, 5.0).item() == pytest.approx(sum(naive_dice(*p) for p in pairs) / 5)
+    assert terms.mask_bce(logits, masks).tolist() == pytest.approx([naive_bce(*p) for p in pairs])
+    assert terms.dice(logits, masks).tolist() == pytest.approx([naive_dice(*p) for p in pairs])
 
 
 def test_pairwise_mask_terms() -> None:
@@ -75,14 +75,17 @@ def test_class_cross_entropy_weighs_the_background() -> None:
 
 
 def test_phrases_of_one_meaning_share_their_queries() -> None:
-    similarity, groups = draw(5, 3), torch.tensor([4, 9, 4])
-    chosen = torch.zeros(5, 3)
-    chosen[2, 0] = chosen[0, 1] = chosen[3, 2] = 1
-    expected = 0.0
-    for phrase, answers in enumerate(({2: 0.5, 3: 0.5}, {0: 1.0}, {2: 0.5, 3: 0.5})):
-        scores = similarity[:, phrase].tolist()
-        expected -= sum(share * log_share(scores, query) for query, share in answers.items()) / 3
-    assert terms.phrase_cross_entropy(similarity, chosen, groups).item() == pytest.approx(expected)
+    similarity, groups = draw(4, 5), torch.tensor([4, 9, 4, 4])
+    chosen = torch.zeros(4, 5)
+    chosen[0, 2] = chosen[1, 0] = chosen[2, 3] = chosen[3, 2] = 1
+    images = torch.tensor([0, 0, 0, 1])
+    expected = [
+        -sum(share * log_share(scores, query) for query, share in answers.items())
+        for scores, answers in zip(
+            similarity.tolist(), ({2: 0.5, 3: 0.5}, {0: 1.0}, {2: 0.5, 3: 0.5}, {2: 1.0}), strict=True
+        )
+    ]
+    assert terms.phrase_cross_entropy(similarity, chosen, groups, images).tolist() == pytest.approx(expected)
 
 
 def test_caption_cross_entropy_predicts_the_next_token() -> None:
@@ -215,7 +218,7 @@ def test_temperature_stops_at_100() -> None:
 
 def test_terms_of_bfloat16_are_float32() -> None:
     logits, masks = draw(3, 7).bfloat16(), torch.ones(3, 7)
-    assert terms.mask_bce(logits, masks, 1.0).dtype == torch.float32
+    assert terms.mask_bce(logits, masks).dtype == torch.float32
     assert terms.contrastive(logits, logits, SCALE.bfloat16().float()).dtype == torch.float32
 
 
@@ -234,13 +237,18 @@ def naive_sample(image: Tensor, x: float, y: float) -> float:
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.bool, torch.uint8])
 def test_sampling_is_bilinear_and_zero_outside(kind: torch.dtype) -> None:
-    maps = (torch.rand(3, 5, 7) > 0.5).to(kind) if kind != torch.float64 else draw(3, 5, 7)
+    maps = draw(3, 5, 7) if kind == torch.float64 else (torch.rand(3, 5, 7) > 0.5).to(kind)
+    rows = torch.tensor([0, 1, 2] if kind == torch.float64 else [2, 0, 0])
     points = torch.rand(3, 11, 2, dtype=torch.float64)
     points[:, 0], points[:, 1] = 0.0, 1.0
-    actual = sample_maps(maps, points)
-    for n in range(3):
+    floating = kind == torch.float64
+    actual = sample_maps(maps, points) if floating else sample_masks(maps, points, rows)
+    together = None if floating else sample_masks_together(maps, points[1])
+    for n, row in enumerate(rows):
         for p in range(11):
-            assert actual[n, p].item() == pytest.approx(naive_sample(maps[n], *points[n, p].tolist()))
+            assert actual[n, p].item() == pytest.approx(naive_sample(maps[row], *points[n, p].tolist()))
+            if together is not None:
+                assert together[n, p].item() == pytest.approx(naive_sample(maps[n], *points[1, p].tolist()))
 
 
 def test_sampling_commutes_with_the_product_of_embeddings_and_features() -> None:
@@ -252,15 +260,8 @@ def test_sampling_commutes_with_the_product_of_embeddings_and_features() -> None
 
 def test_points_are_the_least_certain_and_some_anywhere() -> None:
     logits = draw(2, 5, 7)
-    calls: list[Tensor] = []
-
-    def sampler(rows: list[int], points: int) -> Tensor:
-        calls.append(torch.rand(len(rows), points, 2, dtype=torch.float64))
-        return calls[-1]
-
-    points = uncertain_points(logits, [0, 3], sampler, points=8, oversampling=3.0, important_share=0.75)
-    candidates, anywhere = calls
-    assert candidates.shape == (2, 24, 2)
+    candidates, anywhere = (torch.rand(2, number, 2, dtype=torch.float64) for number in (24, 2))
+    points = uncertain_points(logits, candidates, anywhere, important=6)
     assert torch.equal(points[:, 6:], anywhere)
     certainty = sample_maps(logits, candidates).abs()
     chosen = sample_maps(logits, points[:, :6]).abs()
@@ -268,21 +269,10 @@ def test_points_are_the_least_certain_and_some_anywhere() -> None:
 
 
 def test_no_masks_have_no_points() -> None:
-    sampler = RandomPoints("cpu")
-    points = uncertain_points(
-        torch.zeros(0, 5, 7), [], sampler, points=8, oversampling=3.0, important_share=0.75
-    )
+    draw_points = RandomPoints("cpu")
+    points = uncertain_points(torch.zeros(0, 5, 7), draw_points([], 24), draw_points([], 2), important=6)
     assert points.shape == (0, 8, 2)
     assert sample_maps(torch.zeros(0, 5, 7), points).shape == (0, 8)
-
-
-def test_seeded_points_follow_the_image_not_the_batch() -> None:
-    together: PointSampler = SeededPoints("cpu", [11, 22])
-    alone: PointSampler = SeededPoints("cpu", [22])
-    for rows, own in (([0, 1], [0]), ([0, 0, 1, 1], [0, 0])):
-        both, single = together(rows, 7), alone(own, 7)
-        assert torch.equal(both[[i for i, image in enumerate(rows) if image == 1]], single)
-    assert together([], 7).shape == (0, 7, 2)
 
 
 def test_a_generator_repeats_its_points() -> None:

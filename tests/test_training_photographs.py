@@ -33,7 +33,7 @@ from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.plan import Overrides
 from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.jobs.distributed import World
-from xdecoder.losses.objective import LossConfig
+from xdecoder.losses.masks import PointSampling
 from xdecoder.model import XDecoder
 from xdecoder.picturebook import draw_scene
 from xdecoder.picturebook.export import export
@@ -57,7 +57,7 @@ TOKENIZER = build_tokenizer(30)
 CONFIG = tiny_config(
     TOKENIZER.vocabulary_size, context_length=30, backbone=dataclasses.replace(FOCALNET, block="depthwise")
 )
-LOSSES = PublishedLosses(config=LossConfig(points=50))
+LOSSES = PublishedLosses(points=PointSampling(points=50))
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_a_recipe_learns_resumes_and_writes_a_model(
 
 
 def test_the_command_trains_on_anybodys_folder(data: Path, model: Path, tmp_path: Path) -> None:
-    small = ["steps=1", "segments.images=1", "segments.size=64", "losses.config.points=20", "run.log_every=1"]
+    small = ["steps=1", "segments.images=1", "segments.size=64", "losses.points.points=20", "run.log_every=1"]
     settings = [word for s in small for word in ("--set", s)]
     where = ["--data", str(data), "--from", str(model), "--out", str(tmp_path)]
     done = CliRunner().invoke(app, ["train", "custom", *where, *settings])

@@ -20,8 +20,8 @@ from xdecoder.config import (
     InferenceConfig,
 )
 from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
-from xdecoder.losses.matching import assign
 from xdecoder.losses.phrases import concatenate
+from xdecoder.losses.predictions import SupervisedLayers
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import (
@@ -40,7 +40,7 @@ from xdecoder.picturebook.statements import SETTING_WORDS
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.picturebook.caption_reward import caption_reward
-from xdecoder.training.picturebook.objective import Canvas, Layers, Objective, Weights
+from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
 from xdecoder.training.picturebook.recipe import PictureBookRecipe
 from xdecoder.training.picturebook.source import (
     PictureBookBatches,
@@ -77,12 +77,18 @@ SOURCE = PictureBookBatches(
 )
 
 
-def objective() -> Objective:
+def objective() -> PictureBookObjective:
     torch.manual_seed(0)
     head = AnswerHead(16, ANSWERS, question_length=18)
-    layers = Layers(segments=(0, 2), phrases=(2,), texts=(0, 1))
-    return Objective(
-        XDecoder(CONFIG), head, tokenizer=TOKENIZER, weights=Weights(), layers=layers, judged_captions=2
+    layers = SupervisedLayers(
+        segmentation=(0, 2), referring=(2,), captioning=(0, 1), retrieval=(-1,), answers=(0, 1)
+    )
+    return PictureBookObjective(
+        XDecoder(CONFIG),
+        head,
+        tokenizer=TOKENIZER,
+        losses=PictureBookLosses(layers=layers),
+        rewarded_captions=2,
     )
 
 
@@ -91,6 +97,10 @@ def scenes(step: int = 2, **mixture: float) -> SceneBatch:
     batch = source.batch(step, 0, 1)
     assert isinstance(batch, SceneBatch)
     return batch
+
+
+def total(terms: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack([term for term in terms.values() if term.requires_grad]).sum()
 
 
 def text(ids: torch.Tensor) -> str:
@@ -222,32 +232,11 @@ def test_pictures_are_read_at_another_size_than_drawn() -> None:
     torch.testing.assert_close(trained.mask_features[0], read.mask_features[0], rtol=1e-3, atol=1e-4)
 
 
-def test_only_matched_queries_draw_their_masks() -> None:
-    torch.manual_seed(0)
-    maps, cells = torch.randn(2, 5, 4, 6), torch.rand(3, 24)
-    canvas = Canvas(fine=maps.flatten(2).unbind(), coarse=torch.empty(2, 5, 0))
-    drawn = [
-        (torch.randn(2, 7, 5), assign([torch.randn(7, 2), torch.randn(7, 1)])),
-        (torch.randn(2, 7, 5), assign([torch.randn(7, 2), torch.randn(7, 1)])),
-    ]
-    logits, wanted = canvas.draw(drawn, cells)
-    everything = [torch.einsum("bqm,bmp->bqp", masks, maps.flatten(2)) for masks, _ in drawn]
-    expected = [
-        (layer[image, query], cells[target])
-        for layer, (_, m) in zip(everything, drawn, strict=True)
-        for image, query, target in zip(m.images, m.queries, m.targets, strict=True)
-    ]
-    assert len(logits) == len(wanted) == len(expected) == 6
-    for row, true in expected:
-        distance = (logits - row).abs().amax(1) + (wanted - true).abs().amax(1)
-        assert int((distance < 1e-5).sum()) == 1
-
-
 @pytest.mark.parametrize("step", [0, 1, 2])
 def test_every_kind_of_batch_teaches_the_parts_it_is_for(step: int) -> None:
     module = objective()
     terms = module(SOURCE.batch(step, 0, 1))
-    torch.stack(list(terms.values())).sum().backward()
+    total(terms).backward()
     trained = {
         name.split(".")[1 if name.startswith("model.") else 0]
         for name, parameter in module.named_parameters()
@@ -266,9 +255,9 @@ def test_captions_of_its_own_are_caption_reward_from_a_step_on() -> None:
     assert [len(scenes(step).scenes) for step in (2, 5, 6, 9)] == [0, 0, 4, 4]
     torch.manual_seed(0)
     found = objective()(scenes(6))
-    assert found["judged"].requires_grad
-    assert not found["reward"].requires_grad
-    assert not found["true"].requires_grad
+    assert found["caption_reward"].requires_grad
+    assert not found["caption_reward/mean"].requires_grad
+    assert not found["caption_reward/true"].requires_grad
 
 
 def test_what_is_rewarded_becomes_likelier(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,15 +266,15 @@ def test_what_is_rewarded_becomes_likelier(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("xdecoder.training.picturebook.objective.caption_reward", pays)
     module, batch = objective(), scenes(6)
-    module.judged_captions = 8
+    module.rewarded_captions = 8
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
     rewards: list[float] = []
     for _ in range(25):
         found = module(batch)
         optimizer.zero_grad()
-        found["judged"].backward()
+        found["caption_reward"].backward()
         optimizer.step()
-        rewards.append(float(found["reward"]))
+        rewards.append(float(found["caption_reward/mean"]))
     assert np.mean(rewards[-5:]) > 2 * np.mean(rewards[:5])
 
 
@@ -316,7 +305,7 @@ def test_a_scene_is_learned_by_heart() -> None:
     optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
     totals: list[float] = []
     for _ in range(30):
-        loss = torch.stack(list(module(batch).values())).sum()
+        loss = total(module(batch))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

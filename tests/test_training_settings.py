@@ -57,7 +57,7 @@ def test_settings_change_a_copy_of_a_record() -> None:
             "SceneMixture.rewarded_captions must be at least 2, got 1",
         ),
         (PICTUREBOOK, "mixture.box_share=-0.1", r"SceneMixture.box_share must lie in \[0, 1\], got -0.1"),
-        (PICTUREBOOK, "weights.answers=-1", "Weights.answers must be at least 0, got -1.0"),
+        (PICTUREBOOK, "losses.config.answers=-1", "LossConfig.answers must be at least 0, got -1.0"),
         (PHOTOGRAPHS, "steps=0", "PretrainFocalT.steps must be at least 1, got 0"),
         (PHOTOGRAPHS, "validation=-1", "PretrainFocalT.validation must be at least 0, got -1"),
         (PHOTOGRAPHS, "segments.flip=2", r"TaskConfig.flip must lie in \[0, 1\], got 2"),

@@ -109,8 +109,9 @@ class XDecoder(nn.Module):
     def class_logits(
         self, embeddings: Float[Tensor, "*batch Q P"], texts: Float[Tensor, "K P"]
     ) -> Float[Tensor, "*batch Q K"]:
-        """Scaled cosine of semantic embeddings and text embeddings."""
-        return self.logit_scale.exp() * normalize(embeddings.float()) @ normalize(texts.float()).T
+        """Scaled cosine of semantic embeddings and text embeddings, in float32 at least."""
+        dtype = torch.promote_types(embeddings.dtype, torch.float32)
+        return self.logit_scale.exp() * normalize(embeddings.to(dtype)) @ normalize(texts.to(dtype)).T
 
 
 def _build_backbone(config: BackboneConfig) -> FocalNet | DaViT | Hybrid:

@@ -1,15 +1,15 @@
-"""Which query answers for which target: the cheapest assignment (DETR, section 3.1)."""
+"""Which query answers for which target: the cheapest assignment (DETR, Carion et al. 2020, section 3.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xdecoder.losses.points import PointSampler, sample_features, sample_maps
+from xdecoder.bounds import require_at_least
 from xdecoder.losses.terms import pairwise_dice, pairwise_mask_bce, unit
 
 try:
@@ -23,11 +23,20 @@ _FORBIDDEN = 1e6
 
 @dataclass(frozen=True, kw_only=True)
 class MatchCosts:
-    """Weights of the three costs of matching a query to a target."""
+    """Weights of the three costs of matching a query to a target.
+
+    Attributes:
+        classes: of minus the probability of the target's class or phrase.
+        mask_bce: of the masks' binary cross-entropy.
+        mask_dice: of the masks' dice loss.
+    """
 
     classes: float = 2.0
     mask_bce: float = 5.0
-    dice: float = 5.0
+    mask_dice: float = 5.0
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "classes", "mask_bce", "mask_dice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,39 +112,25 @@ def assign(
 @torch.no_grad()
 def match_masks(
     affinity: Sequence[Float[Tensor, "Q _N"]],
-    mask_embeddings: Float[Tensor, "B Q M"],
-    mask_features: Float[Tensor, "B M h w"],
-    masks: Sequence[Shaped[Tensor, "_N H W"]],
-    sampler: PointSampler,
-    *,
-    points: int,
+    compared: Sequence[tuple[Float[Tensor, "Q _P"], Float[Tensor, "_N _P"]]],
     costs: MatchCosts,
 ) -> Matches:
-    """Match queries to targets by class and mask, compared at random points that an image's masks share.
-
-    Mask logits are products of embeddings and features, and so is their sample at a point: the features are
-    sampled, and no mask is made.
+    """Match queries to targets by class and mask.
 
     Args:
         affinity: per image, each query's probability of each target's class or phrase.
-        mask_embeddings: of the queries.
-        mask_features: of the images.
-        masks: per image, its targets' masks.
-        sampler: draws the points, image by image.
-        points: how many.
+        compared: per image, the queries' mask logits and the targets' masks at the same points
+            (`MaskComparison.pairwise`).
         costs: weights.
     """
-    total: list[Tensor] = []
-    for image, found in enumerate(masks):
-        places = sampler([image], points)
-        predicted = mask_embeddings[image].float() @ sample_features(mask_features[image, None], places)[0]
-        wanted = sample_maps(found, places.expand(len(found), -1, -1))
-        total.append(
-            costs.mask_bce * pairwise_mask_bce(predicted, wanted)
-            + costs.dice * pairwise_dice(predicted, wanted)
-            - costs.classes * affinity[image].float()
-        )
-    return assign(total)
+    return assign(
+        [
+            costs.mask_bce * pairwise_mask_bce(predicted, true)
+            + costs.mask_dice * pairwise_dice(predicted, true)
+            - costs.classes * own
+            for own, (predicted, true) in zip(affinity, compared, strict=True)
+        ]
+    )
 
 
 @torch.no_grad()
@@ -165,10 +160,10 @@ def match_nouns(
     """
     queries, other_texts = unit(embeddings), unit(others)
     costs: list[Tensor] = []
-    for image, (own, meaning) in enumerate(zip(texts, groups, strict=True)):
+    for image, (own, own_groups) in enumerate(zip(texts, groups, strict=True)):
         positive = scale * queries[image] @ unit(own).T
         negative = scale * queries[image] @ other_texts.T
-        known: Bool[Tensor, " T"] = torch.isin(other_groups, meaning)
-        logits = torch.cat((positive, negative.masked_fill(known, -torch.inf)), dim=1)
+        same: Bool[Tensor, " T"] = torch.isin(other_groups, own_groups)
+        logits = torch.cat((positive, negative.masked_fill(same, -torch.inf)), dim=1)
         costs.append(-logits.softmax(dim=1)[:, : len(own)])
     return assign(costs, excluded=[found for found, _ in taken.pairs])

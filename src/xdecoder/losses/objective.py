@@ -1,8 +1,10 @@
-"""The weighted sum of all terms over the supervised layers (section 3.3 of the paper; `docs/parity.md`).
+"""The weighted sum of all terms over the supervised layers (section 3.4 of the paper; `docs/parity.md`).
 
-Layers are counted from the last: layer 0 is the last one's predictions. Predictions come in the model's
-order, from before the first layer to after the last one.
+Predictions come in the model's order, from before the first layer to after the last one; the losses are made,
+and random points drawn, from the last layer to the first.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,29 +14,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xdecoder.bounds import require_at_least
 from xdecoder.jobs.gather import gather_rows, mean_over_world
+from xdecoder.losses.masks import MaskComparison, MatchedLayer
 from xdecoder.losses.matching import MatchCosts, Matches, match_masks, match_nouns
-from xdecoder.losses.points import PointSampler, sample_maps, uncertain_points
-from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
+from xdecoder.losses.predictions import LayerPredictions
+from xdecoder.losses.targets import (
+    CaptionTargets,
+    NounTargets,
+    ReferringTargets,
+    RetrievalTargets,
+    SegmentTargets,
+)
 from xdecoder.losses.terms import (
     caption_cross_entropy,
     class_cross_entropy,
     contrastive,
     dice,
+    full_precision,
     mask_bce,
-    next_token_logits,
     noun_alignment,
     phrase_cross_entropy,
     temperature,
     token_contrastive,
     unit,
+    wide,
 )
 from xdecoder.networks.decoder import QueryOutputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Weights and extents; the defaults are the published ones.
+    """Weights of the terms, and how they are counted; the defaults are the published ones.
 
     Attributes:
         class_ce: weight of the class cross-entropy.
@@ -49,16 +60,11 @@ class LossConfig:
         token_contrast: within it, weight of the contrast of object queries and single tokens, which the paper
             does not mention.
         backbone_retrieval: weight of the contrastive loss of the pooled backbone.
+        answers: weight of the cross-entropy of answers.
         background: weight of the background in the class cross-entropy.
         match: weights of the matching costs.
-        points: at which masks are compared.
-        oversampling: candidates for each point.
-        important_share: of the points, those chosen by uncertainty.
-        segmentation_layers: how many layers, counted from the last, are supervised; None for all.
-        referring_layers: likewise.
-        noun_layers: likewise.
-        captioning_layers: likewise.
-        retrieval_layers: likewise.
+        images_alike: the cross-entropy over queries is averaged over the phrases of an image, then over the
+            images; else over all phrases.
         noun_gradient: whether queries that answer for no segment learn from the nouns. The published program
             means them to, but its matcher normalizes them in place, without a gradient.
     """
@@ -74,39 +80,16 @@ class LossConfig:
     retrieval: float = 2.0
     token_contrast: float = 0.5
     backbone_retrieval: float = 8.0
+    answers: float = 1.0
     background: float = 0.1
     match: MatchCosts = field(default_factory=MatchCosts)
-    points: int = 12544
-    oversampling: float = 3.0
-    important_share: float = 0.75
-    segmentation_layers: int | None = None
-    referring_layers: int | None = 3
-    noun_layers: int | None = 3
-    captioning_layers: int | None = 3
-    retrieval_layers: int | None = 3
+    images_alike: bool = True
     noun_gradient: bool = False
 
     def __post_init__(self) -> None:
-        if self.points < 1 or self.oversampling < 1 or not 0 <= self.important_share <= 1:
-            raise ValueError(
-                "LossConfig needs points >= 1, oversampling >= 1 and important_share in [0, 1], got "
-                f"{self.points}, {self.oversampling} and {self.important_share}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerPredictions:
-    """One layer's predictions on a batch of segmentation images.
-
-    Attributes:
-        objects: the object queries, without the global one.
-        logits: their scores over the vocabulary, whose last class is the background.
-        copies: the copies that answer phrases; None where no image has any.
-    """
-
-    objects: QueryOutputs
-    logits: Float[Tensor, "B Q K"]
-    copies: QueryOutputs | None = None
+        require_at_least(0, self, "class_ce", "mask_bce", "mask_dice", "referring_ce", "referring_bce")
+        require_at_least(0, self, "referring_dice", "nouns", "captioning", "retrieval", "token_contrast")
+        require_at_least(0, self, "backbone_retrieval", "answers", "background")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +104,28 @@ class Losses:
     total: Float[Tensor, ""]
     terms: dict[str, tuple[Tensor, ...]]
 
+    @classmethod
+    def of(cls, name: str, weight: float, values: Sequence[Float[Tensor, ""]]) -> Losses:
+        """One term, of the supervised layers, the last layer's first."""
+        total = weight * torch.stack(list(values)).sum()
+        return cls(total=total, terms={name: tuple(value.detach() for value in values)})
+
+    def __add__(self, other: Losses) -> Losses:
+        """Both; they have no term in common."""
+        return Losses(total=self.total + other.total, terms=self.terms | other.terms)
+
+    def named(self, name: str) -> dict[str, Tensor]:
+        """The weighted sum, and each term, unweighted, summed over the layers: what a log shows."""
+        sums = {f"{name}/{term}": torch.stack(list(values)).sum() for term, values in self.terms.items()}
+        return {name: self.total, **sums}
+
 
 @final
 class Objective:
-    """All losses of a training step: a batch of segmented images and a batch of captioned ones.
+    """The losses that every curriculum has: a batch of segmented images, of captions, of images with texts.
 
     Args:
-        config: weights and extents.
+        config: weights.
     """
 
     def __init__(self, config: LossConfig) -> None:
@@ -137,175 +135,176 @@ class Objective:
         self,
         layers: Sequence[LayerPredictions],
         *,
-        mask_features: Float[Tensor, "B M h w"],
-        segments: Sequence[SegmentTargets],
+        comparison: MaskComparison,
+        segments: Sequence[SegmentTargets] | None = None,
         referring: Sequence[ReferringTargets] | None = None,
         nouns: Sequence[NounTargets] | None = None,
         class_texts: Float[Tensor, "K P"] | None = None,
         logit_scale: Float[Tensor, ""],
-        sampler: PointSampler,
     ) -> Losses:
-        """The losses of a batch of segmented images.
+        """The losses of a batch of segmented images; what a layer does not hold is not supervised.
 
         Args:
             layers: predictions, first layer first.
-            mask_features: what mask embeddings are multiplied with.
-            segments: per image.
-            referring: per image, where phrases are trained; every layer that is supervised then has copies.
+            comparison: where masks are compared.
+            segments: per image, where object queries are trained.
+            referring: per image, where phrases are trained.
             nouns: per image, where the caption-noun alignment is trained.
             class_texts: the vocabulary's embeddings, for the alignment.
             logit_scale: the model's.
-            sampler: draws points; `PointSampler` says in which order.
 
         Raises:
-            ValueError: targets and images, or predictions and targets, do not go together.
+            ValueError: targets and images do not go together.
         """
         config = self.config
-        if not len(segments) == len(mask_features) == len(referring or segments) == len(nouns or segments):
-            raise ValueError(
-                f"one record an image is needed: {len(mask_features)} images, {len(segments)} segments, "
-                f"{len(referring or segments)} referring, {len(nouns or segments)} nouns"
-            )
+        given = {"segments": segments, "referring": referring, "nouns": nouns}
+        counts = {name: len(targets) for name, targets in given.items() if targets is not None}
+        if len(set(counts.values())) > 1:
+            got = ", ".join(f"{count} {name}" for name, count in counts.items())
+            raise ValueError(f"one record an image is needed, got {got}")
         tally = _Tally(logit_scale)
-        with _full_precision(mask_features):
+        with full_precision(logit_scale):
             scale = temperature(logit_scale)
-            for index, layer in enumerate(reversed(layers)):
-                if _is_supervised(index, config.segmentation_layers):
-                    matches = self._segments(tally, layer, mask_features, segments, sampler)
-                    if nouns is not None and config.nouns and _is_supervised(index, config.noun_layers):
+            objects: list[MatchedLayer] = []
+            copies: list[MatchedLayer] = []
+            for layer in reversed(layers):
+                if layer.objects is not None and layer.logits is not None and segments is not None:
+                    objects.append(self._segments(tally, layer.objects, layer.logits, comparison, segments))
+                    matches = objects[-1].matches
+                    if nouns is not None and config.nouns and layer.aligned:
                         if class_texts is None:
                             raise ValueError("the caption-noun alignment needs class_texts")
-                        self._nouns(tally, layer, matches, segments, nouns, class_texts, scale)
-                if referring is not None and _is_supervised(index, config.referring_layers):
-                    if layer.copies is None:
-                        raise ValueError(
-                            f"referring targets were given, but layer -{index + 1} has no copies"
-                        )
-                    self._referring(tally, layer.copies, mask_features, referring, scale, sampler)
+                        self._nouns(tally, layer.objects, matches, segments, nouns, class_texts, scale)
+                if layer.copies is not None and referring is not None:
+                    copies.append(self._referring(tally, layer.copies, comparison, referring, scale))
+            if segments is not None and objects:
+                bce, overlap = _mask_terms(comparison, objects, [target.masks for target in segments])
+                tally.add("mask_bce", config.mask_bce, *bce)
+                tally.add("mask_dice", config.mask_dice, *overlap)
+            if referring is not None and copies:
+                bce, overlap = _mask_terms(comparison, copies, [target.masks for target in referring])
+                tally.add("referring_bce", config.referring_bce, *bce)
+                tally.add("referring_dice", config.referring_dice, *overlap)
         return tally.losses()
 
-    def image_text(
-        self,
-        *,
-        embeddings: Sequence[Float[Tensor, "B Q P"]] | None = None,
-        captions: Sequence[Float[Tensor, "B L P"]] | None = None,
-        backbone_embeddings: Float[Tensor, "B P"] | None = None,
-        targets: CaptionTargets,
-        token_table: Float[Tensor, "V P"],
-        logit_scale: Float[Tensor, ""],
-    ) -> Losses:
-        """The losses of a batch of captioned images; what is None is not trained.
+    def captioning(self, logits: Sequence[Float[Tensor, "N V"]], targets: CaptionTargets) -> Losses:
+        """The loss of captions that are predicted token by token.
 
         Args:
-            embeddings: semantic embeddings of all latent queries, the global one last; first layer first.
-            captions: caption features of the tokens, before their product with the table; first layer first.
-            backbone_embeddings: of the pooled backbone.
+            logits: of each supervised layer, first layer first (`next_token_logits`).
             targets: the captions.
-            token_table: the text encoder's token embeddings.
+        """
+        tally = _Tally(logits[0])
+        with full_precision(logits[0]):
+            for layer in reversed(logits):
+                loss = caption_cross_entropy(layer, targets.token_ids, targets.valid)
+                tally.add("captioning", self.config.captioning, loss)
+        return tally.losses()
+
+    def retrieval(
+        self,
+        embeddings: Sequence[Float[Tensor, "B Q P"]],
+        *,
+        backbone_embeddings: Float[Tensor, "B P"] | None,
+        targets: RetrievalTargets,
+        logit_scale: Float[Tensor, ""],
+    ) -> Losses:
+        """The contrastive losses of a batch of images with a text each.
+
+        Args:
+            embeddings: of each supervised layer, first layer first: semantic embeddings of all latent
+                queries, the global one last.
+            backbone_embeddings: of the pooled backbone, where they are trained.
+            targets: the texts.
             logit_scale: the model's.
         """
         config = self.config
         tally = _Tally(logit_scale)
-        with _full_precision(targets.texts):
+        with full_precision(targets.texts):
             scale = temperature(logit_scale)
-            for index, features in enumerate(reversed(captions or ())):
-                if config.captioning and _is_supervised(index, config.captioning_layers):
-                    logits = next_token_logits(features, targets.valid, token_table)
-                    loss = caption_cross_entropy(logits, targets.token_ids, targets.valid)
-                    tally.add("captioning", config.captioning, loss)
-            for index, queries in enumerate(reversed(embeddings or ())):
-                if config.retrieval and _is_supervised(index, config.retrieval_layers):
-                    loss = contrastive(queries[:, -1], targets.texts, scale, targets.groups)
-                    if config.token_contrast:
-                        loss = loss + config.token_contrast * token_contrastive(
-                            queries[:, :-1], targets.tokens, targets.valid, scale
-                        )
-                    tally.add("retrieval", config.retrieval, loss)
-            if backbone_embeddings is not None and config.backbone_retrieval:
+            for queries in reversed(embeddings):
+                loss = contrastive(queries[:, -1], targets.texts, scale, targets.groups)
+                if targets.tokens is not None and targets.valid is not None:
+                    loss = loss + config.token_contrast * token_contrastive(
+                        queries[:, :-1], targets.tokens, targets.valid, scale
+                    )
+                tally.add("retrieval", config.retrieval, loss)
+            if backbone_embeddings is not None:
                 loss = contrastive(backbone_embeddings, targets.texts, scale, targets.groups)
                 tally.add("backbone_retrieval", config.backbone_retrieval, loss)
         return tally.losses()
 
     def _segments(
         self,
-        tally: "_Tally",
-        layer: LayerPredictions,
-        mask_features: Tensor,
+        tally: _Tally,
+        objects: QueryOutputs,
+        logits: Float[Tensor, "B _ K"],
+        comparison: MaskComparison,
         segments: Sequence[SegmentTargets],
-        sampler: PointSampler,
-    ) -> Matches:
+    ) -> MatchedLayer:
         config = self.config
         with torch.no_grad():
-            probabilities = layer.logits.float().softmax(dim=-1)
-            affinity = [probabilities[i][:, target.labels] for i, target in enumerate(segments)]
+            probabilities = wide(logits[:, : objects.masks.shape[1]]).softmax(dim=-1)
+            affinity = [own[:, target.labels] for own, target in zip(probabilities, segments, strict=True)]
         masks = [target.masks for target in segments]
-        matches = match_masks(
-            affinity,
-            layer.objects.masks,
-            mask_features,
-            masks,
-            sampler,
-            points=config.points,
-            costs=config.match,
-        )
+        matches = match_masks(affinity, comparison.pairwise(objects.masks, masks), config.match)
+        drawn = comparison.draw(matches)
         labels = torch.cat([target.labels for target in segments])
-        classes = torch.full(layer.logits.shape[:2], layer.logits.shape[2] - 1, device=labels.device)
+        classes = torch.full(logits.shape[:2], logits.shape[2] - 1, device=labels.device)
         classes[matches.images, matches.queries] = labels[matches.targets]
-        loss = class_cross_entropy(layer.logits, classes, background_weight=config.background)
+        loss = class_cross_entropy(logits, classes, background_weight=config.background)
         tally.add("class_ce", config.class_ce, loss)
-        bce, overlap = self._mask_terms(layer.objects.masks, mask_features, masks, matches, sampler)
-        tally.add("mask_bce", config.mask_bce, bce)
-        tally.add("mask_dice", config.mask_dice, overlap)
-        return matches
+        return MatchedLayer(mask_embeddings=objects.masks, matches=matches, drawn=drawn)
 
     def _referring(
         self,
-        tally: "_Tally",
+        tally: _Tally,
         copies: QueryOutputs,
-        mask_features: Tensor,
+        comparison: MaskComparison,
         referring: Sequence[ReferringTargets],
         scale: Tensor,
-        sampler: PointSampler,
-    ) -> None:
+    ) -> MatchedLayer:
         config = self.config
         similarity = [
-            scale * unit(queries) @ unit(target.texts).T
+            scale * unit(target.texts) @ unit(queries).T
             for queries, target in zip(copies.embeddings, referring, strict=True)
         ]
         masks = [target.masks for target in referring]
-        matches = match_masks(
-            [s.detach().softmax(dim=0) for s in similarity],
-            copies.masks,
-            mask_features,
-            masks,
-            sampler,
-            points=config.points,
-            costs=config.match,
+        affinity = [rows.detach().softmax(dim=1).T for rows in similarity]
+        matches = match_masks(affinity, comparison.pairwise(copies.masks, masks), config.match)
+        drawn = comparison.draw(matches)
+        rows, counts = torch.cat(similarity), [len(own) for own in masks]
+        chosen = torch.zeros_like(rows)
+        chosen[matches.targets, matches.queries] = 1
+        images = torch.tensor([i for i, count in enumerate(counts) for _ in range(count)], dtype=torch.long)
+        losses = phrase_cross_entropy(
+            rows,
+            chosen,
+            torch.cat([target.groups for target in referring]),
+            images.to(rows.device, non_blocking=True),
         )
-        bce, overlap = self._mask_terms(copies.masks, mask_features, masks, matches, sampler)
-        tally.add("referring_bce", config.referring_bce, bce)
-        tally.add("referring_dice", config.referring_dice, overlap)
-        loss = similarity[0].new_zeros(())
-        for image, target in enumerate(referring):
-            if len(target.masks):
-                queries, phrases = matches.of(image)
-                chosen = torch.zeros_like(similarity[image])
-                chosen[queries, phrases] = 1
-                loss = loss + target.weight * phrase_cross_entropy(similarity[image], chosen, target.groups)
-        images = sum(len(target.masks) > 0 for target in referring)
-        tally.add("referring_ce", config.referring_ce, loss / _mean_number(images, loss))
+        weights = [
+            target.weight / (count if config.images_alike else 1)
+            for target, count in zip(referring, counts, strict=True)
+            for _ in range(count)
+        ]
+        shares = torch.tensor(weights, dtype=losses.dtype).to(losses.device, non_blocking=True)
+        loss = (losses * shares).sum()
+        number = sum(count > 0 for count in counts) if config.images_alike else sum(counts)
+        tally.add("referring_ce", config.referring_ce, loss / _mean_number(number, loss))
+        return MatchedLayer(mask_embeddings=copies.masks, matches=matches, drawn=drawn)
 
     def _nouns(
         self,
-        tally: "_Tally",
-        layer: LayerPredictions,
+        tally: _Tally,
+        objects: QueryOutputs,
         matches: Matches,
         segments: Sequence[SegmentTargets],
         nouns: Sequence[NounTargets],
         class_texts: Tensor,
         scale: Tensor,
     ) -> None:
-        embeddings = layer.objects.embeddings
+        embeddings = objects.embeddings
         texts = torch.cat([target.texts for target in nouns])
         groups = torch.cat([target.groups for target in nouns])
         found = match_nouns(
@@ -328,35 +327,6 @@ class Objective:
         )
         tally.add("nouns", self.config.nouns, loss)
 
-    def _mask_terms(
-        self,
-        mask_embeddings: Float[Tensor, "B Q M"],
-        mask_features: Float[Tensor, "B M h w"],
-        masks: Sequence[Tensor],
-        matches: Matches,
-        sampler: PointSampler,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Binary cross-entropy and dice of the matched pairs, of whose masks alone logits are made."""
-        config = self.config
-        rows = matches.rows
-        lengths = [len(queries) for queries, _ in matches.pairs]
-        wanted = mask_embeddings[matches.images, matches.queries].to(mask_features.dtype).split(lengths)
-        logits = torch.cat(
-            [torch.einsum("nm,mhw->nhw", w, f) for w, f in zip(wanted, mask_features, strict=True)]
-        )
-        points = uncertain_points(
-            logits,
-            rows,
-            sampler,
-            points=config.points,
-            oversampling=config.oversampling,
-            important_share=config.important_share,
-        )
-        predicted = sample_maps(logits, points)
-        true = sample_maps(torch.cat(list(masks))[matches.targets], points)
-        count = _mean_number(len(rows), predicted)
-        return mask_bce(predicted, true, count), dice(predicted, true, count)
-
 
 class _Tally:
     """Sums weighted terms and remembers the plain ones."""
@@ -365,16 +335,30 @@ class _Tally:
         self._total = torch.zeros((), device=like.device)
         self._terms: dict[str, list[Tensor]] = {}
 
-    def add(self, name: str, weight: float, loss: Tensor) -> None:
-        self._total = self._total + weight * loss
-        self._terms.setdefault(name, []).append(loss.detach())
+    def add(self, name: str, weight: float, *losses: Tensor) -> None:
+        for loss in losses:
+            self._total = self._total + weight * loss
+            self._terms.setdefault(name, []).append(loss.detach())
 
     def losses(self) -> Losses:
         return Losses(total=self._total, terms={name: tuple(values) for name, values in self._terms.items()})
 
 
-def _is_supervised(index: int, layers: int | None) -> bool:
-    return layers is None or index < layers
+def _mask_terms(
+    comparison: MaskComparison, layers: Sequence[MatchedLayer], masks: Sequence[Tensor]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Each layer's binary cross-entropy and dice: of all its pairs, divided by the processes' mean number."""
+    compared = comparison.matched(layers, masks)
+    pairs = len(layers[0].matches.rows)  # the same in every layer
+    count = _mean_number(pairs, compared.predicted)
+
+    def by_layer(losses: Tensor) -> tuple[Tensor, ...]:
+        return (losses.new_zeros(len(layers)).index_add(0, compared.layers, losses) / count).unbind()
+
+    return (
+        by_layer(mask_bce(compared.predicted, compared.true)),
+        by_layer(dice(compared.predicted, compared.true)),
+    )
 
 
 def _mean_number(number: int, like: Tensor) -> Tensor:
@@ -385,8 +369,3 @@ def _mean_number(number: int, like: Tensor) -> Tensor:
 def _gathered(first: Tensor, second: Tensor) -> Tensor:
     """The first rows of all processes, then the second rows of all: as one process would order them."""
     return torch.cat((gather_rows(first), gather_rows(second)))
-
-
-def _full_precision(like: Tensor) -> torch.autocast:
-    """Without autocast: the terms choose their own precision."""
-    return torch.autocast(device_type=like.device.type, enabled=False)

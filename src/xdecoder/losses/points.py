@@ -1,14 +1,14 @@
-"""Points at which masks are compared (PointRend, section 3.1), instead of all their pixels.
+"""Points at which masks are compared, instead of all their pixels (PointRend, Kirillov et al. 2020).
 
 A point is (x, y) in [0, 1], shares of the padded image's sides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, final, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
@@ -44,30 +44,9 @@ class RandomPoints:
         return torch.rand(len(rows), points, 2, device=self._device, generator=self._generator)
 
 
-def sample_maps(maps: Shaped[Tensor, "N H W"], points: Float[Tensor, "N P 2"]) -> Float[Tensor, "N P"]:
-    """Each map at its own points: bilinear between pixel centers, zero outside.
-
-    Maps that are not floating point (masks) are read at the points' neighbors alone, so that they need not
-    be turned into floating point as a whole.
-    """
-    if maps.is_floating_point():
-        return sample_features(maps[:, None], points)[:, 0]
-    N, H, W = maps.shape
-    dtype = points.dtype
-    place = torch.stack((points[..., 0] * W, points[..., 1] * H), dim=-1) - 0.5
-    low = place.floor()
-    fraction = place - low
-    low = low.long()
-    flat = maps.reshape(N, H * W)
-    result = torch.zeros(points.shape[:2], dtype=dtype, device=points.device)
-    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        x, y = low[..., 0] + dx, low[..., 1] + dy
-        share_x = fraction[..., 0] if dx else 1 - fraction[..., 0]
-        share_y = fraction[..., 1] if dy else 1 - fraction[..., 1]
-        inside = (x >= 0) & (x < W) & (y >= 0) & (y < H)
-        index = y.clamp(0, H - 1) * W + x.clamp(0, W - 1)
-        result += flat.gather(1, index).to(dtype) * share_x * share_y * inside
-    return result
+def sample_maps(maps: Float[Tensor, "N H W"], points: Float[Tensor, "N P 2"]) -> Float[Tensor, "N P"]:
+    """Each map at its own points: bilinear between pixel centers, zero outside."""
+    return sample_features(maps[:, None], points)[:, 0]
 
 
 def sample_features(
@@ -79,31 +58,69 @@ def sample_features(
     return F.grid_sample(features, grid, mode="bilinear", align_corners=False)[..., 0]
 
 
+def sample_masks(
+    masks: Shaped[Tensor, "N H W"], points: Float[Tensor, "M P 2"], rows: Int[Tensor, " M"]
+) -> Float[Tensor, "M P"]:
+    """Some of the masks at points of their own, as `sample_maps`.
+
+    Masks are read at the points' neighbors alone: they are neither copied nor turned into floating point.
+
+    Args:
+        masks: bool or 0-1.
+        points: of each row.
+        rows: the mask of each row.
+    """
+    flat, (H, W) = masks.reshape(-1), masks.shape[1:]
+    first = (rows * (H * W))[:, None]
+    result = points.new_zeros(points.shape[:2])
+    for index, share in _neighbors(points, H, W):
+        result += flat[first + index] * share
+    return result
+
+
+def sample_masks_together(
+    masks: Shaped[Tensor, "N H W"], points: Float[Tensor, "P 2"]
+) -> Float[Tensor, "N P"]:
+    """All masks at the same points, as `sample_masks`."""
+    flat = masks.flatten(1)
+    result = points.new_zeros(len(masks), len(points))
+    for index, share in _neighbors(points, *masks.shape[1:]):
+        result += flat[:, index] * share
+    return result
+
+
+def _neighbors(
+    points: Float[Tensor, "*rows 2"], height: int, width: int
+) -> Iterator[tuple[Int[Tensor, "*rows"], Float[Tensor, "*rows"]]]:
+    """The four pixels around each point, as places in a flat map, and their shares; outside it none."""
+    x, y = points[..., 0] * width - 0.5, points[..., 1] * height - 0.5
+    left, top = x.floor(), y.floor()
+    right_share, lower_share = x - left, y - top
+    left, top = left.long(), top.long()
+    for dx, share_x in ((0, 1 - right_share), (1, right_share)):
+        for dy, share_y in ((0, 1 - lower_share), (1, lower_share)):
+            column, row = left + dx, top + dy
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            yield row.clamp(0, height - 1) * width + column.clamp(0, width - 1), share_x * share_y * inside
+
+
 @torch.no_grad()
 def uncertain_points(
     mask_logits: Float[Tensor, "N H W"],
-    images: Sequence[int],
-    sampler: PointSampler,
+    candidates: Float[Tensor, "N C 2"],
+    anywhere: Float[Tensor, "N R 2"],
     *,
-    points: int,
-    oversampling: float,
-    important_share: float,
+    important: int,
 ) -> Float[Tensor, "N P 2"]:
-    """Points where a mask is undecided, and some anywhere (PointRend, section 3.2).
+    """Points where a mask is undecided, and some anywhere (PointRend, Kirillov et al. 2020, section 3.2).
 
     Args:
         mask_logits: one predicted mask a row.
-        images: which image of the batch each row belongs to.
-        sampler: draws the candidates, then the points anywhere.
-        points: how many are wanted, P.
-        oversampling: candidates for each wanted point.
-        important_share: of the P points, those that are taken from the candidates by uncertainty.
+        candidates: of each row, the points to choose from.
+        anywhere: of each row, points that are taken as they are.
+        important: points that are taken from the candidates by uncertainty.
     """
-    important = int(important_share * points)
-    candidates = sampler(images, int(points * oversampling))
     certainty = sample_maps(mask_logits, candidates).abs()
     chosen = certainty.topk(important, dim=1, largest=False).indices
     uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
-    if important == points:
-        return uncertain
-    return torch.cat((uncertain, sampler(images, points - important)), dim=1)
+    return torch.cat((uncertain, anywhere), dim=1)

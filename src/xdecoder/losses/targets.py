@@ -58,19 +58,30 @@ class NounTargets:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionTargets:
-    """One caption for each image of a batch.
+    """Captions, whose tokens each predict the next one.
 
     Attributes:
         token_ids: start token, words, end token, padding.
         valid: true from the start token to the end token.
-        texts: embedding of each caption.
-        tokens: the text encoder's embedding of each token.
-        groups: captions with the same number mean the same, and are no negatives of each other; None, as
-            published, where each stands for itself.
     """
 
     token_ids: Int[Tensor, "B L"]
     valid: Bool[Tensor, "B L"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalTargets:
+    """One text for each image of a batch, which it is to be found by.
+
+    Attributes:
+        texts: embedding of each text.
+        groups: texts with the same number mean the same, and are no negatives of each other; None, as
+            published, where each stands for itself.
+        tokens: the text encoder's embedding of each token, where single tokens are contrasted too.
+        valid: with `tokens`, true from the start token to the end token.
+    """
+
     texts: Float[Tensor, "B P"]
-    tokens: Float[Tensor, "B L P"]
     groups: Int[Tensor, " B"] | None = None
+    tokens: Float[Tensor, "B L P"] | None = None
+    valid: Bool[Tensor, "B L"] | None = None

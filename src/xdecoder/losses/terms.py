@@ -1,6 +1,6 @@
 """The terms of the objective: pure functions, one idea each.
 
-Masks are compared at P sampled points. Everything is computed in float32 at least, whatever comes in.
+Masks are compared at P points (`losses/masks.py`). Everything is computed in float32 at least.
 """
 
 import torch
@@ -17,45 +17,51 @@ MAX_SCALE = 100.0
 
 def temperature(logit_scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """The factor of cosine similarities: exp(logit_scale), at most 100."""
-    return _wide(logit_scale).exp().clamp(max=MAX_SCALE)
+    return wide(logit_scale).exp().clamp(max=MAX_SCALE)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Without autocast on a tensor's device: the terms choose their own precision."""
+    return torch.autocast(device_type=like.device.type, enabled=False)
+
+
+def wide(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """In float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def unit(x: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch P"]:
     """`normalize`, in float32 at least."""
-    return normalize(_wide(x))
+    return normalize(wide(x))
 
 
 # Masks
 
 
-def mask_bce(
-    logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"], count: Tensor | float
-) -> Float[Tensor, ""]:
-    """Binary cross-entropy, averaged over the points, summed over the masks, divided by `count`."""
-    logits = _wide(logits)
+def mask_bce(logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"]) -> Float[Tensor, " N"]:
+    """Binary cross-entropy of each mask, averaged over the points."""
+    logits = wide(logits)
     losses = F.binary_cross_entropy_with_logits(logits, masks.to(logits.dtype), reduction="none")
-    return losses.mean(dim=1).sum() / count
+    return losses.mean(dim=1)
 
 
-def dice(
-    logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"], count: Tensor | float
-) -> Float[Tensor, ""]:
-    """1 - (2 · overlap + 1) / (both areas + 1), summed over the masks, divided by `count`."""
-    shares = _wide(logits).sigmoid()
+def dice(logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"]) -> Float[Tensor, " N"]:
+    """1 - (2 · overlap + 1) / (both areas + 1) of each mask."""
+    shares = wide(logits).sigmoid()
     overlap = (shares * masks).sum(dim=1)
-    return (1 - (2 * overlap + 1) / (shares.sum(dim=1) + masks.sum(dim=1) + 1)).sum() / count
+    return 1 - (2 * overlap + 1) / (shares.sum(dim=1) + masks.sum(dim=1) + 1)
 
 
 def pairwise_mask_bce(logits: Float[Tensor, "Q P"], masks: Float[Tensor, "N P"]) -> Float[Tensor, "Q N"]:
     """Binary cross-entropy of every query's mask with every target, averaged over the points."""
-    logits = _wide(logits)
+    logits = wide(logits)
     agreement = logits @ masks.to(logits.dtype).T
     return (F.softplus(logits).sum(dim=1, keepdim=True) - agreement) / logits.shape[1]
 
 
 def pairwise_dice(logits: Float[Tensor, "Q P"], masks: Float[Tensor, "N P"]) -> Float[Tensor, "Q N"]:
     """The dice loss of every query's mask with every target."""
-    shares = _wide(logits).sigmoid()
+    shares = wide(logits).sigmoid()
     masks = masks.to(shares.dtype)
     areas = shares.sum(dim=1)[:, None] + masks.sum(dim=1)
     return 1 - (2 * shares @ masks.T + 1) / (areas + 1)
@@ -68,7 +74,7 @@ def class_cross_entropy(
     logits: Float[Tensor, "B Q K"], classes: Int[Tensor, "B Q"], *, background_weight: float
 ) -> Float[Tensor, ""]:
     """Cross-entropy over the vocabulary, whose last class is the background, weighted by the true class."""
-    logits = _wide(logits)
+    logits = wide(logits)
     losses = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none")
     background = classes.flatten() == logits.shape[-1] - 1
     weights = torch.where(background, background_weight, 1.0).to(losses.dtype)
@@ -76,18 +82,23 @@ def class_cross_entropy(
 
 
 def phrase_cross_entropy(
-    similarity: Float[Tensor, "Q N"], chosen: Float[Tensor, "Q N"], groups: Int[Tensor, " N"]
-) -> Float[Tensor, ""]:
-    """Which query a phrase means: cross-entropy over the queries, averaged over the phrases of one image.
+    similarity: Float[Tensor, "N Q"],
+    chosen: Float[Tensor, "N Q"],
+    groups: Int[Tensor, " N"],
+    images: Int[Tensor, " N"],
+) -> Float[Tensor, " N"]:
+    """Which query a phrase means: each phrase's cross-entropy over its image's queries.
 
     Args:
-        similarity: scaled cosine of queries and phrases.
+        similarity: scaled cosine of phrases and queries.
         chosen: 1 where a query was matched to a phrase.
-        groups: phrases of one group share their queries equally.
+        groups: phrases of one image and group share their queries equally.
+        images: the image of each phrase.
     """
-    similarity = _wide(similarity)
-    shares = chosen.to(similarity.dtype) @ _equal_shares(groups, groups, similarity.dtype).T
-    return -(shares * similarity.log_softmax(dim=0)).sum() / similarity.shape[1]
+    similarity = wide(similarity)
+    same = ((groups[:, None] == groups) & (images[:, None] == images)).to(similarity.dtype)
+    shares = same / same.sum(dim=1, keepdim=True) @ chosen.to(similarity.dtype)
+    return -(shares * similarity.log_softmax(dim=1)).sum(dim=1)
 
 
 # Captions
@@ -103,7 +114,8 @@ def next_token_logits(
         valid: true up to the end token.
         token_table: the token embeddings.
     """
-    return _wide(features[:, :-1][valid[:, 1:]]) @ _wide(token_table).T
+    with full_precision(features):
+        return wide(features[:, :-1][valid[:, 1:]]) @ wide(token_table).T
 
 
 def caption_cross_entropy(
@@ -126,7 +138,7 @@ def caption_repetition(
     valid: Bool[Tensor, "B L"],
     once: Bool[Tensor, "B L"],
 ) -> Float[Tensor, ""]:
-    """Unlikelihood of what a caption has already said (Welleck et al. 2020, equation 5).
+    """Unlikelihood of repeated tokens (Welleck et al. 2020, equation 5).
 
     The sum of -log(1 - p) over earlier tokens that are not the next one, divided as in
     `caption_cross_entropy`, whose arguments these are, but for:
@@ -135,14 +147,14 @@ def caption_repetition(
         logits: as there.
         token_ids: as there.
         valid: as there.
-        once: tokens that a caption rarely says twice; the others (articles, commas) are left alone.
+        once: tokens that a caption rarely repeats; the others (articles, commas) are left alone.
     """
-    logits = _wide(logits)  # a bfloat16 cannot tell 1 - 1e-6 from 1
+    logits = wide(logits)  # a bfloat16 cannot tell 1 - 1e-6 from 1
     wanted = valid[:, 1:]
-    told = F.one_hot(token_ids[:, :-1], logits.shape[1]) * once[:, :-1, None]
-    said = told.cumsum(1)[wanted] > 0
-    said.scatter_(1, token_ids[:, 1:][wanted][:, None], False)
-    losses = -torch.log1p(-logits.softmax(-1).clamp(max=1 - 1e-6)) * said
+    penalized = F.one_hot(token_ids[:, :-1], logits.shape[1]) * once[:, :-1, None]
+    repeated = penalized.cumsum(1)[wanted] > 0
+    repeated.scatter_(1, token_ids[:, 1:][wanted][:, None], False)
+    losses = -torch.log1p(-logits.softmax(-1).clamp(max=1 - 1e-6)) * repeated
     return losses.sum() / _next_tokens(logits)
 
 
@@ -264,7 +276,3 @@ def _equal_shares(
     """1 / (columns of the row's group) where row and column are of one group, else 0."""
     same = (rows[:, None] == columns).to(dtype)
     return same / same.sum(dim=1, keepdim=True)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

@@ -27,7 +27,7 @@ class TextFeatures:
 
 
 class TextNorm(nn.Module):
-    """Layer norm with epsilon 1e-12, statistics in float32."""
+    """Layer norm with epsilon 1e-12, statistics in float32 at least."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class TextNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C"]:
-        return F.layer_norm(x.float(), x.shape[-1:], self.weight.float(), self.bias.float(), eps=1e-12).to(
-            x.dtype
-        )
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        weight, bias = self.weight.to(dtype), self.bias.to(dtype)
+        return F.layer_norm(x.to(dtype), x.shape[-1:], weight, bias, eps=1e-12).to(x.dtype)
 
 
 class QuickFeedForward(nn.Module):

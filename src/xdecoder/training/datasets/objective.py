@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +11,20 @@ from torch import Tensor, nn
 
 from xdecoder.bounds import require_at_least
 from xdecoder.jobs.gather import mean_over_world
-from xdecoder.losses.objective import LayerPredictions, LossConfig, Losses, Objective
+from xdecoder.losses.masks import MaskComparison, PointSampling, SampledPoints
+from xdecoder.losses.objective import LossConfig, Losses, Objective
 from xdecoder.losses.phrases import concatenate, token_counts
 from xdecoder.losses.points import RandomPoints
-from xdecoder.losses.targets import CaptionTargets, NounTargets, ReferringTargets, SegmentTargets
-from xdecoder.model import XDecoder
+from xdecoder.losses.predictions import SupervisedLayers, chosen, predict_layers
+from xdecoder.losses.targets import (
+    CaptionTargets,
+    NounTargets,
+    ReferringTargets,
+    RetrievalTargets,
+    SegmentTargets,
+)
+from xdecoder.losses.terms import next_token_logits, wide
+from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.queries import QueryKind
 from xdecoder.training.batches import Batch
@@ -33,19 +42,21 @@ class PublishedLosses:
     """What is learned from which part.
 
     Attributes:
-        config: weights and extents of the published terms.
-        answers: weight of the cross-entropy of answers.
+        config: weights of the terms.
+        points: where masks are compared.
+        layers: which predictions are supervised.
         names: classes of a segmented image that are referred to by their names, at the most; 0 for none.
         name_weight: weight of the cross-entropy over queries for names; free text has 2.
     """
 
     config: LossConfig = field(default_factory=LossConfig)
-    answers: float = 1.0
+    points: PointSampling = field(default_factory=PointSampling)
+    layers: SupervisedLayers = field(default_factory=SupervisedLayers)
     names: int = 5
     name_weight: float = 0.5
 
     def __post_init__(self) -> None:
-        require_at_least(0, self, "answers", "names", "name_weight")
+        require_at_least(0, self, "names", "name_weight")
 
 
 class PublishedObjective(nn.Module):
@@ -63,18 +74,17 @@ class PublishedObjective(nn.Module):
         self.answer_head = answer_head
         self.losses = losses
         self._objective = Objective(losses.config)
-        self._referring_objective = Objective(replace(losses.config, segmentation_layers=0))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted sum of each part, and each term for show."""
         assert isinstance(batch, DatasetBatch)
         found: dict[str, Tensor] = {}
         if batch.segments is not None:
-            found |= _shown("segmentation", self._segments(batch.segments))
+            found |= self._segments(batch.segments).named("segmentation")
         if batch.phrases is not None:
-            found |= _shown("referring", self._phrases(batch.phrases))
+            found |= self._phrases(batch.phrases).named("referring")
         if batch.pairs is not None:
-            found |= _shown("pairs", self._pairs(batch.pairs))
+            found |= self._pairs(batch.pairs).named("pairs")
         if batch.questions is not None:
             found["answers"] = self._answers(batch.questions)
         return found
@@ -86,7 +96,7 @@ class PublishedObjective(nn.Module):
         states = model.decoder.decode_latents(features.memory).states
         referring: list[ReferringTargets] | None = None
         copies: tuple[Tensor, ...] = ()
-        if self.losses.names and self.losses.config.referring_layers != 0:
+        if self.losses.names:
             present = _present(part.labels, self.losses.names)
             lengths = token_counts(part.names, model.config.text.end_id)
             rows = torch.tensor([k for own in present for k in own], dtype=torch.long)
@@ -118,19 +128,9 @@ class PublishedObjective(nn.Module):
                     strict=True,
                 )
             ]
-        layers: list[LayerPredictions] = []
-        for index, state in enumerate(states):
-            objects = model.decoder.query_outputs(state[:, :-1])
-            layers.append(
-                LayerPredictions(
-                    objects=objects,
-                    logits=model.class_logits(objects.embeddings, names.embeddings),
-                    copies=model.decoder.query_outputs(copies[index]) if copies else None,
-                )
-            )
         return self._objective.segmentation(
-            layers,
-            mask_features=features.mask_features,
+            predict_layers(model, self.losses.layers, latents=states, texts=names.embeddings, copies=copies),
+            comparison=self._comparison(features),
             segments=[
                 SegmentTargets(labels=labels, masks=masks)
                 for labels, masks in zip(part.labels, part.masks, strict=True)
@@ -139,7 +139,6 @@ class PublishedObjective(nn.Module):
             nouns=nouns,
             class_texts=names.embeddings,
             logit_scale=model.logit_scale,
-            sampler=RandomPoints(part.images.device),
         )
 
     def _phrases(self, part: ReferringBatch) -> Losses:
@@ -149,12 +148,9 @@ class PublishedObjective(nn.Module):
         tokens, valid = concatenate(texts.tokens, part.lengths, part.counts)
         copies = model.decoder.decode_phrases(features.memory, tokens, valid)
         groups = torch.arange(len(part.phrases), device=tokens.device)
-        heads = [model.decoder.query_outputs(state) for state in copies]
-        nothing = part.images.new_zeros(len(part.images), 0, 1)
-        return self._referring_objective.segmentation(
-            [LayerPredictions(objects=h, logits=nothing, copies=h) for h in heads],
-            mask_features=features.mask_features,
-            segments=[SegmentTargets(labels=groups[:0], masks=masks[:0]) for masks in part.masks],
+        return self._objective.segmentation(
+            predict_layers(model, self.losses.layers, copies=copies),
+            comparison=self._comparison(features),
             referring=[
                 ReferringTargets(masks=masks, texts=own, groups=numbers)
                 for masks, own, numbers in zip(
@@ -162,32 +158,40 @@ class PublishedObjective(nn.Module):
                 )
             ],
             logit_scale=model.logit_scale,
-            sampler=RandomPoints(part.images.device),
         )
 
+    def _comparison(self, features: ImageFeatures) -> MaskComparison:
+        sampler = RandomPoints(features.mask_features.device)
+        return SampledPoints(features.mask_features, sampler, self.losses.points)
+
     def _pairs(self, part: PairBatch) -> Losses:
-        """Captions are read and contrasted."""
-        model, config = self.model, self.losses.config
+        """Captions are predicted token by token, and contrasted."""
+        model, config, layers = self.model, self.losses.config, self.losses.layers
         texts = model.text_encoder(part.captions)
         features = model.encode_images(part.images)
-        latents = model.decoder.decode_latents(features.memory, keep=True)
-        captions: list[Tensor] | None = None
+        latents = model.decoder.decode_latents(features.memory, keep=bool(config.captioning))
+        queries = chosen(latents.states, layers.retrieval) if config.retrieval else []
+        losses = self._objective.retrieval(
+            [model.decoder.query_outputs(state).embeddings for state in queries],
+            backbone_embeddings=features.backbone_embeddings if config.backbone_retrieval else None,
+            targets=RetrievalTargets(
+                texts=texts.embeddings,
+                tokens=texts.tokens if config.token_contrast else None,
+                valid=part.valid,
+            ),
+            logit_scale=model.logit_scale,
+        )
         if config.captioning:
             context = model.decoder.open_context(features.memory, latents, capacity=part.captions.shape[1])
             states = model.decoder.decode_tokens(context, texts.tokens, kind=QueryKind.CAPTION)
-            captions = [model.decoder.project_captions(state) for state in states]
-        return self._objective.image_text(
-            embeddings=[model.decoder.query_outputs(state).embeddings for state in latents.states]
-            if config.retrieval
-            else None,
-            captions=captions,
-            backbone_embeddings=features.backbone_embeddings if config.backbone_retrieval else None,
-            targets=CaptionTargets(
-                token_ids=part.captions, valid=part.valid, texts=texts.embeddings, tokens=texts.tokens
-            ),
-            token_table=model.text_encoder.token_embedding.weight,
-            logit_scale=model.logit_scale,
-        )
+            table = model.text_encoder.token_embedding.weight
+            logits = [
+                next_token_logits(model.decoder.project_captions(state), part.valid, table)
+                for state in chosen(states, layers.captioning)
+            ]
+            targets = CaptionTargets(token_ids=part.captions, valid=part.valid)
+            losses += self._objective.captioning(logits, targets)
+        return losses
 
     def _answers(self, part: QuestionBatch) -> Tensor:
         """Each answer is right or wrong by itself, as people gave several."""
@@ -200,15 +204,12 @@ class PublishedObjective(nn.Module):
         states = model.decoder.decode_tokens(
             context, model.text_encoder(part.questions).tokens, kind=QueryKind.QUESTION
         )
-        logits = self.answer_head(states[-1]).float()
-        loss = F.binary_cross_entropy_with_logits(logits, part.answers, reduction="sum")
-        return self.losses.answers * loss / mean_over_world(logits.new_full((), len(logits)))
-
-
-def _shown(name: str, losses: Losses) -> dict[str, Tensor]:
-    """The part's weighted sum, and the sum over the layers of each of its terms, unweighted."""
-    terms = {f"{name}/{term}": torch.stack(list(values)).sum() for term, values in losses.terms.items()}
-    return {name: losses.total, **terms}
+        count = mean_over_world(part.answers.new_full((), len(part.answers)))
+        losses = [
+            F.binary_cross_entropy_with_logits(wide(self.answer_head(state)), part.answers, reduction="sum")
+            for state in chosen(states, self.losses.layers.answers)
+        ]
+        return self.losses.config.answers * torch.stack(losses).sum() / count
 
 
 def _present(labels: Sequence[Tensor], most: int) -> list[list[int]]:

@@ -36,7 +36,7 @@ from xdecoder.picturebook import ANSWERS
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
-from xdecoder.training.picturebook.objective import Layers, Objective, Weights
+from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
 from xdecoder.training.picturebook.samples import draw_samples
 from xdecoder.training.picturebook.source import (
     PictureBookBatches,
@@ -69,7 +69,7 @@ class PictureBookRecipe(Recipe):
         images: scenes a step, over all processes.
         patches: single things a step, over all processes.
         mixture: what a batch of scenes is made of.
-        weights: of the loss terms.
+        losses: what is learned.
         validation: held-out scenes of every validation.
     """
 
@@ -93,7 +93,7 @@ class PictureBookRecipe(Recipe):
         )
     )
     mixture: SceneMixture = field(default_factory=SceneMixture)
-    weights: Weights = field(default_factory=Weights)
+    losses: PictureBookLosses = field(default_factory=PictureBookLosses)
     validation: int = 64
 
     def __post_init__(self) -> None:
@@ -173,30 +173,29 @@ class PictureBookRecipe(Recipe):
             mixture=self.mixture,
         )
 
-    def build(self) -> Objective:
+    def build(self) -> PictureBookObjective:
         model = XDecoder(self.config)
         answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
-        objective = Objective(
+        objective = PictureBookObjective(
             model,
             answer_head,
             tokenizer=self.tokenizer,
-            weights=self.weights,
-            layers=Layers(),
-            judged_captions=self.mixture.rewarded_captions,
+            losses=self.losses,
+            rewarded_captions=self.mixture.rewarded_captions,
         )
         if self.start is not None:
             start_from(find_start(self.start), model, answer_head)
         return objective
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
-        assert isinstance(module, Objective)
+        assert isinstance(module, PictureBookObjective)
         predictor = Predictor(module.model, self.tokenizer, answer_head=module.answer_head)
         scores = evaluate_picturebook(predictor, count=self.validation)
         draw_samples(module.model, self.tokenizer, folder / "samples" / f"step_{step:08d}.png")
         return scores.to_dict()
 
     def export(self, module: nn.Module, folder: Path) -> None:
-        assert isinstance(module, Objective)
+        assert isinstance(module, PictureBookObjective)
         kept = copy.deepcopy(module).half()
         save_model(folder, kept.model, self.tokenizer, answer_head=kept.answer_head)
 
