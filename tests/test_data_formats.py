@@ -260,6 +260,17 @@ def cityscapes(root: Path) -> None:
         Image.fromarray(ids).save(path)
 
 
+def test_panoptic_maps_that_bear_the_images_names_are_not_taken_for_them(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    panoptic(source)
+    for split, stem in (("train", "a"), ("val", "b")):
+        (source / f"pictures/{stem}.jpg").rename(source / f"pictures/{stem}.png")
+        file = source / f"my_{split}.json"
+        file.write_text(file.read_text().replace(f"{stem}.jpg", f"{stem}.png"))
+    result = convert(source, tmp_path / "out", format="coco-panoptic")
+    assert result.images == {"train": 1, "val": 1}
+
+
 @pytest.mark.parametrize(("name", "make"), [("coco-panoptic", panoptic), ("cityscapes", cityscapes)])
 def test_panoptic_sources_become_a_panoptic_folder(name: str, make: Callable[[Path], None], tmp_path: Path):
     make(tmp_path / "src")

@@ -46,8 +46,8 @@ def read(folder: Path) -> LabeledFolder:
         first = _first_rows(path)
         if first is None:
             continue
-        picture = finder.find(str(first[0].get("file_name")), path)
         png = _map_of(str(first[1].get("file_name")), path, finder)
+        picture = finder.find(str(first[0].get("file_name")), path, outside=png.parent)
         split = next((s for s in ("train", "val", "test") if s in path.stem.lower()), None)
         selection = Selection(
             root=folder, name=path.name, task="panoptic", split=split or "", word="", missing="skip"

@@ -100,18 +100,20 @@ class ImageFinder:
         for path in self.paths:
             self._by_name.setdefault(path.name, []).append(path)
 
-    def find(self, name: str, near: Path) -> Path:
+    def find(self, name: str, near: Path, *, outside: Path | None = None) -> Path:
         """The image that a file names.
 
         Args:
             name: as the file has it, with whatever folders.
             near: the naming file: of several images with that name the one beside it is meant.
+            outside: a folder of label maps, whose files bear the images' names and are not meant.
 
         Raises:
             ValueError: there is none, or there are several.
         """
         parts = name_parts(name)
         found = next((f for last in last_names(parts[-1]) if (f := self._by_name.get(last))), [])
+        found = [path for path in found if path.parent != outside]
         for length in range(2, len(parts) + 1):
             closer = [path for path in found if path.parts[-length:] == tuple(parts[-length:])]
             found = closer or found
