@@ -121,4 +121,4 @@ def losses_for(size: int, losses: PublishedLosses) -> PublishedLosses:
     """Points at which masks are compared, as many as squares of a side are worth: 784 up to 256 pixels."""
     if size > 256:
         return losses
-    return replace(losses, config=replace(losses.config, points=784))
+    return replace(losses, points=replace(losses.points, points=784))
