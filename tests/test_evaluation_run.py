@@ -400,6 +400,20 @@ def test_a_published_checkpoint_s_figures_stand_beside_ours(
     assert "| 63.2 | 1 |" in (tmp_path / "refcocog-umd-val/report.md").read_text()
 
 
+def test_the_report_gives_seen_and_unseen_classes_apart(
+    model: EvaluatedModel, data: Path, tmp_path: Path
+) -> None:
+    report = run("custom-instance", model, data, tmp_path, limit=2)
+    assert report.by_seen == {}
+    scores = dataclasses.replace(report.scores, per_class={"person": 40.0, "tower": 20.0, "kiosk": 10.0})
+    ade20k = dataclasses.replace(report.run, benchmark=BENCHMARKS["ade20k-150-instance"])
+    report = dataclasses.replace(report, run=ade20k, scores=scores)
+    assert report.by_seen == {"seen": 40, "unseen": 15}
+    assert "AP of classes seen in training and of others: seen 40.0, unseen 15.0." in markdown_of(
+        [report], tmp_path
+    )
+
+
 def test_several_sets_in_the_wild_are_meaned(model: EvaluatedModel, data: Path, tmp_path: Path) -> None:
     report = run("custom-instance", model, data, tmp_path, limit=2)
     wild = [

@@ -12,8 +12,10 @@ from typing import Any, final
 from xdecoder.config import InferenceConfig
 from xdecoder.evaluation.benchmark import Benchmark
 from xdecoder.evaluation.protocol import Run, Scores
+from xdecoder.evaluation.seen_classes import TRAINED, means_by_seen
 from xdecoder.evaluation.table import input_size, prompts_of
 from xdecoder.jobs.files import write_whole
+from xdecoder.vocabularies import built_in
 
 _LISTED = 20
 
@@ -82,6 +84,17 @@ class BenchmarkReport:
             case _:
                 return ""
 
+    @property
+    def by_seen(self) -> Mapping[str, float]:
+        """The mean score of classes that the published models were trained on, and of the others, in percent.
+
+        None on the training vocabulary itself, and where no vocabulary is asked for.
+        """
+        vocabulary = self.benchmark.vocabulary
+        if vocabulary in (None, TRAINED) or not self.scores.per_class:
+            return {}
+        return means_by_seen(self.scores.per_class, built_in(TRAINED).classes)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; what is not a number is null."""
         scores = self.scores
@@ -102,6 +115,7 @@ class BenchmarkReport:
             "images": scores.images,
             "per_class_metric": scores.per_class_metric,
             "per_class": _numbers(scores.per_class),
+            "by_seen": _numbers(self.by_seen),
             "precision_at_50": list(scores.precision_at_50),
             "skipped": [{"item": s.item, "reason": s.reason} for s in scores.skipped],
             "missing": list(scores.missing),
@@ -174,6 +188,12 @@ def _section(report: BenchmarkReport, folder: Path) -> list[str]:
         lines += [f"- {skip.item}: {' '.join(skip.reason.split())}" for skip in scores.skipped[:_LISTED]]
         if len(scores.skipped) > _LISTED:
             lines.append(f"- ... and {len(scores.skipped) - _LISTED} more, all in report.json")
+    if report.by_seen:
+        seen = ", ".join(f"{kind} {_figure(value)}" for kind, value in report.by_seen.items())
+        lines += [
+            "",
+            f"{scores.per_class_metric} of classes seen in training ({TRAINED}) and unseen: {seen}.",
+        ]
     if scores.per_class:
         lines += ["", f"| class | {scores.per_class_metric} |", "|---|---:|"]
         lines += [f"| {name} | {_figure(value)} |" for name, value in scores.per_class.items()]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import indent
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -15,8 +15,11 @@ from rich.table import Table
 
 from xdecoder.cli.command import add_command
 from xdecoder.cli.console import FAILED, print_text, printable
-from xdecoder.cli.options import DataFolder
+from xdecoder.cli.options import DataFolder, ModelChoice
 from xdecoder.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from xdecoder.vocabularies import Vocabulary
 
 _SHOWN = 20
 """Lines of a kind that are printed; the rest is counted."""
@@ -93,6 +96,60 @@ def check(
             typer.echo(f"four samples: {sheet}")
         typer.echo("complete" if report.ok else "incomplete: '+' is there, '-' is missing")
     return 0 if report.ok else FAILED
+
+
+@add_command(app)
+def vocabulary(
+    name: Annotated[
+        str,
+        typer.Argument(help="A built-in vocabulary, a data set that has one, a .txt or .json file, names."),
+    ],
+    against: Annotated[
+        str, typer.Option(help="The vocabulary that the model was trained on, as for NAME.")
+    ] = "coco",
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
+    *,
+    model: ModelChoice,
+) -> None:
+    """Say how far a vocabulary is from the one of training.
+
+    For each class its nearest training classes by text embedding and by spelling, and how many are unseen.
+    """
+    from xdecoder.evaluation.seen_classes import nearest_classes
+
+    asked, trained = _vocabulary(name), _vocabulary(against)
+    predictor = model.load()
+    vectors = [predictor.embed_vocabulary(v)[: len(v)].float().cpu().numpy() for v in (asked, trained)]
+    neighbors = nearest_classes(
+        asked.classes, trained.classes, embeddings=vectors[0], trained_embeddings=vectors[1]
+    )
+    unseen = sum(not neighbor.seen for neighbor in neighbors)
+    if as_json:
+        classes = [asdict(neighbor) for neighbor in neighbors]
+        typer.echo(json.dumps({"against": against, "unseen": unseen, "classes": classes}, indent=2))
+        return
+    table = Table("class", "seen", "nearest by embedding", "by spelling", box=None, pad_edge=False)
+    for neighbor in neighbors:
+        near = ", ".join(f"{other} {cosine:.2f}" for other, cosine in neighbor.by_embedding)
+        other, alike = neighbor.by_spelling
+        table.add_row(neighbor.name, "yes" if neighbor.seen else "no", near, f"{other} {alike:.2f}")
+    Console().print(table)
+    typer.echo(
+        f"{unseen} of {len(neighbors)} classes ({100 * unseen / len(neighbors):.0f} %) are not in {against}"
+    )
+
+
+def _vocabulary(name: str) -> Vocabulary:
+    """A vocabulary as `segment` takes it, or that of a data set."""
+    from xdecoder.data.catalog import DATASETS
+    from xdecoder.vocabularies import BUILT_IN, parse_vocabulary
+
+    if name not in BUILT_IN and name in DATASETS:
+        own = DATASETS[name].vocabulary
+        if own not in BUILT_IN:
+            raise ValueError(f"{name} has no built-in vocabulary, but {own}; name a file of its classes")
+        name = own
+    return parse_vocabulary(name)
 
 
 @add_command(app)
