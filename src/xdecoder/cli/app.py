@@ -22,6 +22,7 @@ from xdecoder.cli.commands import (
     score,
     search,
     segment,
+    serve,
     train,
     weights,
 )
@@ -47,6 +48,7 @@ add_command(app, epilog=edit.EPILOG)(edit.edit)
 add_command(app, epilog=embed.EPILOG)(embed.embed)
 add_command(app, epilog=index.EPILOG)(index.index)
 add_command(app, epilog=search.EPILOG)(search.search)
+add_command(app, epilog=serve.EPILOG)(serve.serve)
 add_command(app, epilog=demo.EPILOG)(demo.demo)
 add_command(app, epilog=train.EPILOG)(train.train)
 add_command(app, epilog=evaluate.EPILOG)(evaluate.evaluate)

@@ -1,0 +1,278 @@
+"""A backend for Label Studio: its tasks labelled in advance, with the project's own label names."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import logging
+import re
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from anyio import to_thread
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xdecoder.server.admission import admitted
+from xdecoder.server.bodies import MOST_NAMES
+from xdecoder.server.brush import encode_brush
+from xdecoder.server.polygons import outlines
+from xdecoder.server.questions import Segment
+from xdecoder.server.reading import decode_base64, in_words, read_body
+from xdecoder.server.service import Service, told_errors
+from xdecoder.server.settings import ServerSettings
+from xdecoder.structures import PanopticSegmentation
+from xdecoder.structures.result import Part
+from xdecoder.vocabularies import parse_vocabulary
+
+_logger = logging.getLogger(__name__)
+
+_CONTROLS = ("BrushLabels", "PolygonLabels", "RectangleLabels")
+_LONGEST_CONFIG = 1_000_000
+_MOST_TASKS = 64
+_FETCH_SECONDS = 10
+
+
+class _Task(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    data: dict[str, Any]
+
+
+class _Prediction(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    tasks: list[_Task]
+    label_config: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """What labels are drawn with.
+
+    Attributes:
+        kind: "brushlabels", "polygonlabels" or "rectanglelabels".
+        name: of the control.
+        labels: what it draws.
+    """
+
+    kind: str
+    name: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelConfig:
+    """What of a project's labelling interface matters here.
+
+    Attributes:
+        image: the name of the image that is labelled.
+        key: the field of a task's data that holds it.
+        controls: what it is labelled with.
+    """
+
+    image: str
+    key: str
+    controls: tuple[Control, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels, each once."""
+        return tuple(dict.fromkeys(label for control in self.controls for label in control.labels))
+
+
+def parse_config(text: str) -> LabelConfig:
+    """A project's labelling interface.
+
+    Args:
+        text: its XML.
+
+    Raises:
+        ValueError: it is no XML, or has no image with labels that a mask can become.
+    """
+    if len(text) > _LONGEST_CONFIG or "<!" in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL):
+        raise ValueError("the labelling interface is too long, or declares a document type or entities")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"the labelling interface is no XML: {error}") from error
+    images = {image.get("name", ""): image.get("value", "") for image in root.iter("Image")}
+    controls: list[tuple[str, Control]] = []
+    for element in root.iter():
+        names = tuple(label.get("value", "") for label in element.iter("Label"))
+        if element.tag in _CONTROLS and element.get("toName") in images and names:
+            control = Control(kind=element.tag.lower(), name=element.get("name", ""), labels=names)
+            controls.append((element.get("toName", ""), control))
+    if not controls:
+        raise ValueError(
+            f"the labelling interface has no Image with {', '.join(_CONTROLS)}: add one of these with labels"
+        )
+    image = controls[0][0]
+    return LabelConfig(
+        image=image,
+        key=images[image].removeprefix("$"),
+        controls=tuple(control for name, control in controls if name == image),
+    )
+
+
+def add_routes(app: FastAPI, service: Service) -> None:
+    """The addresses that Label Studio asks of a backend."""
+
+    @app.get("/health", summary="Label Studio: whether the backend lives")
+    async def health() -> JSONResponse:
+        return JSONResponse({"status": "UP", "model_class": "XDecoder"})
+
+    @app.post("/setup", summary="Label Studio: begin with a project")
+    async def setup(request: Request) -> JSONResponse:
+        await read_body(request, most=service.settings.max_bytes, seconds=service.settings.body_seconds)
+        return JSONResponse({"model_version": service.name})
+
+    @app.post("/predict", summary="Label Studio: label tasks in advance")
+    async def predict(request: Request) -> JSONResponse:
+        async with admitted(service, "predict", request):
+            settings = service.settings
+            body = await read_body(request, most=settings.max_bytes, seconds=settings.body_seconds)
+            try:
+                told = _Prediction.model_validate_json(body)
+            except ValidationError as error:
+                raise HTTPException(422, in_words(error)) from None
+            if len(told.tasks) > _MOST_TASKS:
+                raise HTTPException(422, f"{len(told.tasks)} tasks at once; send at most {_MOST_TASKS}")
+            with told_errors():
+                config = parse_config(told.label_config)
+                if len(config.labels) > MOST_NAMES:
+                    raise ValueError(
+                        f"{len(config.labels)} labels; this server takes {MOST_NAMES} at the most"
+                    )
+                question = Segment(words=parse_vocabulary(config.labels))
+            results: list[dict[str, Any]] = []
+            for start in range(0, len(told.tasks), settings.batch):
+                group = told.tasks[start : start + settings.batch]
+                asked = (_label(service, request, question, config, task) for task in group)
+                results += await asyncio.gather(*asked)
+            return JSONResponse({"results": results})
+
+
+async def _label(
+    service: Service, request: Request, question: Segment, config: LabelConfig, task: _Task
+) -> dict[str, Any]:
+    """A task's prediction; an empty one where its image cannot be had, which the log says."""
+    try:
+        address = task.data.get(config.key)
+        data = await to_thread.run_sync(lambda: fetch(address, service.settings))
+        found = await service.ask(request, question, await service.source(data, None))
+        regions = await to_thread.run_sync(lambda: list(_regions(found, config)))
+    except HTTPException as error:
+        if error.status_code not in (404, 422):
+            raise
+        _logger.warning("a task of Label Studio's could not be labelled: %s", error.detail)
+        return {"model_version": service.name, "score": 0.0, "result": []}
+    scores = [region["score"] for region in regions]
+    return {
+        "model_version": service.name,
+        "score": sum(scores) / len(scores) if scores else 0.0,
+        "result": regions,
+    }
+
+
+# Images
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
+        return None
+
+
+def fetch(address: object, settings: ServerSettings) -> bytes:
+    """A task's image: sent in its place, or fetched from the one Label Studio that the server was told of.
+
+    Args:
+        address: a `data:` address, a path on Label Studio, or an address there.
+        settings: the server's.
+
+    Raises:
+        HTTPException: 422 where it lies elsewhere, or cannot be had.
+    """
+    if not isinstance(address, str):
+        raise HTTPException(422, "the task has no image where the labelling interface says")
+    if address.startswith("data:"):
+        return decode_base64(address)
+    home = settings.label_studio
+    if home is None:
+        raise HTTPException(422, "the task's image is an address; start the server with --label-studio URL")
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise HTTPException(422, "the task's image has a malformed address") from None
+    own = urlsplit(home)
+    elsewhere = (parts.scheme, parts.netloc) != (own.scheme, own.netloc)
+    if elsewhere and (parts.scheme or parts.netloc or not address.startswith("/")):
+        raise HTTPException(422, f"the task's image does not lie on {home}; nothing else is fetched")
+    token = settings.label_studio_token
+    asked = urllib.request.Request(
+        home.rstrip("/") + address if elsewhere else address,
+        headers={} if token is None else {"Authorization": f"Token {token}"},
+    )
+    opener = urllib.request.build_opener(_NoRedirects(), urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(asked, timeout=_FETCH_SECONDS) as answer:
+            data: bytes = answer.read(settings.max_bytes + 1)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise HTTPException(422, f"the task's image could not be fetched: {error}") from None
+    if len(data) > settings.max_bytes:
+        raise HTTPException(422, f"the task's image is over the limit of {settings.max_bytes:,} bytes")
+    return data
+
+
+# Regions
+
+
+def _regions(found: object, config: LabelConfig) -> Iterator[dict[str, Any]]:
+    """The segments as each control draws them."""
+    result = cast("PanopticSegmentation", found)
+    height, width = result.size
+    number = 0
+    for part in result.parts():
+        label = config.labels[part.category]
+        for control in config.controls:
+            if label not in control.labels:
+                continue
+            for value in _values(control.kind, part, height, width):
+                yield {
+                    "id": f"segment-{number}",
+                    "from_name": control.name,
+                    "to_name": config.image,
+                    "type": control.kind,
+                    "original_width": width,
+                    "original_height": height,
+                    "image_rotation": 0,
+                    "score": part.score or 0.0,
+                    "value": {**value, control.kind: [label]},
+                }
+                number += 1
+
+
+def _values(kind: str, part: Part, height: int, width: int) -> Sequence[dict[str, Any]]:
+    """A segment in the words of a kind of control; lengths are in percent of the image's sides."""
+    if kind == "brushlabels":
+        return [{"format": "rle", "rle": encode_brush(part.mask)}]
+    if kind == "polygonlabels":
+        return [
+            {"points": [[100 * x / width, 100 * y / height] for x, y in ring], "closed": True}
+            for ring in outlines(part.mask)
+        ]
+    left, top, right, bottom = part.box
+    return [
+        {
+            "x": 100 * left / width,
+            "y": 100 * top / height,
+            "width": 100 * (right - left) / width,
+            "height": 100 * (bottom - top) / height,
+            "rotation": 0,
+        }
+    ]
