@@ -16,6 +16,7 @@ from xdecoder.server.app import create_app
 from xdecoder.server.brush import encode_brush
 from xdecoder.server.label_studio import parse_config
 from xdecoder.server.settings import ServerSettings
+from xdecoder.structures import mask_box
 
 TOKEN = "label-studio-token"
 CONFIG = """
@@ -113,7 +114,7 @@ def test_tasks_are_labelled_with_the_project_s_own_names(served_predictor: Predi
         sent = f"data:image/png;base64,{in_base64(picture)}"
         told = predict(client, sent, "/data/upload/1.png", f"{address}/data/upload/1.png").json()["results"]
         assert told[0] == told[1] == told[2]
-        parts = list(served_predictor.segment(picture, ["car", "tree", "grass"]).parts())
+        parts = list(served_predictor.segment(picture, ["car", "tree", "grass"]).regions())
         regions = told[0]["result"]
         for kind, labels in (("brushlabels", {"car", "tree"}), ("rectanglelabels", {"car"})):
             drawn = [region for region in regions if region["type"] == kind]
@@ -125,7 +126,7 @@ def test_tasks_are_labelled_with_the_project_s_own_names(served_predictor: Predi
                     alpha = np.array(unpack(region["value"]["rle"])).reshape(80, 96, 4)[..., 3]
                     assert np.array_equal(alpha > 0, part.mask)
                 else:
-                    left, _, right, bottom = part.box
+                    left, _, right, bottom = mask_box(part.mask)
                     value = region["value"]
                     assert value["x"] == pytest.approx(100 * left / 96)
                     assert value["y"] + value["height"] == pytest.approx(100 * bottom / 80)

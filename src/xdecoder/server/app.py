@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from PIL import Image
 
+from xdecoder.drawing.regions import Region
 from xdecoder.editing import edit
 from xdecoder.images import read_image
 from xdecoder.predictor.predictor import Predictor
@@ -30,9 +31,8 @@ from xdecoder.server.reading import parse_body, read_body, split_body
 from xdecoder.server.reference import describe, page_policy, write_reference
 from xdecoder.server.service import Service, told_errors
 from xdecoder.server.settings import ServerSettings
-from xdecoder.structures import mask_box
 from xdecoder.structures.png import png_bytes
-from xdecoder.structures.result import Part
+from xdecoder.structures.result import region_to_dict
 from xdecoder.vocabularies import BUILT_IN
 
 Endpoint = Callable[..., Awaitable[Response]]
@@ -235,14 +235,14 @@ def _edit_endpoint(service: Service) -> Endpoint:
 
 
 def _edited(change: str, found: Located, picture: np.ndarray) -> dict[str, Any]:
-    part = Part(label="region", category=0, score=None, mask=found.mask, box=mask_box(found.mask))
+    region = Region(label="region", category=0, mask=found.mask)
     height, width = picture.shape[:2]
     return {
         "kind": "edit",
         "edit": change,
         "height": height,
         "width": width,
-        "region": part.to_dict(),
+        "region": region_to_dict(region),
         "png": png_text(picture),
     }
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from xdecoder.drawing.regions import Region
 from xdecoder.search.found import Found
 from xdecoder.server.polygons import outlines
 from xdecoder.server.questions import Embedded
@@ -18,9 +19,9 @@ from xdecoder.structures import (
     PanopticSegmentation,
     SegmentationResult,
     decode_rle,
+    mask_box,
 )
 from xdecoder.structures.png import png_bytes
-from xdecoder.structures.result import Part
 
 Format = Literal["native", "coco", "hf", "roboflow"]
 Masks = Literal["rle", "png"]
@@ -115,10 +116,10 @@ def _hf(result: object) -> Any:
     if isinstance(result, Grounding):
         return [
             {"label": p.label, "score": p.score, "box": _corners(p), "mask": _mask_text(p)}
-            for p in result.parts()
+            for p in result.regions()
         ]
     if isinstance(result, SegmentationResult):
-        return [{"label": p.label, "score": p.score, "mask": _mask_text(p)} for p in result.parts()]
+        return [{"label": p.label, "score": p.score, "mask": _mask_text(p)} for p in result.regions()]
     if isinstance(result, Caption):
         return [{"generated_text": result.text}]
     if isinstance(result, list):
@@ -134,13 +135,13 @@ def _hf(result: object) -> Any:
     raise _shapeless(result, "hf")
 
 
-def _corners(part: Part) -> dict[str, int]:
-    left, top, right, bottom = (round(side) for side in part.box)
+def _corners(region: Region) -> dict[str, int]:
+    left, top, right, bottom = (round(side) for side in mask_box(region.mask))
     return {"xmin": left, "ymin": top, "xmax": right, "ymax": bottom}
 
 
-def _mask_text(part: Part) -> str:
-    return png_text(part.mask.astype(np.uint8) * 255)
+def _mask_text(region: Region) -> str:
+    return png_text(region.mask.astype(np.uint8) * 255)
 
 
 def _roboflow(result: object) -> Any:
@@ -149,20 +150,20 @@ def _roboflow(result: object) -> Any:
         raise _shapeless(result, "roboflow")
     height, width = result.size
     predictions: list[dict[str, Any]] = []
-    for part in result.parts():
-        rings = outlines(part.mask)
+    for region in result.regions():
+        rings = outlines(region.mask)
         if not rings:
             continue
-        left, top, right, bottom = part.box
+        left, top, right, bottom = mask_box(region.mask)
         predictions.append(
             {
                 "x": (left + right) / 2,
                 "y": (top + bottom) / 2,
                 "width": right - left,
                 "height": bottom - top,
-                "confidence": 1.0 if part.score is None else part.score,
-                "class": part.label,
-                "class_id": part.category,
+                "confidence": 1.0 if region.score is None else region.score,
+                "class": region.label,
+                "class_id": region.category,
                 "points": [{"x": x, "y": y} for x, y in rings[0]],
             }
         )

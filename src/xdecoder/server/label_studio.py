@@ -18,6 +18,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from xdecoder.drawing.regions import Region
 from xdecoder.server.admission import admitted
 from xdecoder.server.bodies import MOST_NAMES
 from xdecoder.server.brush import encode_brush
@@ -26,8 +27,7 @@ from xdecoder.server.questions import Segment
 from xdecoder.server.reading import decode_base64, in_words, read_body
 from xdecoder.server.service import Service, told_errors
 from xdecoder.server.settings import ServerSettings
-from xdecoder.structures import PanopticSegmentation
-from xdecoder.structures.result import Part
+from xdecoder.structures import PanopticSegmentation, mask_box
 from xdecoder.vocabularies import parse_vocabulary
 
 _logger = logging.getLogger(__name__)
@@ -236,13 +236,14 @@ def _regions(found: object, config: LabelConfig) -> Iterator[dict[str, Any]]:
     """The segments as each control draws them."""
     result = cast("PanopticSegmentation", found)
     height, width = result.size
+    named = {" ".join(label.split()): label for label in config.labels}  # as a vocabulary has them
     number = 0
-    for part in result.parts():
-        label = config.labels[part.category]
+    for region in result.regions():
+        label = named[region.label]
         for control in config.controls:
             if label not in control.labels:
                 continue
-            for value in _values(control.kind, part, height, width):
+            for value in _values(control.kind, region, height, width):
                 yield {
                     "id": f"segment-{number}",
                     "from_name": control.name,
@@ -251,22 +252,22 @@ def _regions(found: object, config: LabelConfig) -> Iterator[dict[str, Any]]:
                     "original_width": width,
                     "original_height": height,
                     "image_rotation": 0,
-                    "score": part.score or 0.0,
+                    "score": region.score or 0.0,
                     "value": {**value, control.kind: [label]},
                 }
                 number += 1
 
 
-def _values(kind: str, part: Part, height: int, width: int) -> Sequence[dict[str, Any]]:
+def _values(kind: str, region: Region, height: int, width: int) -> Sequence[dict[str, Any]]:
     """A segment in the words of a kind of control; lengths are in percent of the image's sides."""
     if kind == "brushlabels":
-        return [{"format": "rle", "rle": encode_brush(part.mask)}]
+        return [{"format": "rle", "rle": encode_brush(region.mask)}]
     if kind == "polygonlabels":
         return [
             {"points": [[100 * x / width, 100 * y / height] for x, y in ring], "closed": True}
-            for ring in outlines(part.mask)
+            for ring in outlines(region.mask)
         ]
-    left, top, right, bottom = part.box
+    left, top, right, bottom = mask_box(region.mask)
     return [
         {
             "x": 100 * left / width,

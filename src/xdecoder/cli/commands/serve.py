@@ -141,7 +141,7 @@ def serve(
         from xdecoder.search import Index
 
         opened = Index.open(index, predictor)
-    run(create_app(predictor, settings, index=opened, name=Path(model.weights).name), settings)
+    run(create_app(predictor, settings, index=opened, name=Path(model.source).name), settings)
 
 
 def _settings(access: Access, load: Load, labelling: Labelling) -> ServerSettings:
