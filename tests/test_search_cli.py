@@ -101,6 +101,8 @@ def test_an_example_finds_images_and_a_part_of_it_finds_regions(place: Path, run
         (["index", "a car", "--ground", "--regions"], "--ground finds images by words"),
         (["index", "a car", "--out", "page.pdf"], "--out page.pdf: expected a name ending in .html"),
         (["index", "a car", "--where", "width >"], "the filter 'width >' is not understood"),
+        (["index", "a car", "--where", "width / 0 > 1"], "is not understood: Divide by zero error"),
+        (["index", "a car", "-k", "9" * 30], "k must be a whole number from 1 to 1000000, got 999"),
         (["index", "a car", "--where", "label = 'car'"], "images have labels instead: array_has(labels"),
         (["index", "a car", "--regions", "--where", "name = 'car'"], "No field named name. Write SQL on"),
         (

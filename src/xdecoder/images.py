@@ -172,6 +172,8 @@ def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     """
     found: set[Path] = set()
     for item in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
+        if not os.fspath(item):  # such as a shell's variable that is not set; Path would make it "."
+            raise FileNotFoundError("an empty path names no images; leave it out or name a file or folder")
         path = Path(item)
         if path.is_file():
             found.add(path)

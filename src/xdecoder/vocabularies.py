@@ -226,6 +226,8 @@ def _from_file(path: Path) -> Vocabulary:
         return _from_names(names, told, name=path.stem)
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors too
         raise ValueError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: the JSON is nested too deeply for a list of names") from error
 
 
 def _read_lines(text: str) -> tuple[list[str], dict[str, Kind]]:
@@ -315,6 +317,8 @@ def _checked_text(name: object) -> str:
 def _check_name(name: str) -> None:
     if not normal_name(name):
         raise ValueError(f"class name {name!r} is empty; take it out, with its comma or line")
+    if not name.replace("\t", " ").isprintable():
+        raise ValueError(f"class name {name!r} holds control characters; write it in letters")
     if len(name) > LONGEST_NAME:
         raise ValueError(
             f"class name {name[:40]!r}... has {len(name)} characters, over the limit of {LONGEST_NAME}; use "

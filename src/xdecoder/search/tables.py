@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
+from xdecoder.bounds import check_whole_number
 from xdecoder.search import rows
 from xdecoder.search.config import IndexConfig
 from xdecoder.search.folder import Fingerprint
@@ -45,6 +46,7 @@ _GROWTH = 4  # times the rows that the partitions were made for, over which they
 _RETRIES = 20
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _TOGETHER = 500  # paths in one filter
+_MOST_HITS = 1_000_000  # held in memory together
 _QUOTED_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _T = TypeVar("_T")
 
@@ -201,10 +203,9 @@ class Tables:
             exact: compare with every row, not with the likeliest partitions alone.
 
         Raises:
-            ValueError: k is under 1, or the filter is not understood.
+            ValueError: k is out of range, or the filter is not understood.
         """
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
+        check_whole_number("k", k, most=_MOST_HITS)
         columns = [name for name in self._tables[table].schema.names if name != VECTOR]
         search = self._tables[table].search(vector, vector_column_name=VECTOR)
         query = (
@@ -225,6 +226,10 @@ class Tables:
             found = query.to_list()
         except ValueError as error:
             raise self._explained(where, table, columns, error) from error
+        except RuntimeError as error:  # such as a division by zero within the filter
+            if where is None:
+                raise
+            raise self._explained(where, table, columns, error) from error
         return [rows.read_hit(row, table) for row in found]
 
     def _fingerprints(self, where: str) -> dict[str, Fingerprint]:
@@ -234,12 +239,16 @@ class Tables:
         )
 
     def _explained(
-        self, where: str | None, table: TableName, columns: Sequence[str], error: ValueError
+        self, where: str | None, table: TableName, columns: Sequence[str], error: Exception
     ) -> ValueError:
         """What LanceDB says of a filter, in words for who wrote it."""
         if where is None:
-            return error
-        reason = re.sub(r"^Invalid input, |\.? Valid fields are.*|, /\S+:\d+:\d+$", "", str(error))
+            return ValueError(str(error))
+        reason = re.sub(
+            r"^Invalid input, |^lance error: .*Arrow error: |\.? Valid fields are.*|, /\S+:\d+:\d+$",
+            "",
+            str(error),
+        )
         message = f"the filter {where!r} is not understood: {reason}. Write SQL on the columns of {table}: "
         message += ", ".join(columns)
         others = set(self._tables["regions"].schema.names) - set(columns)
