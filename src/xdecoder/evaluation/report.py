@@ -190,10 +190,7 @@ def _section(report: BenchmarkReport, folder: Path) -> list[str]:
             lines.append(f"- ... and {len(scores.skipped) - _LISTED} more, all in report.json")
     if report.by_seen:
         seen = ", ".join(f"{kind} {_figure(value)}" for kind, value in report.by_seen.items())
-        lines += [
-            "",
-            f"{scores.per_class_metric} of classes seen in training ({TRAINED}) and unseen: {seen}.",
-        ]
+        lines += ["", f"{scores.per_class_metric} of classes seen in training and of others: {seen}."]
     if scores.per_class:
         lines += ["", f"| class | {scores.per_class_metric} |", "|---|---:|"]
         lines += [f"| {name} | {_figure(value)} |" for name, value in scores.per_class.items()]

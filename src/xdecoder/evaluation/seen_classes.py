@@ -74,7 +74,7 @@ def nearest_classes(
             ClassNeighbor(
                 name=name,
                 seen=is_seen(name, trained),
-                by_embedding=tuple((trained[k], float(row[k])) for k in best),
+                by_embedding=tuple((trained[int(k)], float(row[k])) for k in best),
                 by_spelling=(trained[closest], alike[closest]),
             )
         )
