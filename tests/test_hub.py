@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -160,6 +161,14 @@ def test_a_killed_download_goes_on_where_it_stopped(
     assert 0 < have < len(checkpoint)
     pull(NAME)
     assert server.sent(FILE) == ["bytes=0-", f"bytes={have}-"]
+
+
+def test_two_at_once_download_and_convert_once(server: Hub, published: None, cache: Path) -> None:
+    with ThreadPoolExecutor(2) as both:
+        folders = list(both.map(pull, [NAME, NAME]))
+    assert folders == [cache / NAME] * 2
+    assert server.sent(FILE) == ["bytes=0-"]
+    assert kept(cache) == []
 
 
 def test_a_server_without_ranges_sends_all_again(

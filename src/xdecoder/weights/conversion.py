@@ -111,22 +111,29 @@ def convert(
 def pull(name: str, *, clip_vocabulary: str | Path | None = None) -> Path:
     """The model folder of a published model, downloaded and converted if it is not in the cache.
 
+    Another process that does the same is waited for.
+
     Raises:
         FileNotFoundError: it could not be downloaded; the message says how to do it by hand.
         ValueError: there is no such model, or the file is damaged.
     """
+    from filelock import FileLock
+
     model = find_published(name)
-    folder = hub.cache_folder() / name
-    if not (folder / CONFIG).is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    folder, downloads = hub.cache_folder() / name, hub.downloads_folder()
+    if (folder / CONFIG).is_file():
+        return folder
+    downloads.mkdir(parents=True, exist_ok=True)
+    with FileLock(downloads / f".{name}.lock"):
+        if (folder / CONFIG).is_file():  # another process was faster
+            return folder
         remove_drafts(folder.parent)
         with draft_folder(folder.parent) as temporary:
             made, checkpoint = temporary / name, hub.download_published(model)
             _check_published(model, convert(checkpoint, made, clip_vocabulary=clip_vocabulary), checkpoint)
-            if not (folder / CONFIG).is_file():  # another process may have been faster
-                shutil.rmtree(folder, ignore_errors=True)
-                made.replace(folder)
-        if checkpoint.parent == hub.downloads_folder():
+            shutil.rmtree(folder, ignore_errors=True)
+            made.replace(folder)
+        if checkpoint.parent == downloads:
             checkpoint.unlink(missing_ok=True)
     return folder
 
