@@ -263,7 +263,7 @@ class DecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
-    """How outputs become results, section 6 of the published evaluation.
+    """How outputs become results, as in the published evaluation.
 
     Attributes:
         short_side: length, in pixels, that the image's shorter side is resized to.

@@ -15,14 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, final
 
-from PIL import Image
-
 from xdecoder.data.captions import TRAINING_SPLITS, karpathy_rows
 from xdecoder.data.coco_file import read_coco_file
 from xdecoder.data.dataset import Skip
 from xdecoder.data.opening import select
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.data.refer import Refer
+from xdecoder.images import read_header
 from xdecoder.jobs.files import remove_drafts, whole_file, write_whole
 from xdecoder.jobs.progress import ProgressCallback
 
@@ -165,8 +164,7 @@ def _write_shard(
             except (ValueError, FileNotFoundError) as error:
                 left_out.append(Skip(item=str(sample.image_id), reason=str(error)))
                 continue
-            with Image.open(io.BytesIO(data)) as image:
-                suffix = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}.get(image.format or "")
+            suffix = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}.get(read_header(data).format)
             if suffix is None:
                 left_out.append(Skip(item=str(sample.image_id), reason="neither JPEG, PNG nor WebP"))
                 continue

@@ -1,4 +1,4 @@
-"""Question answering: a classifier over the answers, read off the last question token (section 3.3)."""
+"""Question answering: a classifier over the answers, read off the last question token (section 3.2)."""
 
 from __future__ import annotations
 

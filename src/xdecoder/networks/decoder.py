@@ -1,4 +1,4 @@
-"""The generalized decoder: latent and text queries over one image (section 3 of the paper).
+"""The generalized decoder: latent and text queries over one image (sections 3.1 and 3.3 of the paper).
 
 Shapes: B images, Q latent queries of which the last is the global one, N cells of a level, L tokens, D width,
 P joint embedding width, M mask width.

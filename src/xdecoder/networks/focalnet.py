@@ -1,4 +1,4 @@
-"""FocalNet, the published X-Decoder's backbone (section 2 of the paper: "image encoder").
+"""FocalNet, the published X-Decoder's backbone (section 3.3 of the paper: "image encoder").
 
 Maps stay in channels-last order (B H W C) between convolutions, so that linear layers and norms read them
 as they are.

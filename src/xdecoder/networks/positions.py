@@ -13,7 +13,7 @@ _EPSILON = 1e-6
 def sine_positions(
     height: int, width: int, width_channels: int, device: torch.device | str, dtype: torch.dtype
 ) -> Float[Tensor, "H W C"]:
-    """The sine and cosine code of every cell (DETR, appendix A.4; section 3 of the published program).
+    """The sine and cosine code of every cell (DETR, appendix A.4), as the published program has it.
 
     A cell's row and column, counted from 1 and scaled so that the last one is 2π, are each coded by half of
     the channels, rows first; sines and cosines alternate, over wavelengths up to 10000 · 2π.

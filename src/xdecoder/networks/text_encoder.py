@@ -1,4 +1,4 @@
-"""The causal text encoder (section 4 of the published program's text tower, CLIP's architecture)."""
+"""The causal text encoder (CLIP's architecture; section 3.3 of the paper)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Referring segmentation ("grounding"): the mask of what a phrase means."""
+"""Referring segmentation ("grounding"): the mask of what a phrase means (section 3.2 of the paper)."""
 
 from __future__ import annotations
 

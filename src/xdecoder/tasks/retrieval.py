@@ -1,4 +1,4 @@
-"""Image-text retrieval: one space for images and texts, and two scores in it."""
+"""Image-text retrieval: one space for images and texts, and two scores in it (section 3.2 of the paper)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published objective on data sets (section 3.4), and what a finetuning keeps of it."""
+"""The published objective on data sets (section 3.4 of the paper), and what a finetuning keeps of it."""
 
 from __future__ import annotations
 
