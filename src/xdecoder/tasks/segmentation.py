@@ -1,4 +1,4 @@
-"""Class and mask logits to semantic, panoptic and instance results, in bounded memory (section 3.2 of the paper).
+"""Class and mask logits to semantic, panoptic and instance results, in bounded memory (section 3.2).
 
 K classes without the last one, the background. All Q latent queries take part, the global one too.
 """
