@@ -11,7 +11,6 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from spoiling import spoil
 from xdecoder.cli.app import app
 from xdecoder.structures import encode_rle
 
 H, W = 12, 16
-ODD: tuple[Any, ...] = (
-    None, True, 0, -1, 1, 2, 3.5, 10**9, 10**30, -(10**400), float("nan"), float("inf"), 1e308, "", "1", "x",
-    "../../x", "/etc/passwd", "a\nb", "\x1b[31m", "\x00", "\ud800", "é" * 300, [], [[]], [1], {}, {"id": 1},
-    [None], [[1, 2, 3, 4]], [[1e8] * 8], {"size": [H, W], "counts": "zz"},
-    {"size": [10**5, 10**5], "counts": [1]},
-    {"size": [H, W], "counts": [5]}, {"size": [H], "counts": ""}, {"size": "ab", "counts": "0"},
-)  # fmt: skip
 
 
 def sound(kind: str) -> dict[str, Any]:
@@ -60,38 +53,6 @@ def sound(kind: str) -> dict[str, Any]:
         ],
         "categories": categories,
     }  # fmt: skip
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield path
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from places(inner, (*path, key))
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield from places(inner, (*path, i))
-
-
-def spoil(data: dict[str, Any], draw: random.Random) -> Any:
-    """One to three changes: a value put in another's place, taken out, doubled or made a text."""
-    spoilt: Any = deepcopy(data)
-    for _ in range(draw.randint(1, 3)):
-        path = draw.choice(list(places(spoilt)))
-        if not path:
-            return draw.choice(ODD)
-        parent: Any = spoilt
-        for key in path[:-1]:
-            parent = parent[key]
-        match draw.choice(["odd", "odd", "odd", "remove", "double", "text"]):
-            case "remove":
-                del parent[path[-1]]
-            case "double" if isinstance(parent, list):
-                parent.append(deepcopy(parent[path[-1]]))
-            case "text":
-                parent[path[-1]] = str(parent[path[-1]])
-            case _:
-                parent[path[-1]] = deepcopy(draw.choice(ODD))
-    return spoilt
 
 
 def write(root: Path, kind: str, data: Any, draw: random.Random) -> Path:

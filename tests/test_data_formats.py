@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import random
+import sys
+import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from typer.testing import CliRunner
 
+from spoiling import spoil
 from xdecoder.cli.app import app
 from xdecoder.data.convert import convert
 from xdecoder.data.formats.labelstudio import decode_brush
@@ -271,6 +276,9 @@ def test_panoptic_maps_that_bear_the_images_names_are_not_taken_for_them(tmp_pat
     assert result.images == {"train": 1, "val": 1}
 
 
+MAKERS = {**INSTANCES, "voc": voc, "masks": masks, "coco-panoptic": panoptic, "cityscapes": cityscapes}
+
+
 @pytest.mark.parametrize(("name", "make"), [("coco-panoptic", panoptic), ("cityscapes", cityscapes)])
 def test_panoptic_sources_become_a_panoptic_folder(name: str, make: Callable[[Path], None], tmp_path: Path):
     make(tmp_path / "src")
@@ -336,8 +344,7 @@ def test_an_xml_file_that_declares_entities_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_convert_says_what_it_saw_and_what_is_next(name: str, tmp_path: Path):
-    made = {**INSTANCES, "voc": voc, "masks": masks, "coco-panoptic": panoptic, "cityscapes": cityscapes}
-    made[name](tmp_path / "src")
+    MAKERS[name](tmp_path / "src")
     out = tmp_path / "out"
     result = CliRunner().invoke(app, ["datasets", "convert", str(tmp_path / "src"), str(out), "--from", name])
     assert result.exit_code == 0, result.output
@@ -374,3 +381,52 @@ def test_brush_strokes_hold_every_mask(mask: np.ndarray):
 def test_damaged_brush_strokes_are_refused(code: list[int]):
     with pytest.raises(ValueError, match="brush strokes"):
         decode_brush(code, (5, 7))
+
+
+def spoil_file(path: Path, draw: random.Random) -> None:
+    """Spoil a JSON file's values, or any other file's bytes."""
+    content = path.read_bytes()
+    if path.suffix == ".json" and draw.random() < 0.8:
+        path.write_text(json.dumps(spoil(json.loads(content), draw)))
+        return
+    changed = bytearray(content)
+    for _ in range(draw.randint(1, 4)):
+        place = draw.randrange(len(changed))
+        changed[place : place + draw.randint(0, 5)] = draw.choice(
+            [b"", b"\x00", b"-1", b"nan", b"1e999", b"9" * 30, b"\xff", b'"', b"<", b",", b" ", b"../", b"\n"]
+        )
+    path.write_bytes(changed)
+
+
+def convert_spoilt(count: int, seed: int, folder: Path) -> Counter[str]:
+    """Convert `count` folders of which one file is spoilt; counts of what came of it."""
+    draw = random.Random(seed)
+    counts: Counter[str] = Counter()
+    for number in range(count):
+        name, make = draw.choice([*MAKERS.items()])
+        root = folder / str(number)
+        make(root / "src")
+        files = sorted(p for p in (root / "src").rglob("*") if p.is_file() and p.suffix != ".jpg")
+        spoil_file(draw.choice(files), draw)
+        arguments = ["datasets", "convert", str(root / "src"), str(root / "out"), "--from", name]
+        result = CliRunner().invoke(app, arguments)
+        ended = result.exception is None or isinstance(result.exception, SystemExit)
+        if not ended or "Traceback" in result.output or "unexpected" in result.output:
+            counts[f"{name} died: {result.exception!r} {result.output[-200:]}"] += 1
+        elif result.exit_code == 0:
+            counts["converted"] += 1
+        else:
+            vague = str(root) not in result.output.replace("\n", "")
+            counts[f"{name} names no file: {result.output}" if vague else "told"] += 1
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_spoilt_source_ends_a_conversion_otherwise_than_told(seed: int, tmp_path: Path):
+    counts = convert_spoilt(16, seed, tmp_path)
+    assert set(counts) <= {"converted", "told"}, counts
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        print(dict(convert_spoilt(int(sys.argv[1]), 2026, Path(scratch))))

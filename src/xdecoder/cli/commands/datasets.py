@@ -51,7 +51,16 @@ def list_datasets(
 @add_command(app)
 def check(
     name: Annotated[str, typer.Argument(help="A data set of `xdecoder datasets list`.")],
-    data: DataFolder,
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            "--root",
+            help="The folder that holds the data sets: coco/, cityscapes/ and so on.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ],
     task: Annotated[str | None, typer.Option(help="One task; otherwise all.")] = None,
     split: Annotated[str | None, typer.Option(help="One split; otherwise the first.")] = None,
     samples: Annotated[
