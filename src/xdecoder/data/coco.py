@@ -167,6 +167,7 @@ def read_instances(
             f"none of {len(left_out)} annotation(s) has a mask that can be read: boxes alone do not make "
             f"segments; the first: {left_out[0].reason}"
         )
+        file.problems.refuse()
     if file.problems.found:
         raise MalformedError([*file.problems.found, *(s.reason for s in left_out)])
     existing = ExistingFiles(selection.name, selection.missing)

@@ -19,6 +19,7 @@ from xdecoder.cli.options import DataFolder, ModelChoice
 from xdecoder.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
+    from xdecoder.data.check import DatasetReport
     from xdecoder.vocabularies import Vocabulary
 
 _SHOWN = 20
@@ -103,7 +104,7 @@ def check(
                 print_text(indent(bar_chart(entry.classes), "    "))
         if any(entry.opened for entry in report.tasks):
             typer.echo(f"four samples: {sheet}")
-        typer.echo("complete" if report.ok else "incomplete: '+' is there, '-' is missing")
+        typer.echo(printable(_verdict(report)))
     return 0 if report.ok else FAILED
 
 
@@ -225,6 +226,15 @@ def shards(
         print_text(f"left out {printable(str(skip.item))}: {printable(skip.reason)}")
     if left_out:
         typer.echo(f"{len(left_out)} left out in all")
+
+
+def _verdict(report: DatasetReport) -> str:
+    if report.ok:
+        return "complete"
+    if any(entry.found is None for entry in report.entries):
+        return "incomplete: '+' is there, '-' is missing"
+    wrong = [line for task in report.tasks for line in (*task.problems, *(s.reason for s in task.skipped))]
+    return f"complete, but {len(wrong)} thing(s) are wrong or left out; the first: {wrong[0]}"
 
 
 def _count(samples: str) -> int | None:
