@@ -57,7 +57,13 @@ from xdecoder.tasks.retrieval import embed_images
 from xdecoder.tasks.segmentation import instances, panoptic, segmentation_logits, semantic
 from xdecoder.training.activation_checkpointing import checkpoint_activations
 from xdecoder.training.compile import compile_encoders
-from xdecoder.training.datasets.batches import DatasetBatch, NounTexts, PairBatch, SegmentationBatch
+from xdecoder.training.datasets.batches import (
+    DatasetBatch,
+    NounTexts,
+    PairBatch,
+    SegmentationBatch,
+    SegmentPhrases,
+)
 from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
 from xdecoder.training.loop import RunConfig, take_step
 from xdecoder.training.optimizer import OptimizerConfig, build_optimizer
@@ -609,9 +615,9 @@ def _difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> str:
 def training_batch(
     config: ModelConfig, segmented: int, captioned: int, sizes: Sizes, device: torch.device
 ) -> DatasetBatch:
-    """A step of the pretraining recipe: segmented images with the nouns of their captions, and pairs."""
+    """A step of the pretraining recipe: segmented images with nouns and phrases, and pairs."""
     generator = torch.Generator().manual_seed(0)
-    text, segments, nouns = config.text, 12, 5
+    text, segments, nouns, phrases = config.text, 12, 5, 4
     length = min(20, text.context_length)
 
     def texts(count: int) -> Tensor:
@@ -642,6 +648,14 @@ def training_batch(
                 counts=(nouns,) * segmented,
                 groups=torch.arange(nouns * segmented) + 1000,
                 name_groups=torch.arange(sizes.classes + 1),
+            ),
+            phrases=SegmentPhrases(
+                texts=texts(phrases * segmented),
+                lengths=(length,) * (phrases * segmented),
+                counts=(phrases,) * segmented,
+                rows=tuple(torch.arange(phrases) + phrases * i for i in range(segmented)),
+                masks=tuple(boxes()[:phrases] for _ in range(segmented)),
+                free=(True,) * segmented,
             ),
         ),
         pairs=PairBatch(

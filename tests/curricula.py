@@ -18,6 +18,7 @@ from xdecoder.training.datasets.batches import (
     QuestionBatch,
     ReferringBatch,
     SegmentationBatch,
+    SegmentPhrases,
 )
 from xdecoder.training.picturebook.batches import SceneBatch
 
@@ -119,17 +120,30 @@ def dataset_batch(seed: int) -> DatasetBatch:
     draw = Draw(200 + seed)
     phrases, nouns, captions = [5, 3, 6, 4], [3, 4, 6, 4, 5], [7, 12, 5, 9]
     labels = (torch.tensor([0, 2, 5]), torch.tensor([1, 4]))
+    images = draw.normal(2, 3, SIDE, SIDE)
+    name_lengths = [4, 3, 5, 4, 6, 3, 3]
+    names = draw.texts(name_lengths)
+    masks = tuple(draw.blobs(len(own), SIDE) > 0.5 for own in labels)
+    named = torch.cat(labels)
     return DatasetBatch(
         segments=SegmentationBatch(
-            images=draw.normal(2, 3, SIDE, SIDE),
-            names=draw.texts([4, 3, 5, 4, 6, 3, 3]),
+            images=images,
+            names=names,
             labels=labels,
-            masks=tuple(draw.blobs(len(own), SIDE) > 0.5 for own in labels),
+            masks=masks,
             nouns=NounTexts(
                 texts=draw.texts(nouns),
                 counts=(3, 2),
                 groups=torch.tensor([1, 2, 7, 1, 8]),
                 name_groups=torch.tensor([1, 3, 2, 4, 5, 6, 9]),
+            ),
+            phrases=SegmentPhrases(
+                texts=names[named],
+                lengths=tuple(name_lengths[k] for k in named),
+                counts=(3, 2),
+                rows=(torch.arange(3), torch.arange(3, 5)),
+                masks=masks,
+                free=(False, False),
             ),
         ),
         phrases=ReferringBatch(

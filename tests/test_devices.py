@@ -18,7 +18,7 @@ from builders import Tiny
 from pretended_device import DEVICE, Pretended, pretended_device, to_device
 from xdecoder.config import DaViTConfig, HybridConfig, ModelConfig
 from xdecoder.jobs.distributed import World
-from xdecoder.losses.objective import LossConfig
+from xdecoder.losses.masks import PointSampling
 from xdecoder.model import XDecoder
 from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
 from xdecoder.training.loop import RunConfig, take_step
@@ -76,7 +76,7 @@ def test_every_task_computes_on_the_device_and_waits_for_little(config: ModelCon
 def test_a_step_of_the_published_objective_computes_on_the_device(
     config: ModelConfig, tmp_path: Path
 ) -> None:
-    losses = PublishedLosses(config=LossConfig(points=20))
+    losses = PublishedLosses(points=PointSampling(points=20))
     totals: list[Tensor] = []
     for device in (torch.device("cpu"), DEVICE):
         with pretended_device() as waits:

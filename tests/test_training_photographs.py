@@ -48,10 +48,12 @@ from xdecoder.training.datasets.sampling import Samples
 from xdecoder.training.datasets.source import DatasetBatches
 from xdecoder.training.datasets.validation import score_validation, validation_benchmarks
 from xdecoder.training.loop import RunConfig, train
+from xdecoder.training.optimizer import OptimizerConfig
 from xdecoder.training.picturebook.source import build_tokenizer
 from xdecoder.training.recipe import Recipe
 from xdecoder.training.recipes import RECIPES, find_recipe
 from xdecoder.weights.folder import load_model, save_model
+from xdecoder.weights.published import to_published
 
 TOKENIZER = build_tokenizer(30)
 CONFIG = tiny_config(
@@ -258,6 +260,78 @@ def test_a_run_is_scored_by_the_evaluation_of_its_validation_split(data: Path) -
             images=1,
         )
     assert elsewhere == {}
+
+
+def test_segmented_images_are_referred_to_by_free_text_or_else_by_names(data: Path) -> None:
+    part = segments(images=5, size=96, scale=(1.0, 1.0), flip=0.0, names=2)
+    made = source(data, part)
+    whole = Annotation(
+        id=1,
+        category=0,
+        crowd=False,
+        box=(0, 0, 96, 96),
+        area=96.0 * 96,
+        segmentation=encode_rle(np.ones((96, 96), bool)),
+    )
+    wordy = made.samples["panoptic"].sources[0][0].image_id
+    spoken = tuple(Referent(id=i, phrases=(f"the car {'red ' * i}",), region=whole) for i in range(6))
+    made.__dict__["referents"] = {wordy: spoken}
+    counts: set[int] = set()
+    named: set[int] = set()
+    for step in range(12):
+        batch = made.batch(step, 0, 1).segments
+        assert batch is not None
+        assert batch.phrases is not None
+        phrases, start = batch.phrases, 0
+        texts = [TOKENIZER.decode(ids.tolist()[1:]) for ids in phrases.texts]
+        names = [TOKENIZER.decode(ids.tolist()[1:]) for ids in batch.names]
+        assert sum(phrases.free) == 1
+        for image, count in enumerate(phrases.counts):
+            rows, masks, labels = phrases.rows[image], phrases.masks[image], batch.labels[image]
+            own, start = texts[start : start + count], start + count
+            if phrases.free[image]:
+                counts.add(count)
+                assert masks.all()
+                assert all(text.startswith("the car") for text in own)
+                continue
+            classes = [names.index(text) for text in own]
+            named |= {sorted(labels.unique().tolist()).index(k) for k in classes}
+            assert len(classes) == min(2, len(labels.unique()))
+            found = [classes[int(row) - (start - count)] for row in rows]
+            expected = [i for i, label in enumerate(labels.tolist()) if label in classes]
+            assert found == [int(labels[i]) for i in expected]
+            assert torch.equal(masks, batch.masks[image][expected])
+    assert counts == {1, 2, 3, 4}
+    assert max(named) > 1  # not the lowest classes alone
+    without = source(data, dataclasses.replace(part, names=0)).batch(0, 0, 1).segments
+    assert without is not None
+    assert without.phrases is None
+
+
+def test_released_settings_are_followed_in_pretraining() -> None:
+    for name in ("pretrain_focal_t", "pretrain_focal_l"):
+        recipe = RECIPES[name]()
+        assert isinstance(recipe, DatasetRecipe)
+        assert recipe.segments is not None
+        assert recipe.segments.phrases == ("refcoco", "refcoco+", "refcocog-umd")
+        losses = recipe.losses
+        assert (losses.config.captioning, losses.config.retrieval, losses.config.backbone_retrieval) == (
+            8,
+            8,
+            8,
+        )
+        assert (losses.phrase_weight, losses.name_weight) == (2.0, 0.5)
+        assert losses.layers.referring == (-6, -5, -4, -3, -2, -1)
+        assert losses.layers.captioning == (-3, -2, -1)
+
+
+def test_the_towers_rate_reaches_every_parameter_that_the_published_names_say() -> None:
+    optimizer = OptimizerConfig()
+    for name, _ in XDecoder(CONFIG).named_parameters():
+        published = to_published(name)
+        assert published is not None, name
+        is_tower = "backbone" in published or "lang_encoder" in published
+        assert optimizer.factor(f"model.{name}") == (0.1 if is_tower else 1.0), name
 
 
 def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None:

@@ -62,7 +62,7 @@ def test_settings_change_a_copy_of_a_record() -> None:
         (PHOTOGRAPHS, "validation=-1", "PretrainFocalT.validation must be at least 0, got -1"),
         (PHOTOGRAPHS, "segments.flip=2", r"TaskConfig.flip must lie in \[0, 1\], got 2"),
         (PHOTOGRAPHS, "segments.size=100", "a size that is a multiple of 32"),
-        (PHOTOGRAPHS, "losses.names=-1", "PublishedLosses.names must be at least 0, got -1"),
+        (PHOTOGRAPHS, "segments.names=-1", "TaskConfig.names must be at least 0, got -1"),
     ],
 )
 def test_wrong_settings_are_refused(record: Any, setting: str, message: str) -> None:

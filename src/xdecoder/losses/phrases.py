@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -28,8 +28,3 @@ def concatenate(
     joined = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     ends = torch.tensor([len(row) for row in rows]).to(tokens.device, non_blocking=True)
     return joined, torch.arange(joined.shape[1], device=tokens.device) < ends[:, None]
-
-
-def token_counts(ids: Int[Tensor, "M L"], end_id: int) -> list[int]:
-    """Tokens of each text, the first end token included."""
-    return ((ids == end_id).int().argmax(1) + 1).tolist()

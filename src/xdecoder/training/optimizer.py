@@ -60,8 +60,8 @@ class OptimizerConfig:
 
     Attributes:
         lr: learning rate at the schedule's peak.
-        lr_factors: (prefix of a parameter's name, factor of its learning rate); the first that fits
-            decides.
+        lr_factors: (part of a parameter's name, factor of its learning rate); the first that fits decides.
+            As published by default: the published names hold "backbone" or "lang_encoder".
         betas: AdamW's decay of the two moments.
         weight_decay: for every parameter but norms, biases and embeddings.
         max_grad_norm: the longest gradient, over all parameters.
@@ -69,7 +69,11 @@ class OptimizerConfig:
     """
 
     lr: float = 1e-4
-    lr_factors: tuple[tuple[str, float], ...] = (("backbone.", 0.1), ("text_encoder.", 0.1))
+    lr_factors: tuple[tuple[str, float], ...] = (
+        ("backbone", 0.1),
+        ("text_encoder.", 0.1),
+        ("logit_scale", 0.1),
+    )
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.05
     max_grad_norm: float = 5.0
@@ -83,7 +87,7 @@ class OptimizerConfig:
 
     def factor(self, name: str) -> float:
         """The factor of a parameter's learning rate."""
-        return next((factor for prefix, factor in self.lr_factors if prefix in name), 1.0)
+        return next((factor for part, factor in self.lr_factors if part in name), 1.0)
 
 
 def undecayed(model: nn.Module) -> set[str]:

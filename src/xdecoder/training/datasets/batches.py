@@ -31,6 +31,28 @@ class NounTexts(Batch):
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class SegmentPhrases(Batch):
+    """Phrases for segmented images: free text of people, or names of classes; equal ones stand once an image.
+
+    Attributes:
+        texts: token ids, of all images one after the other.
+        lengths: tokens of each, start and end included.
+        counts: phrases of each image.
+        rows: per image, the phrase of each target, counted over all images.
+        masks: per image, what each target's phrase refers to; of a class, each of its instances is a target.
+        free: per image, whether its phrases are free text.
+    """
+
+    texts: Int[Tensor, "M L"]
+    lengths: tuple[int, ...]
+    counts: tuple[int, ...]
+    rows: tuple[Int[Tensor, " _N"], ...]
+    masks: tuple[Bool[Tensor, "_N S S"], ...]
+    free: tuple[bool, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class SegmentationBatch(Batch):
     """Segmented images.
 
@@ -40,6 +62,7 @@ class SegmentationBatch(Batch):
         labels: per image, the class of each segment.
         masks: per image, of the size of `images`.
         nouns: what captions say of the images, where that is learned from.
+        phrases: phrases for the same images, where they are learned from.
     """
 
     images: Float[Tensor, "B 3 S S"]
@@ -47,6 +70,7 @@ class SegmentationBatch(Batch):
     labels: tuple[Int[Tensor, " _N"], ...]
     masks: tuple[Bool[Tensor, "_N S S"], ...]
     nouns: NounTexts | None = None
+    phrases: SegmentPhrases | None = None
 
 
 @final

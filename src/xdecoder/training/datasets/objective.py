@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +12,7 @@ from xdecoder.bounds import require_at_least
 from xdecoder.jobs.gather import mean_over_world
 from xdecoder.losses.masks import MaskComparison, PointSampling, SampledPoints
 from xdecoder.losses.objective import LossConfig, Losses, Objective
-from xdecoder.losses.phrases import concatenate, token_counts
+from xdecoder.losses.phrases import concatenate
 from xdecoder.losses.points import RandomPoints
 from xdecoder.losses.predictions import SupervisedLayers, chosen, predict_layers
 from xdecoder.losses.targets import (
@@ -45,18 +44,18 @@ class PublishedLosses:
         config: weights of the terms.
         points: where masks are compared.
         layers: which predictions are supervised.
-        names: classes of a segmented image that are referred to by their names, at the most; 0 for none.
-        name_weight: weight of the cross-entropy over queries for names; free text has 2.
+        name_weight: weight of the cross-entropy over queries where classes are referred to by their names.
+        phrase_weight: likewise, where phrases are free text.
     """
 
     config: LossConfig = field(default_factory=LossConfig)
     points: PointSampling = field(default_factory=PointSampling)
     layers: SupervisedLayers = field(default_factory=SupervisedLayers)
-    names: int = 5
     name_weight: float = 0.5
+    phrase_weight: float = 2.0
 
     def __post_init__(self) -> None:
-        require_at_least(0, self, "names", "name_weight")
+        require_at_least(0, self, "name_weight", "phrase_weight")
 
 
 class PublishedObjective(nn.Module):
@@ -96,24 +95,19 @@ class PublishedObjective(nn.Module):
         states = model.decoder.decode_latents(features.memory).states
         referring: list[ReferringTargets] | None = None
         copies: tuple[Tensor, ...] = ()
-        if self.losses.names:
-            present = _present(part.labels, self.losses.names)
-            lengths = token_counts(part.names, model.config.text.end_id)
-            rows = torch.tensor([k for own in present for k in own], dtype=torch.long)
-            rows = rows.to(names.tokens.device, non_blocking=True)
-            tokens, valid = concatenate(
-                names.tokens[rows], [lengths[k] for own in present for k in own], [len(p) for p in present]
-            )
+        if part.phrases is not None:
+            phrases = model.text_encoder(part.phrases.texts)
+            tokens, valid = concatenate(phrases.tokens, part.phrases.lengths, part.phrases.counts)
             copies = model.decoder.decode_phrases(features.memory, tokens, valid)
             referring = [
                 ReferringTargets(
-                    masks=_unions(masks, labels, classes),
-                    texts=names.embeddings[classes],
-                    groups=classes,
-                    weight=self.losses.name_weight,
+                    masks=masks,
+                    texts=phrases.embeddings[rows],
+                    groups=rows,
+                    weight=self.losses.phrase_weight if free else self.losses.name_weight,
                 )
-                for masks, labels, classes in zip(
-                    part.masks, part.labels, rows.split([len(p) for p in present]), strict=True
+                for masks, rows, free in zip(
+                    part.phrases.masks, part.phrases.rows, part.phrases.free, strict=True
                 )
             ]
         nouns: list[NounTargets] | None = None
@@ -152,7 +146,7 @@ class PublishedObjective(nn.Module):
             predict_layers(model, self.losses.layers, copies=copies),
             comparison=self._comparison(features),
             referring=[
-                ReferringTargets(masks=masks, texts=own, groups=numbers)
+                ReferringTargets(masks=masks, texts=own, groups=numbers, weight=self.losses.phrase_weight)
                 for masks, own, numbers in zip(
                     part.masks, texts.embeddings.split(part.counts), groups.split(part.counts), strict=True
                 )
@@ -210,18 +204,3 @@ class PublishedObjective(nn.Module):
             for state in chosen(states, self.losses.layers.answers)
         ]
         return self.losses.config.answers * torch.stack(losses).sum() / count
-
-
-def _present(labels: Sequence[Tensor], most: int) -> list[list[int]]:
-    """The first few classes of each image, on the host: read back all together, not image by image."""
-    everyone = iter(torch.cat(list(labels)).tolist())
-    return [sorted({next(everyone) for _ in range(len(own))})[:most] for own in labels]
-
-
-def _unions(masks: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
-    """What each class covers, (classes, H, W)."""
-    of_class = labels == classes[:, None]
-    covered = masks.new_zeros(len(classes), *masks.shape[1:])
-    for mask, own in zip(masks, of_class.T, strict=True):
-        covered |= mask & own[:, None, None]
-    return covered

@@ -46,6 +46,9 @@ class TaskConfig:
         squeeze: the image is squeezed into the square instead; scale then does not count.
         captions: learn from the data set's captions of the same images too: objects that are no segment are
             aligned with the nouns.
+        phrases: data sets of the same images, named as `dataset`, whose phrases are learned from too, 1 to 4
+            an image; of each its train split.
+        names: classes that an image without phrases is referred to by, at the most; 0 for none.
         mix: further data, from which samples are taken as often as they weigh.
         buffer: samples of tar shards or tables that are shuffled together.
     """
@@ -59,12 +62,15 @@ class TaskConfig:
     flip: float = 0.5
     squeeze: bool = False
     captions: bool = False
+    phrases: tuple[str, ...] = ()
+    names: int = 5
     mix: tuple[Mixed, ...] = ()
     buffer: int = 10_000
 
     def __post_init__(self) -> None:
         require_shares(self, "flip")
         require_at_least(1, self, "buffer")
+        require_at_least(0, self, "names")
         if self.size % 32 or self.images < 1 or not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(
                 "a part needs images >= 1, a size that is a multiple of 32 and 0 < scale, got "

@@ -17,13 +17,24 @@ from dataclasses import dataclass, replace
 
 from xdecoder.config import InteractionConfig
 from xdecoder.losses.objective import LossConfig
+from xdecoder.losses.predictions import SupervisedLayers
 from xdecoder.training.datasets.objective import PublishedLosses
 from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.recipe import DatasetRecipe
 
-_SEGMENTS = TaskConfig(dataset="coco", task="panoptic", split="train-leakfree", images=32, captions=True)
+_SEGMENTS = TaskConfig(
+    dataset="coco",
+    task="panoptic",
+    split="train-leakfree",
+    images=32,
+    captions=True,
+    phrases=("refcoco", "refcoco+", "refcocog-umd"),
+)
 _PAIRS = TaskConfig(dataset="custom-pairs", task="caption", images=1024, size=224, squeeze=True, flip=0.0)
-_FOCAL_T = LossConfig(captioning=8.0, retrieval=8.0)
+_WEIGHTS = LossConfig(captioning=8.0, retrieval=8.0)
+_LAYERS = SupervisedLayers(referring=(-6, -5, -4, -3, -2, -1))
+_RELEASED = PublishedLosses(config=_WEIGHTS, layers=_LAYERS)
+"""The released runs' settings, which differ from those of the published configuration files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +46,14 @@ class PretrainFocalT(DatasetRecipe):
     epochs: float = 50.0
     segments: TaskConfig | None = _SEGMENTS
     pairs: TaskConfig | None = _PAIRS
-    losses: PublishedLosses = PublishedLosses(config=_FOCAL_T)
+    losses: PublishedLosses = _RELEASED
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainFocalL(PretrainFocalT):
-    """Focal-L as published: as Focal-T, with the caption and retrieval losses at 2."""
+    """Focal-L as published: as Focal-T."""
 
     preset: str = "focal-l"
-    losses: PublishedLosses = PublishedLosses()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +68,16 @@ class SegmentationOnly(PretrainFocalT):
 class WithoutRetrieval(PretrainFocalT):
     """The paper's comparison: pairs are captioned, but not contrasted."""
 
-    losses: PublishedLosses = PublishedLosses(config=replace(_FOCAL_T, retrieval=0.0, backbone_retrieval=0.0))
+    losses: PublishedLosses = replace(
+        _RELEASED, config=replace(_WEIGHTS, retrieval=0.0, backbone_retrieval=0.0)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutCaptioning(PretrainFocalT):
     """The paper's comparison: pairs are contrasted, but not captioned."""
 
-    losses: PublishedLosses = PublishedLosses(config=replace(_FOCAL_T, captioning=0.0))
+    losses: PublishedLosses = replace(_RELEASED, config=replace(_WEIGHTS, captioning=0.0))
 
 
 @dataclass(frozen=True, kw_only=True)

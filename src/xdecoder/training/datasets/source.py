@@ -31,6 +31,7 @@ from xdecoder.data.records import (
     ListedAnnotations,
     PanopticSample,
     QuestionSample,
+    Referent,
     ReferringSample,
     Sample,
     SemanticSample,
@@ -46,7 +47,9 @@ from xdecoder.training.datasets.batches import (
     QuestionBatch,
     ReferringBatch,
     SegmentationBatch,
+    SegmentPhrases,
 )
+from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.nouns import NounFinder
 from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.sampling import Samples, open_source
@@ -55,6 +58,8 @@ from xdecoder.vocabularies import Vocabulary, clean_name, prompts, training_prom
 BACKGROUND = "background"
 T = TypeVar("T")
 _TEMPLATES = len(prompts("thing"))
+_MOST_PHRASES: Final = 4
+"""Free-text phrases of a segmented image, as published."""
 _ATTEMPTS: Final = 20
 """Samples in a row that may be unreadable."""
 
@@ -109,6 +114,17 @@ class DatasetBatches(BatchSource[Batch]):
             for sample in open_source(part.dataset, self.root, task="caption", split=part.split)
             if isinstance(sample, CaptionSample)
         }
+
+    @cached_property
+    def referents(self) -> dict[ImageId, tuple[Referent, ...]]:
+        """What phrases refer to in the segmented images, where that is learned from."""
+        found: dict[ImageId, tuple[Referent, ...]] = {}
+        for part in self.parts:
+            for name in part.phrases:
+                for sample in open_source(name, self.root, task="referring", split="train"):
+                    assert isinstance(sample, ReferringSample)
+                    found[sample.image_id] = (*found.get(sample.image_id, ()), *sample.referents)
+        return found
 
     @cached_property
     def noun_finder(self) -> NounFinder:
@@ -209,11 +225,28 @@ class DatasetBatches(BatchSource[Batch]):
         view = part.view(image.shape[:2], rng)
         found = view.masks(stack)
         kept = found.flatten(1).any(1)
+        labels = torch.tensor(index, dtype=torch.long)[kept]
         return _Segments(
             image=self._normalize(view.image(image), part.size),
-            labels=torch.tensor(index, dtype=torch.long)[kept],
+            labels=labels,
             masks=found[kept],
             texts=self._caption_nouns(sample, rng) if part.captions else (),
+            referred=self._referred(sample, view, image.shape[:2], rng),
+            order=tuple(rng.permutation(len(labels)).tolist()),
+        )
+
+    def _referred(
+        self, sample: Sample, view: View, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[tuple[str, Tensor], ...]:
+        """1 to 4 phrases of what the view holds, and the mask that each means."""
+        referents = self.referents.get(sample.image_id, ())
+        if not referents:
+            return ()
+        masks = view.masks(np.stack([r.region.mask(*shape) for r in referents]))
+        visible = [i for i in rng.permutation(len(referents)).tolist() if masks[i].any()]
+        return tuple(
+            (referents[i].phrases[int(rng.integers(len(referents[i].phrases)))], masks[i])
+            for i in visible[: int(rng.integers(1, _MOST_PHRASES + 1))]
         )
 
     def _join_segments(
@@ -230,6 +263,40 @@ class DatasetBatches(BatchSource[Batch]):
             labels=tuple(row.labels for row in rows),
             masks=tuple(row.masks for row in rows),
             nouns=self._join_nouns(rows, vocabulary) if part.captions else None,
+            phrases=self._join_segment_phrases(part, rows, names) if part.phrases or part.names else None,
+        )
+
+    def _join_segment_phrases(
+        self, part: TaskConfig, rows: Sequence[_Segments], names: Sequence[str]
+    ) -> SegmentPhrases:
+        """The phrases of people, or of a few random classes their prompts, one target an instance."""
+        texts: list[str] = []
+        counts: list[int] = []
+        targets: list[Tensor] = []
+        masks: list[Tensor] = []
+        for row in rows:
+            own: list[str]
+            if row.referred:
+                own = [text for text, _ in row.referred]
+                targets.append(torch.arange(len(own)) + len(texts))
+                masks.append(torch.stack([mask for _, mask in row.referred]))
+            else:
+                labels = row.labels.tolist()
+                classes = list(dict.fromkeys(labels[i] for i in row.order))[: part.names]
+                kept = [i for i, label in enumerate(labels) if label in classes]
+                places = [len(texts) + classes.index(labels[i]) for i in kept]
+                targets.append(torch.tensor(places, dtype=torch.long))
+                masks.append(row.masks[kept])
+                own = [names[label] for label in classes]
+            texts += own
+            counts.append(len(own))
+        return SegmentPhrases(
+            texts=torch.tensor(self.tokenizer.encode_batch(texts or [""]))[: len(texts)],
+            lengths=tuple(len(self.tokenizer.encode(text)) for text in texts),
+            counts=tuple(counts),
+            rows=tuple(targets),
+            masks=tuple(masks),
+            free=tuple(bool(row.referred) for row in rows),
         )
 
     def _caption_nouns(self, sample: Sample, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
@@ -322,12 +389,23 @@ class DatasetBatches(BatchSource[Batch]):
 @final
 @dataclass(frozen=True, kw_only=True)
 class _Segments:
-    """A segmented image as it is seen, and the texts that are aligned with its objects."""
+    """A segmented image as it is seen, and the texts that go with it.
+
+    Attributes:
+        image: normalized and padded.
+        labels: the class of each segment.
+        masks: of the segments.
+        texts: texts that are aligned with objects, and what each means.
+        referred: phrases of people, and the mask that each means.
+        order: a random order of the segments, of which the first classes are named.
+    """
 
     image: Tensor
     labels: Tensor
     masks: Tensor
     texts: tuple[tuple[str, str], ...]
+    referred: tuple[tuple[str, Tensor], ...]
+    order: tuple[int, ...]
 
 
 def _left_out(source: Sequence[Sample]) -> list[str]:
