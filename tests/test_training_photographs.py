@@ -42,6 +42,7 @@ from xdecoder.training.batches import Batch, text_id
 from xdecoder.training.datasets.nouns import NounFinder
 from xdecoder.training.datasets.objective import PublishedLosses
 from xdecoder.training.datasets.parts import TaskConfig
+from xdecoder.training.datasets.pretrain import PretrainFocalL, PretrainFocalT
 from xdecoder.training.datasets.recipe import DatasetRecipe
 from xdecoder.training.datasets.samples import draw_predictions
 from xdecoder.training.datasets.sampling import Samples
@@ -68,7 +69,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, count in (("train", 5), ("val", 2)):
         scenes = folder.parent / split
         export(scenes, count=count, split=split, size=96)
-        shutil.copytree(scenes / "images", folder / "images" / split)
+        shutil.copytree(scenes / "images", folder / "images", dirs_exist_ok=True)
         shutil.copytree(scenes / f"panoptic_{split}", folder / f"panoptic_{split}")
         shutil.copytree(scenes / "annotations", folder / "annotations", dirs_exist_ok=True)
     coco = json.loads((folder / "annotations" / "captions_train.json").read_text())
@@ -309,9 +310,7 @@ def test_segmented_images_are_referred_to_by_free_text_or_else_by_names(data: Pa
 
 
 def test_released_settings_are_followed_in_pretraining() -> None:
-    for name in ("pretrain_focal_t", "pretrain_focal_l"):
-        recipe = RECIPES[name]()
-        assert isinstance(recipe, DatasetRecipe)
+    for recipe in (PretrainFocalT(), PretrainFocalL()):
         assert recipe.segments is not None
         assert recipe.segments.phrases == ("refcoco", "refcoco+", "refcocog-umd")
         losses = recipe.losses

@@ -281,7 +281,7 @@ class DatasetBatches(BatchSource[Batch]):
                 targets.append(torch.arange(len(own)) + len(texts))
                 masks.append(torch.stack([mask for _, mask in row.referred]))
             else:
-                labels = row.labels.tolist()
+                labels: list[int] = row.labels.tolist()
                 classes = list(dict.fromkeys(labels[i] for i in row.order))[: part.names]
                 kept = [i for i, label in enumerate(labels) if label in classes]
                 places = [len(texts) + classes.index(labels[i]) for i in kept]
