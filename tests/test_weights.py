@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -201,6 +203,16 @@ def test_a_configuration_that_is_no_object_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("[1]")
     with pytest.raises(ValueError, match="it has no format_version"):
         load_model(folder)
+
+
+def test_loading_imports_no_symbolic_algebra(folder: Path) -> None:
+    """Which takes longer than loading: torch wants it where random numbers are drawn on the meta device."""
+    code = (
+        "import sys; from pathlib import Path; from xdecoder.weights.folder import load_model;"
+        f"load_model(Path({str(folder)!r})); print('sympy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_inspect_counts_every_parameter(folder: Path, model: XDecoder) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from xdecoder.config import ModelConfig
 from xdecoder.jobs.files import draft_folder, remove_drafts
@@ -30,6 +31,10 @@ from xdecoder.weights.tensors import check_numbers, check_shapes, one_dtype, rea
 CONFIG, WEIGHTS, TOKENIZER = hub.FOLDER_FILES
 ANSWERS, ANSWER_WEIGHTS = hub.ANSWER_FILES
 FORMAT_VERSION = 1
+
+_FILLERS = frozenset(
+    {"constant_", "fill_", "zero_", "normal_", "uniform_", "kaiming_uniform_", "xavier_uniform_"}
+)
 
 # CLIP's tokenizer.json has 4 MB, a configuration 2 KB.
 _MOST_CONFIG = 1_000_000
@@ -93,8 +98,29 @@ def load_answer_head(folder: str | Path, *, device: torch.device | str = "cpu") 
 
 def build_model(config: ModelConfig) -> XDecoder:
     """The model on the meta device: structure and shapes, no numbers."""
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutNumbers():
         return XDecoder(config)
+
+
+class _WithoutNumbers(TorchFunctionMode):
+    """Leaves out what draws or fills in numbers, of which the meta device has none.
+
+    Drawing there would import torch's symbolic algebra, which takes longer than loading a small model.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        options = kwargs or {}
+        if func.__name__ == "randn":
+            return torch.empty(*args, **options)
+        if func.__name__ in _FILLERS:
+            return args[0] if args else options["tensor"]
+        return func(*args, **options)
 
 
 def build_answer_head(folder: str | Path) -> AnswerHead | None:
@@ -117,7 +143,7 @@ def build_answer_head(folder: str | Path) -> AnswerHead | None:
             f"{path} is damaged: expected a whole number from 3 to {most}, the model's context, under "
             f"question_length, got {shown(length)}"
         )
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutNumbers():
         return AnswerHead(config.decoder.width, cast("list[str]", answers), question_length=length)
 
 
