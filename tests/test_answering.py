@@ -186,7 +186,7 @@ def test_a_question_longer_than_the_head_reads_is_told(predictor: Predictor) -> 
     ("description", "message"),
     [
         ("{", "answering.json is damaged"),
-        ('{"answers": ["yes"]}', r"answering.json is damaged \(KeyError\('question_length'\)\)"),
+        ('{"answers": ["yes"]}', r"answering.json is damaged: .* under question_length, got None"),
         ('{"answers": ["yes", "no"], "question_length": 9}', r"linear2.bias: expected \[2\], got \[7\]"),
     ],
 )
