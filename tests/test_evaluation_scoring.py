@@ -360,3 +360,16 @@ def test_files_are_scored_without_torch() -> None:
     )
     told = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True)
     assert told.stdout.strip() == "False"
+
+
+def test_a_category_that_is_no_number_is_told_with_its_annotation(tmp_path: Path) -> None:
+    square = [[0, 0, 4, 0, 4, 4, 0, 4]]
+    truth = {
+        "images": [{"id": 1, "file_name": "1.png", "height": 6, "width": 8}],
+        "categories": [{"id": 1, "name": "nut"}],
+        "annotations": [{"id": 7, "image_id": 1, "category_id": {"a": 1}, "segmentation": square}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    (tmp_path / "found.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"truth\.json: annotation 7: unknown category id \{'a': 1\}"):
+        score("instance", tmp_path / "found.json", Truth(file=tmp_path / "truth.json"))

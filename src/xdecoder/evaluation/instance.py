@@ -231,7 +231,7 @@ def _read_truth(path: Path) -> dict[str, Any]:
         if size is None:
             file.problems.add(f"image {row.image_id} has no height and width")
             continue
-        if category not in names:
+        if not isinstance(category, int) or category not in names:
             file.problems.add(f"annotation {row.number}: unknown category id {category!r}")
             continue
         try:
