@@ -42,6 +42,8 @@ class FocalNetConfig:
         focal_levels: depth-wise context levels of every block.
         focal_window: kernel of the first level; every further level adds 2.
         mlp_ratio: hidden width of the feed-forward over the block's width.
+        drop_path_rate: in training, how often the last block leaves out each of its two branches of an image;
+            from 0 at the first block on it grows evenly (stochastic depth, Huang et al. 2016).
     """
 
     kind: ClassVar[str] = "focalnet"
@@ -51,9 +53,14 @@ class FocalNetConfig:
     focal_levels: int = 3
     focal_window: int = 3
     mlp_ratio: float = 4.0
+    drop_path_rate: float = 0.0
 
     def __post_init__(self) -> None:
         require_positive(self, "widths", "depths", "focal_levels", "focal_window", "mlp_ratio")
+        require(
+            0 <= self.drop_path_rate < 1,
+            f"FocalNetConfig.drop_path_rate must lie in [0, 1), got {self.drop_path_rate}",
+        )
         require_at_most(_MOST_CHANNELS, self, "widths")
         require_at_most(_MOST_LAYERS, self, "depths", "focal_levels", "focal_window", "mlp_ratio")
         require(self.focal_window % 2 == 1, f"focal_window must be odd, got {self.focal_window}")

@@ -56,10 +56,17 @@ class FeedForward(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Modulation and feed-forward, each normalized after and scaled per channel."""
+    """Modulation and feed-forward, each normalized after and scaled per channel.
 
-    def __init__(self, config: FocalNetConfig, width: int) -> None:
+    Args:
+        config: sizes.
+        width: channels.
+        drop_rate: in training, how often each half is left out of an image.
+    """
+
+    def __init__(self, config: FocalNetConfig, width: int, drop_rate: float = 0.0) -> None:
         super().__init__()
+        self.drop_rate = drop_rate
         self.modulation = FocalModulation(width, config.focal_levels, config.focal_window)
         self.norm1 = nn.LayerNorm(width)
         self.mlp = FeedForward(width, int(config.mlp_ratio * width))
@@ -68,23 +75,30 @@ class PlainBlock(nn.Module):
         self.gamma_2 = nn.Parameter(torch.full((width,), LAYER_SCALE))
 
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
-        x = x + self.gamma_1 * self.norm1(self.modulation(x))
-        return x + self.gamma_2 * self.norm2(self.mlp(x))
+        x = x + self.drop_path(self.gamma_1 * self.norm1(self.modulation(x)))
+        return x + self.drop_path(self.gamma_2 * self.norm2(self.mlp(x)))
+
+    def drop_path(self, branch: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
+        """In training, the branch of some images left out, that of the others scaled up to the same mean."""
+        if not self.training or not self.drop_rate:
+            return branch
+        kept = 1 - self.drop_rate
+        return branch * branch.new_empty(len(branch), 1, 1, 1).bernoulli_(kept).div_(kept)
 
 
 class DepthwiseBlock(PlainBlock):
     """A block with a depth-wise 3x3 convolution before each half, normalized after the residual sum."""
 
-    def __init__(self, config: FocalNetConfig, width: int) -> None:
-        super().__init__(config, width)
+    def __init__(self, config: FocalNetConfig, width: int, drop_rate: float = 0.0) -> None:
+        super().__init__(config, width, drop_rate)
         self.dw1 = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.dw2 = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
         x = x + convolve(self.dw1, x)
-        x = self.norm1(x + self.gamma_1 * self.modulation(x))
+        x = self.norm1(x + self.drop_path(self.gamma_1 * self.modulation(x)))
         x = x + convolve(self.dw2, x)
-        return self.norm2(x + self.gamma_2 * self.mlp(x))
+        return self.norm2(x + self.drop_path(self.gamma_2 * self.mlp(x)))
 
 
 def convolve(convolution: nn.Module, x: Tensor) -> Tensor:

@@ -37,7 +37,11 @@ class Stage(nn.Module):
         super().__init__()
         width = config.widths[index]
         block = DepthwiseBlock if config.block == "depthwise" else PlainBlock
-        self.blocks = nn.ModuleList(block(config, width) for _ in range(config.depths[index]))
+        first, last = sum(config.depths[:index]), sum(config.depths) - 1
+        self.blocks = nn.ModuleList(
+            block(config, width, config.drop_path_rate * (first + i) / max(last, 1))
+            for i in range(config.depths[index])
+        )
         self.downsample = (
             PatchEmbedding(width, config.widths[index + 1], kernel=3, stride=2, padding=1)
             if index + 1 < len(config.widths)

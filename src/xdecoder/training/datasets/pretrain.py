@@ -43,6 +43,7 @@ class PretrainFocalT(DatasetRecipe):
 
     preset: str = "focal-t"
     interactions: InteractionConfig | None = InteractionConfig()
+    drop_path_rate: float | None = 0.3
     epochs: float = 50.0
     segments: TaskConfig | None = _SEGMENTS
     pairs: TaskConfig | None = _PAIRS

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from xdecoder.bounds import require_at_least, require_positive
-from xdecoder.config import PRESETS, InteractionConfig, ModelConfig
+from xdecoder.config import PRESETS, FocalNetConfig, InteractionConfig, ModelConfig
 from xdecoder.data.records import QuestionSample
 from xdecoder.metrics.vqa import normalize_answer
 from xdecoder.model import XDecoder
@@ -47,6 +47,7 @@ class DatasetRecipe(Recipe):
         backbone: a checkpoint whose backbone to begin with (`take_backbone`): FocalNet's, DaViT's, UniCL's.
         text_encoder: likewise a checkpoint whose text encoder to begin with: UniCL's.
         interactions: which kinds of queries see which; None for what the start has.
+        drop_path_rate: `FocalNetConfig.drop_path_rate`, where the backbone is one; None for what the start has.
         seed: of weights, order and views.
         epochs: how often the images of the first part are seen, where `steps` does not say how long.
         steps: of the run.
@@ -68,6 +69,7 @@ class DatasetRecipe(Recipe):
     backbone: Path | None = None
     text_encoder: Path | None = None
     interactions: InteractionConfig | None = None
+    drop_path_rate: float | None = None
     seed: int = 0
     epochs: float = 50.0
     steps: int | None = None
@@ -120,9 +122,11 @@ class DatasetRecipe(Recipe):
     def config(self) -> ModelConfig:
         """The model's sizes."""
         config = PRESETS[self.preset] if self.folder is None else read_config(self.folder)
-        if self.interactions is None:
-            return config
-        return replace(config, decoder=replace(config.decoder, interactions=self.interactions))
+        if self.interactions is not None:
+            config = replace(config, decoder=replace(config.decoder, interactions=self.interactions))
+        if self.drop_path_rate is not None and isinstance(config.backbone, FocalNetConfig):
+            config = replace(config, backbone=replace(config.backbone, drop_path_rate=self.drop_path_rate))
+        return config
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
