@@ -48,7 +48,7 @@ RECIPES: Final[Mapping[str, RecipeName]] = {
     "pretrain_focal_l": RecipeName(
         f"{_DATASETS}.pretrain",
         "PretrainFocalL",
-        "Focal-L as published: as Focal-T, with the caption and retrieval losses at 2.",
+        "Focal-L as published: as Focal-T.",
     ),
     "segmentation_only": RecipeName(
         f"{_DATASETS}.pretrain",

@@ -2,7 +2,7 @@
 
 Command: `torchrun --nproc-per-node 8 --nnodes 4 -m xdecoder train pretrain_focal_t --data DATA --from START
 --set run.bfloat16=true`, where START is a model whose backbone and text encoder were trained before (as
-published) and DATA holds COCO and a folder of pairs (`xdecoder datasets list`).
+published) and DATA holds COCO, the RefCOCOs and a folder of pairs (`xdecoder datasets list`).
 Cost: 184,375 steps of 32 + 1,024 images, 50 epochs of COCO. Not run with this program
 yet.
 Score to expect: the published models', which `xdecoder evaluate` prints beside its own.

@@ -47,7 +47,7 @@ class DatasetRecipe(Recipe):
         backbone: a checkpoint whose backbone to begin with (`take_backbone`): FocalNet's, DaViT's, UniCL's.
         text_encoder: likewise a checkpoint whose text encoder to begin with: UniCL's.
         interactions: which kinds of queries see which; None for what the start has.
-        drop_path_rate: `FocalNetConfig.drop_path_rate`, where the backbone is one; None for what the start has.
+        drop_path_rate: `FocalNetConfig.drop_path_rate`, of FocalNets alone; None for what the start has.
         seed: of weights, order and views.
         epochs: how often the images of the first part are seen, where `steps` does not say how long.
         steps: of the run.
