@@ -367,3 +367,12 @@ def test_roboflows_valid_is_the_validation_split(tmp_path: Path) -> None:
     )
     write_image(tmp_path / "valid/a.jpg")
     assert len(open_dataset("custom-instances", tmp_path, split="val")) == 1
+
+
+def test_instances_of_a_panoptic_folder_without_things_are_refused(tmp_path: Path) -> None:
+    source = coco_panoptic(tmp_path / "x", categories=[{**PERSON, "isthing": 0}, SKY_OTHER])
+    write_json(tmp_path / "annotations/panoptic_val.json", source)
+    write_image(tmp_path / "images/val/000000000005.jpg")
+    write_ids(tmp_path / "panoptic_val/000000000005.png", panoptic_ids())
+    with pytest.raises(ValueError, match="custom-panoptic has no instances: none of its classes is a thing"):
+        open_dataset("custom-panoptic", tmp_path, task="instance")

@@ -31,7 +31,7 @@ def from_panoptic(
     Instance categories index the vocabulary's things, in order.
 
     Raises:
-        ValueError: there are no samples, or the task is another.
+        ValueError: there are no samples, or no things for instances, or the task is another.
     """
     samples: list[Sample]
     if selection.task == "panoptic":
@@ -47,6 +47,11 @@ def from_panoptic(
             for s in panoptic
         ]
     elif selection.task == "instance":
+        if not vocabulary.things:
+            raise ValueError(
+                f"{selection.root}: {selection.name} has no instances: none of its classes is a thing "
+                '("isthing": 1)'
+            )
         categories = tuple(sorted(vocabulary.things))
         category_ids = tuple(category_ids[i] for i in categories) if category_ids else ()
         vocabulary = things_of(vocabulary)
