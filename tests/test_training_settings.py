@@ -61,8 +61,11 @@ def test_settings_change_a_copy_of_a_record() -> None:
         (PHOTOGRAPHS, "steps=0", "PretrainFocalT.steps must be at least 1, got 0"),
         (PHOTOGRAPHS, "validation=-1", "PretrainFocalT.validation must be at least 0, got -1"),
         (PHOTOGRAPHS, "segments.flip=2", r"TaskConfig.flip must lie in \[0, 1\], got 2"),
-        (PHOTOGRAPHS, "segments.size=100", "a size that is a multiple of 32"),
         (PHOTOGRAPHS, "segments.names=-1", "TaskConfig.names must be at least 0, got -1"),
+        (PHOTOGRAPHS, "segments.size=100", "TaskConfig.size must be a multiple of 32, got 100"),
+        (PHOTOGRAPHS, "segments.scale=[2, 1]", "TaskConfig.scale must rise"),
+        (PHOTOGRAPHS, "optimizer.lr=0", "OptimizerConfig.lr must be positive, got 0.0"),
+        (PHOTOGRAPHS, "optimizer.ema_decay=1", r"OptimizerConfig.ema_decay must lie in \[0, 1\), got 1.0"),
     ],
 )
 def test_wrong_settings_are_refused(record: Any, setting: str, message: str) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from xdecoder.bounds import require, require_at_least, require_positive
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine:
@@ -80,10 +82,11 @@ class OptimizerConfig:
     ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.lr <= 0 or self.max_grad_norm <= 0:
-            raise ValueError(f"lr and max_grad_norm must be positive, got {self.lr} and {self.max_grad_norm}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        require_positive(self, "lr", "max_grad_norm")
+        require_at_least(0, self, "weight_decay")
+        require(
+            0 <= self.ema_decay < 1, f"OptimizerConfig.ema_decay must lie in [0, 1), got {self.ema_decay}"
+        )
 
     def factor(self, name: str) -> float:
         """The factor of a parameter's learning rate."""

@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 
-from xdecoder.bounds import require_at_least, require_shares
+from xdecoder.bounds import require, require_at_least, require_positive, require_shares
 from xdecoder.data.records import Task
 from xdecoder.training.datasets.crops import View
 
@@ -26,8 +26,7 @@ class Mixed:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.weight > 0:
-            raise ValueError(f"Mixed.weight must be positive, got {self.weight}")
+        require_positive(self, "weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +68,11 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         require_shares(self, "flip")
-        require_at_least(1, self, "buffer")
+        require_at_least(1, self, "images", "buffer")
         require_at_least(0, self, "names")
-        if self.size % 32 or self.images < 1 or not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(
-                "a part needs images >= 1, a size that is a multiple of 32 and 0 < scale, got "
-                f"{self.images}, {self.size} and {self.scale}"
-            )
+        require_positive(self, "size", "scale")
+        require(self.size % 32 == 0, f"TaskConfig.size must be a multiple of 32, got {self.size}")
+        require(self.scale[0] <= self.scale[1], f"TaskConfig.scale must rise, got {self.scale}")
 
     def view(self, shape: tuple[int, ...], rng: np.random.Generator) -> View:
         """A random look at an image of a height and width."""
