@@ -21,13 +21,16 @@ from builders import save_tiny_model, write_json
 from xdecoder.cli.command import add_command
 from xdecoder.cli.commands.train import train as train_command
 from xdecoder.data.pair_files import open_pairs
+from xdecoder.jobs.distributed import World
 from xdecoder.picturebook import draw_scene
 from xdecoder.picturebook.export import export
+from xdecoder.training.batches import Batch
 from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.custom import Custom, find_annotations
 from xdecoder.training.datasets.parts import Mixed, TaskConfig
 from xdecoder.training.datasets.recipe import DatasetRecipe
 from xdecoder.training.datasets.source import DatasetBatches
+from xdecoder.training.estimate import estimate
 from xdecoder.weights.folder import load_model, read_config, read_tokenizer
 
 APP = Typer()
@@ -135,6 +138,10 @@ def test_the_task_is_read_from_the_data(data: Path) -> None:
     for path in data.glob("annotations/panoptic_*"):
         path.unlink()
     assert find_annotations(data, "auto") == ("custom-instances", "instance")
+    for path in data.glob("annotations/instances_*"):
+        path.unlink()
+    (data / "classes.txt").write_text("sky\ngrass\n")
+    assert find_annotations(data, "auto") == ("custom-semantic", "semantic")
     with pytest.raises(FileNotFoundError, match=r"looked for annotations/panoptic_train\.json"):
         find_annotations(data, "panoptic")
     with pytest.raises(ValueError, match="task must be auto, panoptic, instance, semantic, got 'boxes'"):
@@ -317,3 +324,33 @@ def test_pretraining_takes_pairs_from_disk(data: Path, model: Path, tmp_path: Pa
     terms = recipe.build()(recipe.build_source().batch(0, 0, 1))
     assert {"segmentation", "pairs"} <= set(terms)
     assert all(torch.isfinite(term) for term in terms.values())
+
+
+def test_a_dry_run_tells_sizes_before_it_opens_data_and_measures_a_share(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    segments = TaskConfig(dataset="custom-panoptic", task="panoptic", split="train", images=4, size=64)
+    absent = estimate(DatasetRecipe(start=model, data=tmp_path / "none", segments=segments), World())
+    told: list[str] = []
+    with pytest.raises(FileNotFoundError, match="none"):
+        told.extend(absent)
+    assert told[0].split() == ["part", "parameters"]
+    assert "weights, gradients, optimizer" in told[-1]
+    part = TaskConfig(
+        dataset=write_pairs(tmp_path / "pairs", "shards"), task="caption", images=6, size=32, squeeze=True
+    )
+    recipe = DatasetRecipe(start=model, data=data, segments=segments, pairs=part, epochs=2.0)
+    seen: list[int] = []
+    real = DatasetBatches.batch
+
+    def spy(batches: DatasetBatches, step: int, rank: int, world_size: int) -> Batch:
+        seen.append(world_size)
+        return real(batches, step, rank, world_size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatasetBatches, "batch", spy)
+        lines = list(estimate(recipe, World()))
+    assert seen == [2]
+    assert "data sets: 2 steps of 10 images" in lines
+    assert "measuring 1/2 of a step, images by kind: 4, 6" in lines
+    assert lines.index("data sets: 2 steps of 10 images") < lines.index(lines[-1])

@@ -40,8 +40,8 @@ class World:
         return self.rank == 0
 
 
-def join_world(device: str | None = None) -> World:
-    """Join the processes that torchrun started; alone where it started none.
+def find_world(device: str | None = None) -> World:
+    """This process among those that torchrun started, alone where it started none; it joins no group.
 
     Args:
         device: "cpu", "cuda" or "cuda:1"; by default CUDA where there is one. Under torchrun each
@@ -50,13 +50,23 @@ def join_world(device: str | None = None) -> World:
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", place.index or 0)))
-        torch.cuda.set_device(place)
-    if "WORLD_SIZE" not in os.environ:
-        return World(device=place)
-    if not dist.is_initialized():
-        backend = "cuda:nccl,cpu:gloo" if place.type == "cuda" else "gloo"
+    rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    return World(rank=rank, size=size, device=place)
+
+
+def join_world(device: str | None = None) -> World:
+    """Join the processes that torchrun started; alone where it started none.
+
+    Args:
+        device: as for `find_world`.
+    """
+    world = find_world(device)
+    if world.device.type == "cuda":
+        torch.cuda.set_device(world.device)
+    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
+        backend = "cuda:nccl,cpu:gloo" if world.device.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=timedelta(hours=1))
-    return World(rank=dist.get_rank(), size=dist.get_world_size(), device=place)
+    return world
 
 
 def leave_world() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xdecoder.jobs.distributed import join_world, leave_world
+from xdecoder.jobs.distributed import find_world, join_world, leave_world
 from xdecoder.training.estimate import estimate
 from xdecoder.training.loop import RunConfig, train
 from xdecoder.training.recipes import find_recipe
@@ -45,13 +45,13 @@ def run_recipe(
     recipe = find_recipe(name).begin({key: value for key, value in given.items() if value is not None})
     recipe = override(recipe, own)
     run = override(RunConfig(folder=out, **recipe.run_defaults()), of_run)
+    if dry_run:
+        world = find_world(device)
+        for line in estimate(recipe, world) if world.is_first else ():
+            print(line, flush=True)
+        return
     world = join_world(device)
     try:
-        if dry_run:
-            if world.is_first:
-                for line in estimate(recipe, world):
-                    print(line, flush=True)
-            return
         train(recipe, run, world, name=name)
     finally:
         leave_world()

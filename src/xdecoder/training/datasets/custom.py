@@ -1,8 +1,9 @@
 """Anybody's own labels, from any model.
 
 Command: `xdecoder train custom --data DIR` (from the bundled model) or `--from MODEL`, where DIR holds what
-`xdecoder datasets check custom-instances --data DIR` says: `annotations/instances_train.json` and
-`images/train/`, or Roboflow's layout; or panoptic annotations. The task is read from what is there.
+`xdecoder datasets check custom-instances --data DIR` says (or custom-panoptic, custom-semantic):
+`annotations/instances_train.json` and `images/train/`, or Roboflow's layout; or panoptic annotations; or
+label maps in `labels/train/` with `classes.txt`. The task is read from what is there.
 Cost: 50 epochs, at least 300 steps of 8 images; the bundled model takes about an hour for 1,000 steps on two
 processor cores, the published sizes want a GPU.
 Score to expect: depends on the data. Where there is a validation split, its score is printed ten times a run,
@@ -67,9 +68,10 @@ class Custom(DatasetRecipe):
     @classmethod
     def begin(cls, given: Mapping[str, object]) -> Custom:
         """The recipe with defaults by the data and by the model that is started from."""
+        kinds = get_args(CustomTask)
+        if given.get("task", kinds[0]) not in kinds:
+            raise ValueError(f"task must be {', '.join(kinds)}, got {given['task']!r}")
         recipe = cast("Custom", super().begin(given))
-        if recipe.task not in get_args(CustomTask):
-            raise ValueError(f"task must be {', '.join(get_args(CustomTask))}, got {recipe.task!r}")
         dataset, task = find_annotations(recipe.data, recipe.task)
         assert recipe.segments is not None
         segments = replace(recipe.segments, dataset=dataset, task=task, size=training_size(recipe.config))
@@ -98,7 +100,7 @@ def find_annotations(data: Path, task: CustomTask) -> tuple[str, Task]:
     """
     looked: list[str] = []
     for name, tasks in _DATASETS.items():
-        if name not in DATASETS or (task != "auto" and task not in tasks):
+        if task != "auto" and task not in tasks:
             continue
         chosen = tasks[0] if task == "auto" else task
         pattern = DATASETS[name].files[chosen][0]
