@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +83,9 @@ class RunConfig:
         require_at_least(1, self, "log_every", "save_every", "keep", "accumulate")
 
 
+_OPEN, _FINISHED, _REFUSED = range(3)
+
+
 class NonFiniteLossError(RuntimeError):
     """A loss was not a number; the batch lies beside the run's numbers."""
 
@@ -105,19 +108,31 @@ def train(recipe: Recipe, run: RunConfig, world: World, *, name: str | None = No
             learn from; too many samples cannot be read.
         NonFiniteLossError: with the batch saved.
     """
-    with lock_run(run.folder) if world.is_first else nullcontext():
-        finished = False
+    with ExitStack() as stack:
         if world.is_first:
-            notes = recipe.check()
-            changing = {"seed": run.seed, "accumulate": run.accumulate, "bfloat16": run.bfloat16}
-            described = run_folder.describe(name or type(recipe).__name__, recipe, changing)
-            finished = run_folder.enter(run.folder, described)
-            if finished:
-                print(f"already finished: the model is in {run.folder / MODEL}")
-            else:
-                print("\n".join(notes), end="\n" if notes else "", flush=True)
-        if not number_of_first(int(finished)):
+            try:
+                stack.enter_context(lock_run(run.folder))
+                finished = _open_run(recipe, run, name or type(recipe).__name__)
+            except Exception:
+                number_of_first(_REFUSED)
+                raise
+            state = number_of_first(_FINISHED if finished else _OPEN)
+        else:
+            state = number_of_first(_OPEN)
+        if state == _REFUSED:
+            raise ValueError("the run does not begin; the first process says why")
+        if state == _OPEN:
             _Training(recipe, run, world).go()
+
+
+def _open_run(recipe: Recipe, run: RunConfig, name: str) -> bool:
+    """Look at the data and at the run's folder, in the first process; whether the run there is finished."""
+    notes = recipe.check()
+    changing = {"seed": run.seed, "accumulate": run.accumulate, "bfloat16": run.bfloat16}
+    finished = run_folder.enter(run.folder, run_folder.describe(name, recipe, changing))
+    for line in (f"already finished: the model is in {run.folder / MODEL}",) if finished else notes:
+        print(line, flush=True)
+    return finished
 
 
 class _Training:
