@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ from xdecoder.losses.predictions import SupervisedLayers
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS, draw_scene
+from xdecoder.picturebook.export import export
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import build_word_tokenizer
 from xdecoder.training.batches import Batch, BatchSource
@@ -126,6 +129,15 @@ def draw_picture(path: Path, seed: int) -> None:
 
 
 CONTEXT = 40
+
+
+def export_scenes(folder: Path, *, train: int, val: int, size: int) -> Path:
+    """Write scenes of both splits as one folder of one's own data; its pairs are those of the first."""
+    for split, count in (("val", val), ("train", train)):
+        with tempfile.TemporaryDirectory() as scratch:
+            export(Path(scratch) / split, count=count, split=split, size=size)
+            shutil.copytree(Path(scratch) / split, folder, dirs_exist_ok=True)
+    return folder
 
 
 @dataclass(frozen=True)

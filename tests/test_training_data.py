@@ -17,13 +17,12 @@ from PIL import Image
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from builders import save_tiny_model, write_json
+from builders import export_scenes, save_tiny_model, write_json
 from xdecoder.cli.command import add_command
 from xdecoder.cli.commands.train import train as train_command
 from xdecoder.data.pair_files import open_pairs
 from xdecoder.jobs.distributed import World
 from xdecoder.picturebook import draw_scene
-from xdecoder.picturebook.export import export
 from xdecoder.training.batches import Batch
 from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.custom import Custom, find_annotations
@@ -50,14 +49,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Scenes with panoptic and instance annotations, in the layout of one's own data."""
-    folder = tmp_path / "data"
-    for split, count in (("train", 4), ("val", 2)):
-        scenes = tmp_path / split
-        export(scenes, count=count, split=split, size=64)
-        shutil.copytree(scenes / "images", folder / "images" / split)
-        shutil.copytree(scenes / f"panoptic_{split}", folder / f"panoptic_{split}")
-        shutil.copytree(scenes / "annotations", folder / "annotations", dirs_exist_ok=True)
-    return folder
+    return export_scenes(tmp_path / "data", train=4, val=2, size=64)
 
 
 def edit_instances(data: Path, split: str = "train", **fields: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import xdecoder
-from builders import FOCALNET, tiny_config
+from builders import FOCALNET, export_scenes, tiny_config
 from xdecoder.cli.app import app
 from xdecoder.config import (
     InteractionConfig,
@@ -36,7 +35,6 @@ from xdecoder.jobs.distributed import World
 from xdecoder.losses.masks import PointSampling
 from xdecoder.model import XDecoder
 from xdecoder.picturebook import draw_scene
-from xdecoder.picturebook.export import export
 from xdecoder.structures import encode_rle
 from xdecoder.training.batches import Batch, text_id
 from xdecoder.training.datasets.nouns import NounFinder
@@ -65,21 +63,7 @@ LOSSES = PublishedLosses(points=PointSampling(points=50))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "scenes"
-    for split, count in (("train", 5), ("val", 2)):
-        scenes = folder.parent / split
-        export(scenes, count=count, split=split, size=96)
-        shutil.copytree(scenes / "images", folder / "images", dirs_exist_ok=True)
-        shutil.copytree(scenes / f"panoptic_{split}", folder / f"panoptic_{split}")
-        shutil.copytree(scenes / "annotations", folder / "annotations", dirs_exist_ok=True)
-    coco = json.loads((folder / "annotations" / "captions_train.json").read_text())
-    names = {image["id"]: image["file_name"] for image in coco["images"]}
-    captions: dict[str, list[str]] = {}
-    for row in coco["annotations"]:
-        captions.setdefault(f"images/train/{names[row['image_id']]}", []).append(row["caption"])
-    rows = [json.dumps({"image": name, "captions": texts}) for name, texts in captions.items()]
-    (folder / "pairs.jsonl").write_text("\n".join(rows))
-    return folder
+    return export_scenes(tmp_path_factory.mktemp("data") / "scenes", train=5, val=2, size=96)
 
 
 @pytest.fixture(scope="module")
