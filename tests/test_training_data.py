@@ -34,7 +34,7 @@ from xdecoder.weights.folder import load_model, read_config, read_tokenizer
 
 APP = Typer()
 add_command(APP)(train_command)
-SMALL = ["steps=2", "segments.images=2", "segments.size=64", "losses.config.points=20", "run.log_every=1"]
+SMALL = ["steps=2", "segments.images=2", "segments.size=64", "losses.points.points=20", "run.log_every=1"]
 
 
 def run_train(*words: str, settings: list[str] = SMALL) -> Result:
@@ -144,11 +144,11 @@ def test_defaults_suit_the_model_that_is_started_from(data: Path) -> None:
     bundled = Custom.begin({"data": data})
     assert bundled.start == Path("picturebook")
     assert bundled.segments is not None
-    assert (bundled.segments.size, bundled.losses.config.points) == (224, 784)
+    assert (bundled.segments.size, bundled.losses.points.points) == (224, 784)
     assert (bundled.optimizer.lr, bundled.optimizer.lr_factors) == (1e-3, ())
     published = Custom.begin({"data": data, "start": None})
     assert published.segments is not None
-    assert (published.segments.size, published.losses.config.points) == (1024, 12544)
+    assert (published.segments.size, published.losses.points.points) == (1024, 12544)
     assert published.optimizer.lr == 1e-4
     assert published.optimizer.lr_factors
     assert bundled.phases[0].steps == 300  # 50 epochs of four images are 25 steps
