@@ -127,6 +127,7 @@ def test_torn_images_are_left_out_and_told(data: Path, model: Path, tmp_path: Pa
 def test_the_task_is_read_from_the_data(data: Path) -> None:
     assert find_annotations(data, "auto") == ("custom-panoptic", "panoptic")
     assert find_annotations(data, "semantic") == ("custom-panoptic", "semantic")
+    assert find_annotations(data, "instance") == ("custom-instances", "instance")
     for path in data.glob("annotations/panoptic_*"):
         path.unlink()
     assert find_annotations(data, "auto") == ("custom-instances", "instance")
@@ -164,22 +165,19 @@ def test_one_command_learns_from_a_folder_and_keeps_the_best_model(
     done = run_train(*words, settings=settings)
     assert done.exit_code == 0, done.output
     scores = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
-    assert [set(row) for row in scores] == [{"step", "custom-panoptic/instance/AP"}] * 2
+    assert [set(row) for row in scores] == [{"step", "custom-instances/instance/AP"}] * 2
     assert load_model(out / "model-best")[0].config == load_model(out / "model")[0].config
     assert "already finished" in run_train(*words, settings=settings).output
     other = run_train(*words, settings=[*settings, "steps=3"])
     assert other.exit_code == 2
     assert "holds a run made otherwise (steps 2 there, 3 now)" in other.output
-    shutil.rmtree(data / "images/val")
-    (data / "annotations/panoptic_val.json").unlink()
-    write_json(data / "annotations/panoptic_train.json", one_image_less(data))
+    path = data / "annotations/instances_train.json"
+    file = json.loads(path.read_text())
+    gone = file["images"].pop()["id"]
+    kept = [row for row in file["annotations"] if row["image_id"] != gone]
+    write_json(path, {**file, "annotations": kept})
     fewer = run_train(*words, settings=settings)
     assert "made_of.images.instance [4] there, [3] now" in fewer.output
-
-
-def one_image_less(data: Path) -> dict[str, object]:
-    file = json.loads((data / "annotations/panoptic_train.json").read_text())
-    return {**file, "annotations": file["annotations"][1:]}
 
 
 # Image-text pairs.

@@ -99,7 +99,8 @@ def find_annotations(data: Path, task: CustomTask) -> tuple[str, Task]:
         FileNotFoundError: there are no annotations for the task.
     """
     looked: list[str] = []
-    for name, tasks in _DATASETS.items():
+    # Annotations made for the task come before those that also serve it.
+    for name, tasks in sorted(_DATASETS.items(), key=lambda row: task not in ("auto", row[1][0])):
         if task != "auto" and task not in tasks:
             continue
         chosen = tasks[0] if task == "auto" else task
