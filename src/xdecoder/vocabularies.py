@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
 
-Kind = Literal["thing", "stuff"]
+ThingOrStuff = Literal["thing", "stuff"]
 
 LONGEST_NAME = 200
 """Characters a class name may have: the text encoder reads 77 tokens, the template's words among them."""
@@ -170,7 +170,7 @@ def parse_vocabulary(
             class that is not in the vocabulary, or both name one.
         FileNotFoundError: there is no such file.
     """
-    told: dict[str, Kind] = {}
+    told: dict[str, ThingOrStuff] = {}
     told_things, told_stuff = (_names(() if names is None else names) for names in (things, stuff))
     told.update((normal_name(name), "thing") for name in told_things)
     for name in told_stuff:
@@ -230,13 +230,13 @@ def _from_file(path: Path) -> Vocabulary:
         raise ValueError(f"{path}: the JSON is nested too deeply for a list of names") from error
 
 
-def _read_lines(text: str) -> tuple[list[str], dict[str, Kind]]:
+def _read_lines(text: str) -> tuple[list[str], dict[str, ThingOrStuff]]:
     names: list[str] = []
-    told: dict[str, Kind] = {}
-    section: Kind | None = None
+    told: dict[str, ThingOrStuff] = {}
+    section: ThingOrStuff | None = None
     for line in text.splitlines():
         match = re.fullmatch(r"\s*(thing|stuff)s?\s*:(.*)", line, flags=re.IGNORECASE)
-        kind = cast("Kind", match[1].lower()) if match else section
+        kind = cast("ThingOrStuff", match[1].lower()) if match else section
         name = (match[2] if match else line).strip()
         if name.startswith("#"):
             continue
@@ -249,7 +249,7 @@ def _read_lines(text: str) -> tuple[list[str], dict[str, Kind]]:
     return names, told
 
 
-def _read_json(data: Any) -> tuple[list[str], dict[str, Kind]]:
+def _read_json(data: Any) -> tuple[list[str], dict[str, ThingOrStuff]]:
     rows = data
     if isinstance(data, dict):
         rows = data.get("categories", data.get("classes"))
@@ -258,7 +258,7 @@ def _read_json(data: Any) -> tuple[list[str], dict[str, Kind]]:
     if isinstance(rows, list) and all(isinstance(row, dict) and "name" in row for row in rows):
         for row in rows:
             _checked_text(row["name"])
-        kinds: dict[str, Kind] = {
+        kinds: dict[str, ThingOrStuff] = {
             normal_name(row["name"]): "thing" if row["isthing"] else "stuff"
             for row in rows
             if "isthing" in row
@@ -270,12 +270,12 @@ def _read_json(data: Any) -> tuple[list[str], dict[str, Kind]]:
     )
 
 
-def _kinds_in_json(names: list[str], data: Mapping[str, Any]) -> dict[str, Kind]:
+def _kinds_in_json(names: list[str], data: Mapping[str, Any]) -> dict[str, ThingOrStuff]:
     """The kinds that "things" and "stuff" give; of the classes they leave out, where only one is there."""
-    told: dict[str, Kind] = {}
+    told: dict[str, ThingOrStuff] = {}
     if ("things" in data) != ("stuff" in data):
         told = {normal_name(name): "stuff" if "things" in data else "thing" for name in names}
-    kinds: tuple[tuple[str, Kind], ...] = (("things", "thing"), ("stuff", "stuff"))
+    kinds: tuple[tuple[str, ThingOrStuff], ...] = (("things", "thing"), ("stuff", "stuff"))
     for key, kind in kinds:
         items = data.get(key, ())
         if not isinstance(items, list | tuple):
@@ -290,7 +290,7 @@ def _kinds_in_json(names: list[str], data: Mapping[str, Any]) -> dict[str, Kind]
     return told
 
 
-def _from_names(names: Sequence[str], told: Mapping[str, Kind], name: str = "custom") -> Vocabulary:
+def _from_names(names: Sequence[str], told: Mapping[str, ThingOrStuff], name: str = "custom") -> Vocabulary:
     classes = tuple(" ".join(n.split()) for n in names)
     seen: dict[str, str] = {}
     for raw in classes:
@@ -346,9 +346,9 @@ def _usual_things(classes: Sequence[str]) -> frozenset[int]:
 
 
 @functools.cache
-def _usual_kinds() -> dict[str, Kind]:
+def _usual_kinds() -> dict[str, ThingOrStuff]:
     """The kind of every class in the built-in lists that tell kinds; the first list that has it decides."""
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, ThingOrStuff] = {}
     for key in BUILT_IN.values():
         entry = _lists()[key]
         for i, name in enumerate(entry["classes"] if "things" in entry else ()):

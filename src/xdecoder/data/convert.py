@@ -15,7 +15,7 @@ import numpy as np
 
 from xdecoder.data.custom import VOID_VALUE
 from xdecoder.data.dataset import Skip
-from xdecoder.data.formats.labeled import Kind, LabeledFolder, LabeledImage
+from xdecoder.data.formats.labeled import LabeledFolder, LabeledImage, LabelKind
 from xdecoder.data.formats.table import FORMATS, detect_format
 from xdecoder.data.records import VOID
 from xdecoder.jobs.files import remove_drafts, safe_name, whole_folder
@@ -23,7 +23,7 @@ from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.structures.masks import box_to_xywh, decode_rle, mask_box, rle_area, segmentation_rle
 from xdecoder.structures.png import write_png
 
-_DATASET: Final[dict[Kind, str]] = {
+_DATASET: Final[dict[LabelKind, str]] = {
     "instances": "custom-instances",
     "panoptic": "custom-panoptic",
     "semantic": "custom-semantic",

@@ -101,7 +101,7 @@ class SceneResult:
         panoptic: the model's segments.
         found: true segments that the model has, with the right class and an IoU above one half.
         phrases: those that were grounded.
-        caption: the caption.
+        caption: the model's, checked against the scene.
         answers: of questions; none for a model that cannot answer.
         unseen: its (color, category) pairs that no training scene shows.
     """

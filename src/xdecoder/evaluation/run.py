@@ -69,7 +69,7 @@ def evaluate(
 
     Args:
         benchmark: a row of `BENCHMARKS`.
-        model: the model.
+        model: predicts every image of the benchmark.
         data: the folder that holds the data sets' folders; the drawn world needs none.
         out: the results go to its subfolder of the benchmark's name; what is finished there is kept.
         overrides: what to do otherwise.

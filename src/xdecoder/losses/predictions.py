@@ -73,7 +73,7 @@ def predict_layers(
     """The predictions of every layer, first layer first; only what is supervised is computed.
 
     Args:
-        model: the model.
+        model: its decoder's heads turn states of queries into predictions.
         layers: what is supervised.
         latents: states of the latent queries, the global one last; empty where they are not trained.
         texts: the vocabulary's embeddings, with `latents`.

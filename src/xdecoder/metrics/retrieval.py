@@ -2,8 +2,8 @@
 
 Text retrieval (TR): a query image is a hit at k when any of its captions is among the k best. Image retrieval
 (IR): a query caption is a hit when its image is. The score of a pair is the cosine of the embeddings; where
-an image has several embeddings (X-Decoder, section 4.1: the decoder's image query and the backbone's), the
-mean of their cosines. Ties go to what was listed first, so that a constant score earns no credit.
+an image has several embeddings (X-Decoder: the decoder's image query and the backbone's, section 4 of the
+paper), the mean of their cosines. Ties go to what was listed first, so that a constant score earns no credit.
 """
 
 from __future__ import annotations

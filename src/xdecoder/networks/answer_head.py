@@ -1,4 +1,4 @@
-"""Question answering: a classifier over the answers, read off the last question token (section 3.2)."""
+"""Question answering: the answers' classifier on the last question token (section 3.2 of the paper)."""
 
 from __future__ import annotations
 

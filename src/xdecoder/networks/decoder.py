@@ -132,7 +132,7 @@ class TextContext:
         )
 
 
-class FeedForward(nn.Module):
+class ReLUFeedForward(nn.Module):
     """Two linear layers with a ReLU between."""
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -153,7 +153,7 @@ class DecoderLayer(nn.Module):
         self.cross_norm = nn.LayerNorm(config.width)
         self.self_attention = Attention(config.width, config.heads)
         self.self_norm = nn.LayerNorm(config.width)
-        self.feedforward = FeedForward(config.width, config.feedforward)
+        self.feedforward = ReLUFeedForward(config.width, config.feedforward)
         self.feedforward_norm = nn.LayerNorm(config.width)
 
     def cross_attend(

@@ -43,7 +43,7 @@ class FocalModulation(nn.Module):
         return self.proj(query * F.linear(total, self.h.weight.flatten(1), self.h.bias))
 
 
-class FeedForward(nn.Module):
+class GELUFeedForward(nn.Module):
     """Two linear layers with an exact GELU between."""
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -69,7 +69,7 @@ class PlainBlock(nn.Module):
         self.drop_rate = drop_rate
         self.modulation = FocalModulation(width, config.focal_levels, config.focal_window)
         self.norm1 = nn.LayerNorm(width)
-        self.mlp = FeedForward(width, int(config.mlp_ratio * width))
+        self.mlp = GELUFeedForward(width, int(config.mlp_ratio * width))
         self.norm2 = nn.LayerNorm(width)
         self.gamma_1 = nn.Parameter(torch.full((width,), LAYER_SCALE))
         self.gamma_2 = nn.Parameter(torch.full((width,), LAYER_SCALE))

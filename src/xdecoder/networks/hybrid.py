@@ -81,10 +81,12 @@ class FocalStage(nn.Module):
         return self.norm(y).permute(0, 3, 1, 2)
 
 
-class Places(nn.Module):
-    """What a map is told of where its cells are: attention takes positions into its keys, not its values.
+class PositionEmbedding(nn.Module):
+    """Adds to a map a learned projection of the sine code of its cells' positions.
 
-    Nothing at first: a model without it may go on with it.
+    The decoder's attention takes positions into its keys, not into its values.
+
+    It adds nothing at first: a model without it may go on with it.
 
     Args:
         channels: of the sine code.
@@ -129,7 +131,7 @@ class Hybrid(nn.Module):
             self.stages.append(stage)
             channels = width
         self.places = nn.ModuleList(
-            Places(config.place_channels, width) if config.place_channels else nn.Identity()
+            PositionEmbedding(config.place_channels, width) if config.place_channels else nn.Identity()
             for width in config.widths
         )
 

@@ -40,7 +40,7 @@ class TextNorm(nn.Module):
         return F.layer_norm(x.to(dtype), x.shape[-1:], weight, bias, eps=1e-12).to(x.dtype)
 
 
-class QuickFeedForward(nn.Module):
+class QuickGELUFeedForward(nn.Module):
     """Two linear layers with QuickGELU, x · sigmoid(1.702 x), between."""
 
     def __init__(self, width: int) -> None:
@@ -60,7 +60,7 @@ class TextBlock(nn.Module):
         super().__init__()
         self.attn = Attention(config.width, config.heads)
         self.ln_1 = TextNorm(config.width)
-        self.mlp = QuickFeedForward(config.width)
+        self.mlp = QuickGELUFeedForward(config.width)
         self.ln_2 = TextNorm(config.width)
 
     def forward(

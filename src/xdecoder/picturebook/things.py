@@ -26,7 +26,7 @@ SIZE_FACTORS: Final[dict[Size, tuple[float, float]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class ThingKind:
     """How one category is drawn and placed.
 
     Attributes:
@@ -47,105 +47,109 @@ _GARDEN: Final = ("grass", "sand", "snow")
 _INDOORS: Final = ("floor", "rug", "grass")
 _AIR: Final = ("sky",)
 
-KINDS: Final[dict[str, Kind]] = {
-    "car": Kind(
+KINDS: Final[dict[str, ThingKind]] = {
+    "car": ThingKind(
         norm=0.32,
         homes=("road", "road", "sand", "grass"),
         tilt=4,
         drawings=(vehicles.sedan, vehicles.beetle, vehicles.van),
     ),
-    "bus": Kind(
+    "bus": ThingKind(
         norm=0.36, homes=("road", "road", "grass"), tilt=4, drawings=(vehicles.bus, vehicles.double_decker)
     ),
-    "truck": Kind(
+    "truck": ThingKind(
         norm=0.36, homes=("road", "road", "sand"), tilt=4, drawings=(vehicles.box_truck, vehicles.tipper)
     ),
-    "boat": Kind(norm=0.32, homes=("water",), tilt=7, drawings=(vehicles.sailing_boat, vehicles.steamer)),
-    "rocket": Kind(
+    "boat": ThingKind(
+        norm=0.32, homes=("water",), tilt=7, drawings=(vehicles.sailing_boat, vehicles.steamer)
+    ),
+    "rocket": ThingKind(
         norm=0.34, homes=(*_AIR, "sand"), tilt=22, drawings=(vehicles.rocket, vehicles.slim_rocket)
     ),
-    "house": Kind(
+    "house": ThingKind(
         norm=0.34, homes=_GARDEN, tilt=0, drawings=(objects.cottage, objects.town_house, objects.barn)
     ),
-    "tree": Kind(
+    "tree": ThingKind(
         norm=0.38,
         homes=("grass", "grass", "snow", "mountain"),
         tilt=4,
         drawings=(plants.round_tree, plants.pine, plants.poplar),
     ),
-    "flower": Kind(
+    "flower": ThingKind(
         norm=0.28,
         homes=("grass", "grass", "floor"),
         tilt=10,
         drawings=(plants.blossom, plants.daisy, plants.tulip),
     ),
-    "mushroom": Kind(
+    "mushroom": ThingKind(
         norm=0.24, homes=("grass", "grass", "snow"), tilt=9, drawings=(plants.toadstool, plants.tall_mushroom)
     ),
-    "cactus": Kind(
+    "cactus": ThingKind(
         norm=0.30, homes=("sand", "sand", "floor"), tilt=4, drawings=(plants.saguaro, plants.potted_cactus)
     ),
-    "fish": Kind(norm=0.26, homes=("water",), tilt=14, drawings=(animals.fish, animals.angelfish)),
-    "dog": Kind(norm=0.28, homes=_GROUND, tilt=5, drawings=(animals.dog, animals.sitting_dog)),
-    "cat": Kind(norm=0.27, homes=_GROUND, tilt=5, drawings=(animals.sitting_cat, animals.walking_cat)),
-    "bird": Kind(
+    "fish": ThingKind(norm=0.26, homes=("water",), tilt=14, drawings=(animals.fish, animals.angelfish)),
+    "dog": ThingKind(norm=0.28, homes=_GROUND, tilt=5, drawings=(animals.dog, animals.sitting_dog)),
+    "cat": ThingKind(norm=0.27, homes=_GROUND, tilt=5, drawings=(animals.sitting_cat, animals.walking_cat)),
+    "bird": ThingKind(
         norm=0.24,
         homes=(*_AIR, *_AIR, "grass", "snow"),
         tilt=10,
         drawings=(animals.bird, animals.flying_bird),
     ),
-    "butterfly": Kind(
+    "butterfly": ThingKind(
         norm=0.24,
         homes=(*_AIR, *_AIR, "grass", "wall"),
         tilt=28,
         drawings=(animals.butterfly, animals.swallowtail),
     ),
-    "snail": Kind(norm=0.24, homes=_GARDEN, tilt=6, drawings=(animals.snail, animals.tower_snail)),
-    "turtle": Kind(
+    "snail": ThingKind(norm=0.24, homes=_GARDEN, tilt=6, drawings=(animals.snail, animals.tower_snail)),
+    "turtle": ThingKind(
         norm=0.27,
         homes=("water", "sand", "grass"),
         tilt=8,
         drawings=(animals.turtle, animals.swimming_turtle),
     ),
-    "person": Kind(
+    "person": ThingKind(
         norm=0.34,
         homes=_GROUND,
         tilt=3,
         drawings=(animals.person_in_trousers, animals.person_in_dress, animals.person_in_coat),
     ),
-    "apple": Kind(norm=0.20, homes=_INDOORS, tilt=14, drawings=(plants.apple, plants.halved_apple)),
-    "cup": Kind(norm=0.22, homes=_INDOORS, tilt=5, drawings=(objects.mug, objects.teacup)),
-    "book": Kind(norm=0.23, homes=_INDOORS, tilt=12, drawings=(objects.closed_book, objects.open_book)),
-    "chair": Kind(norm=0.30, homes=_INDOORS, tilt=3, drawings=(objects.wooden_chair, objects.front_chair)),
-    "lamp": Kind(
+    "apple": ThingKind(norm=0.20, homes=_INDOORS, tilt=14, drawings=(plants.apple, plants.halved_apple)),
+    "cup": ThingKind(norm=0.22, homes=_INDOORS, tilt=5, drawings=(objects.mug, objects.teacup)),
+    "book": ThingKind(norm=0.23, homes=_INDOORS, tilt=12, drawings=(objects.closed_book, objects.open_book)),
+    "chair": ThingKind(
+        norm=0.30, homes=_INDOORS, tilt=3, drawings=(objects.wooden_chair, objects.front_chair)
+    ),
+    "lamp": ThingKind(
         norm=0.30,
         homes=("floor", "floor", "rug"),
         tilt=3,
         drawings=(objects.standing_lamp, objects.table_lamp),
     ),
-    "umbrella": Kind(
+    "umbrella": ThingKind(
         norm=0.30,
         homes=("sand", "sand", "floor", "grass"),
         tilt=16,
         drawings=(objects.umbrella, objects.panelled_umbrella),
     ),
-    "hat": Kind(
+    "hat": ThingKind(
         norm=0.24,
         homes=(*_INDOORS, "wall", "sand", "snow"),
         tilt=10,
         drawings=(objects.top_hat, objects.sun_hat),
     ),
-    "balloon": Kind(
+    "balloon": ThingKind(
         norm=0.30, homes=(*_AIR, *_AIR, "wall"), tilt=10, drawings=(objects.balloon, objects.hot_air_balloon)
     ),
-    "kite": Kind(norm=0.30, homes=_AIR, tilt=26, drawings=(objects.kite, objects.delta_kite)),
-    "star": Kind(
+    "kite": ThingKind(norm=0.30, homes=_AIR, tilt=26, drawings=(objects.kite, objects.delta_kite)),
+    "star": ThingKind(
         norm=0.21, homes=(*_AIR, *_AIR, "wall"), tilt=20, drawings=(objects.star, objects.smiling_star)
     ),
-    "heart": Kind(
+    "heart": ThingKind(
         norm=0.20, homes=(*_AIR, "wall", "wall"), tilt=18, drawings=(objects.heart, objects.stitched_heart)
     ),
-    "ball": Kind(
+    "ball": ThingKind(
         norm=0.19,
         homes=_GROUND,
         tilt=40,

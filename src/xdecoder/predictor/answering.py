@@ -28,10 +28,10 @@ def answer(
     """The answer to every question about every image.
 
     Args:
-        model: the model.
+        model: encodes the questions and decodes them over the images.
         head: its classifier of answers.
-        tokenizer: its tokenizer.
-        items: the images.
+        tokenizer: the one that the model was trained with.
+        items: the images, encoded; results come in their order.
         questions: what is asked of each of them.
         options: how many candidates an answer has.
     """

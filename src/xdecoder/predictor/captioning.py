@@ -27,9 +27,9 @@ def caption(
     """A sentence for each image.
 
     Args:
-        model: the model.
-        tokenizer: its tokenizer.
-        items: the images.
+        model: writes the captions.
+        tokenizer: turns the written tokens into text.
+        items: the images, encoded; results come in their order.
         regions: the part of each image that is described; None for the whole of all.
         beams: sentences kept while searching; 1 is greedy.
         steps: tokens at the most.

@@ -38,8 +38,8 @@ def embed_images(model: XDecoder, items: Sequence[EncodedImage]) -> list[ImageEm
     """Each image's embeddings, one row each.
 
     Args:
-        model: the model.
-        items: the images.
+        model: its decoder's global query and its backbone give the two embeddings.
+        items: the images, encoded; results come in their order.
 
     Raises:
         ValueError: they are not finite.
@@ -72,9 +72,9 @@ def embed_region(
     """The embedding, of unit length, of the latent query whose mask has the highest IoU with a region.
 
     Args:
-        model: the model.
-        item: the image.
-        region: where it is.
+        model: its heads give the queries' masks and embeddings.
+        item: one encoded image.
+        region: True inside, at the image's size.
 
     Raises:
         ValueError: no query's mask meets the region.

@@ -24,7 +24,7 @@ class EncodedBatch:
     """Images of one padded size, encoded together.
 
     Args:
-        model: the model.
+        model: encodes them now, and decodes the latent queries when they are asked for.
         pixels: normalized, padded images, (B, 3, H, W).
     """
 

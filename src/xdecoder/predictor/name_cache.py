@@ -31,8 +31,8 @@ class NameCache:
     folder.
 
     Args:
-        model: the model.
-        tokenizer: its tokenizer.
+        model: its text encoder embeds names that are new.
+        tokenizer: the one that the model was trained with.
         folder: where the files lie; None keeps them in memory alone.
     """
 

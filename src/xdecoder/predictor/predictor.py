@@ -70,7 +70,7 @@ class Predictor:
 
     Args:
         model: the network.
-        tokenizer: its tokenizer.
+        tokenizer: the one that the model was trained with.
         answer_head: its classifier of answers, which `answer` needs.
         cache: folder in which embeddings of class names are kept; None keeps them in memory alone.
         batch_size: images encoded together at the most.
@@ -431,7 +431,7 @@ class Predictor:
         """A region of an image in the space that regions share with texts, as a unit vector.
 
         Args:
-            image: the image.
+            image: one image, or what `encode` returned.
             region: as for `locate`; the latent query whose mask fits it best gives its embedding.
 
         Raises:

@@ -27,9 +27,9 @@ def refer(
     """What each phrase means in each image.
 
     Args:
-        model: the model.
-        tokenizer: its tokenizer.
-        items: the images.
+        model: encodes the phrases and grounds them.
+        tokenizer: the one that the model was trained with.
+        items: the images, encoded; results come in their order.
         phrases: each gets one mask an image.
         options: whether the phrases see one another.
     """
@@ -58,9 +58,9 @@ def locate(
     """The mask of a region in each image.
 
     Args:
-        model: the model.
-        tokenizer: its tokenizer.
-        items: the images.
+        model: grounds the region where it is a phrase.
+        tokenizer: the one that the model was trained with.
+        items: the images, encoded; results come in their order.
         region: a phrase, which is grounded; or a box or a mask.
 
     Raises:

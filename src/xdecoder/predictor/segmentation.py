@@ -29,9 +29,9 @@ class Segmenter:
     """A model and the classes that it is asked for.
 
     Attributes:
-        model: the model.
-        words: the classes.
-        embeddings: theirs, the background's last.
+        model: decodes the images' queries and compares them with the classes.
+        words: the K classes, in the order of the results' categories.
+        embeddings: of unit length, one a class, the background's last; (K + 1, P).
     """
 
     model: XDecoder

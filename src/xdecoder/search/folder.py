@@ -81,7 +81,7 @@ def compare(folder: Path, known: Mapping[str, Fingerprint]) -> Changes:
     """Find out what has changed.
 
     Args:
-        folder: the folder.
+        folder: searched for images, subfolders too.
         known: what the index knows of the files below it, by their absolute paths.
 
     Raises:

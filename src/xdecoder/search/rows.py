@@ -29,9 +29,9 @@ class IndexedRegion:
     """What the index keeps of a segment.
 
     Attributes:
-        segment: the segment.
-        mask: where it is.
-        vector: its embedding.
+        segment: its label, score and box.
+        mask: where it is, at the image's size.
+        vector: its embedding, of unit length.
     """
 
     segment: Segment

@@ -22,7 +22,7 @@ def answer_logits(
     """The answers' logits for each question.
 
     Args:
-        model: the model.
+        model: its text encoder and decoder.
         head: its classifier of answers.
         memory: a batch of images.
         latents: their latent queries, decoded with `keep=True`.

@@ -36,7 +36,7 @@ class CaptionDecoder:
     """Generates texts along with images, one token at a time.
 
     Args:
-        model: the model.
+        model: its text encoder and decoder write the captions.
         memory: the images.
         latents: their latent queries, decoded with `keep=True`.
         steps: tokens at the most.
@@ -121,7 +121,7 @@ def caption_by_beam(
     """The text with the highest mean log-probability a token that a beam search finds.
 
     Args:
-        model: the model.
+        model: its text encoder and decoder write the captions.
         memory: the images.
         latents: their latent queries, decoded with `keep=True`.
         steps: tokens at the most.
@@ -177,7 +177,7 @@ def sample_captions(
     """Texts drawn token by token from the model's own distribution, `samples` of each image in a row.
 
     Args:
-        model: the model.
+        model: its text encoder and decoder write the captions.
         memory: the images.
         latents: their latent queries, decoded with `keep=True`.
         steps: tokens at the most, the start token aside.

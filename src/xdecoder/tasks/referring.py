@@ -49,7 +49,7 @@ def refer(
     """Ground phrases on one image.
 
     Args:
-        model: the model.
+        model: its decoder grounds the phrases.
         features: a batch of images.
         index: the image meant.
         phrases: the phrases' features.

@@ -1,6 +1,7 @@
-"""Class and mask logits to semantic, panoptic and instance results, in bounded memory (section 3.2).
+"""Class and mask logits to semantic, panoptic and instance results (section 3.2 of the paper).
 
-K classes without the last one, the background. All Q latent queries take part, the global one too.
+Memory is bounded: masks are resized tile by tile. K classes without the last one, the background. All Q
+latent queries take part, the global one too.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def segmentation_logits(
     """Predictions for one image.
 
     Args:
-        model: the model.
+        model: its heads give masks and class logits.
         features: the images.
         latents: their decoded latent queries.
         vocabulary: text embeddings of the classes, the background last.

@@ -25,8 +25,8 @@ def embed_texts(model: XDecoder, tokenizer: Tokenizer, texts: Sequence[str]) -> 
     """Text embeddings, not normalized.
 
     Args:
-        model: the model.
-        tokenizer: its tokenizer.
+        model: its text encoder.
+        tokenizer: the one that the model was trained with.
         texts: any number of texts; they are cheapest where they begin alike.
     """
     device = model.logit_scale.device
@@ -78,8 +78,8 @@ def embed_names(
     """Each class by the mean of its normalized prompts, normalized again (CLIP's prompt ensemble).
 
     Args:
-        model: the model.
-        tokenizer: its tokenizer.
+        model: its text encoder.
+        tokenizer: the one that the model was trained with.
         prompts: for each class as many texts as for the others, in the order of the templates.
         progress: called with the texts embedded and the texts to embed.
     """

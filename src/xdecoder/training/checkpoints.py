@@ -56,7 +56,7 @@ def save(
         step: steps done.
         world: all processes call this together.
         model: the trained module, wrapped or not.
-        optimizer: its optimizer.
+        optimizer: holds the moments of the module's parameters.
         ema: its moving average, if one is kept.
         keep: complete checkpoints kept.
 

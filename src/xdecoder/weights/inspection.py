@@ -30,7 +30,7 @@ class FolderInfo:
     """What a model folder holds, read without loading its tensors.
 
     Attributes:
-        folder: the folder.
+        folder: where it lies.
         config: sizes and settings.
         parameters: numbers in each part (`backbone`, `decoder`, ...).
         dtypes: kinds of numbers stored.

@@ -25,12 +25,20 @@ if TYPE_CHECKING:
 _SHOWN = 20
 """Lines of a kind that are printed; the rest is counted."""
 
-app = typer.Typer(no_args_is_help=True, help="List, check, convert and prepare data sets.")
-prepare_app = typer.Typer(no_args_is_help=True, help="Leak-free training lists, and training shards.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, check, convert and prepare data sets.",
+    epilog="xdecoder datasets list\n\nxdecoder datasets check coco --data ~/data",
+)
+prepare_app = typer.Typer(
+    no_args_is_help=True,
+    help="Leak-free training lists, and training shards.",
+    epilog="xdecoder datasets prepare leakfree --data ~/data",
+)
 app.add_typer(prepare_app, name="prepare")
 
 
-@add_command(app, name="list")
+@add_command(app, name="list", epilog="xdecoder datasets list\n\nxdecoder datasets list --json")
 def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
@@ -49,7 +57,11 @@ def list_datasets(
     typer.echo("Layout: xdecoder datasets check NAME --data FOLDER. Source, vocabulary: --json.")
 
 
-@add_command(app)
+@add_command(
+    app,
+    epilog="xdecoder datasets check coco --data ~/data\n\n"
+    "xdecoder datasets check custom-instances --data mydata --split train --samples all",
+)
 def check(
     name: Annotated[str, typer.Argument(help="A data set of `xdecoder datasets list`.")],
     data: Annotated[
@@ -108,7 +120,11 @@ def check(
     return 0 if report.ok else FAILED
 
 
-@add_command(app)
+@add_command(
+    app,
+    epilog="xdecoder datasets vocabulary ade20k --against coco\n\n"
+    "xdecoder datasets vocabulary 'dog, unicorn' --weights xdecoder_focalt_last",
+)
 def vocabulary(
     name: Annotated[
         str,
@@ -162,7 +178,11 @@ def _vocabulary(name: str) -> Vocabulary:
     return parse_vocabulary(name)
 
 
-@add_command(app)
+@add_command(
+    app,
+    epilog="xdecoder datasets convert labels mydata --val 0.1\n\n"
+    "xdecoder datasets convert scenes mydata --from coco-panoptic --val 0.2",
+)
 def convert(
     source: Annotated[Path, typer.Argument(help="The folder of images and labels.", metavar="SRC")],
     out: Annotated[Path, typer.Argument(help="The folder to make.", metavar="DST")],
@@ -195,7 +215,7 @@ def convert(
     typer.echo(printable(f"next: xdecoder datasets check {result.dataset} --data {out} --split {split}"))
 
 
-@add_command(prepare_app)
+@add_command(prepare_app, epilog="xdecoder datasets prepare leakfree --data ~/data")
 def leakfree(data: DataFolder) -> None:
     """Write COCO's training lists without RefCOCOg-UMD val and Karpathy's test images."""
     from xdecoder.data.prepare import write_leakfree
@@ -205,7 +225,10 @@ def leakfree(data: DataFolder) -> None:
         typer.echo(f"{written.path}: {written.kept} images, without {without}")
 
 
-@add_command(prepare_app)
+@add_command(
+    prepare_app,
+    epilog="xdecoder datasets prepare shards coco-karpathy --data ~/data --out ~/data/shards --split train",
+)
 def shards(
     name: Annotated[str, typer.Argument(help="A data set with captions.")],
     data: DataFolder,

@@ -27,7 +27,7 @@ class Split(StrEnum):
     val = "val"
 
 
-@add_command(app, epilog="Example: xdecoder picturebook export --n 1000 --split val --out scenes")
+@add_command(app, epilog="xdecoder picturebook export --n 1000 --split val --out scenes")
 def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.", metavar="FOLDER")],
     count: Annotated[int, typer.Option("--n", "-n", min=1, help="Scenes.")] = 1000,

@@ -37,9 +37,7 @@ ClipVocabulary = Annotated[
 ]
 
 
-@add_command(
-    app, epilog="Example: xdecoder weights convert xdecoder_focalt_last.pt focal-t --config focalt.yaml"
-)
+@add_command(app, epilog="xdecoder weights convert xdecoder_focalt_last.pt focal-t --config focalt.yaml")
 def convert(
     source: Annotated[Path, typer.Argument(help="Published checkpoint: .pt or .safetensors.", metavar="SRC")],
     folder: Annotated[Path, typer.Argument(help="Model folder to write.", metavar="DST")],
@@ -74,7 +72,7 @@ def convert(
     typer.echo(f"Dropped, no parameters: {', '.join(done.dropped) or 'nothing'}")
 
 
-@add_command(app, name="list")
+@add_command(app, name="list", epilog="xdecoder weights list --json")
 def list_models(as_json: Json = False) -> None:
     """List the published models: backbone, size, what each is good for, published scores."""
     models = list(PUBLISHED.values())
@@ -110,7 +108,7 @@ def list_models(as_json: Json = False) -> None:
     Console().print(table)
 
 
-@add_command(app, epilog="Example: xdecoder weights pull xdecoder_focalt_best_openseg")
+@add_command(app, epilog="xdecoder weights pull xdecoder_focalt_best_openseg")
 def pull(
     name: Annotated[str, typer.Argument(help="Name from `xdecoder weights list`.")],
     clip_vocabulary: ClipVocabulary = None,
@@ -126,7 +124,7 @@ def pull(
         typer.echo(f"{folder}\nUse it by name: --weights {name}")
 
 
-@add_command(app, epilog="Example: xdecoder weights info picturebook")
+@add_command(app, epilog="xdecoder weights info picturebook")
 def info(
     model: Annotated[
         str, typer.Argument(help="Model folder, or name of a model in the cache.", metavar="PATH")
@@ -157,8 +155,8 @@ def info(
 
 @add_command(
     app,
-    epilog="Example: xdecoder weights default xdecoder_focalt_last\n\n"
-    "Example: XDECODER_WEIGHTS=runs/mine/model xdecoder segment photo.jpg",
+    epilog="xdecoder weights default xdecoder_focalt_last\n\n"
+    "XDECODER_WEIGHTS=runs/mine/model xdecoder segment photo.jpg",
 )
 def default(
     name: Annotated[

@@ -12,7 +12,7 @@ from xdecoder.data.records import StoredLabels, StoredPanoptic
 from xdecoder.images import IMAGE_SUFFIXES, read_header
 from xdecoder.structures.masks import Polygons, Rle, read_segmentation
 
-Kind = Literal["instances", "panoptic", "semantic"]
+LabelKind = Literal["instances", "panoptic", "semantic"]
 
 _SPLITS = {
     "train": "train",
@@ -66,7 +66,7 @@ class LabeledFolder:
         skipped: what could not be read, and why.
     """
 
-    kind: Kind
+    kind: LabelKind
     classes: tuple[str, ...]
     images: tuple[LabeledImage, ...]
     skipped: tuple[Skip, ...]

@@ -1,4 +1,4 @@
-"""Finetuning for one task, as in section 4.2 of the paper.
+"""Finetuning for one task, as in section 4 of the paper.
 
 Command: `torchrun --nproc-per-node 8 -m xdecoder train finetune_retrieval --data DATA --from MODEL`.
 Cost: the epochs below. Not run with this program yet.

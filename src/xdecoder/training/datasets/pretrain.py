@@ -1,4 +1,4 @@
-"""Pretraining as published: segmented photographs and captioned ones in every step (section 4.1).
+"""Pretraining as published: segmented and captioned photographs in every step (section 4 of the paper).
 
 Command: `torchrun --nproc-per-node 8 --nnodes 4 -m xdecoder train pretrain_focal_t --data DATA --from START
 --set run.bfloat16=true`, where START is a model whose backbone and text encoder were trained before (as

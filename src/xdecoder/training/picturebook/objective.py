@@ -1,4 +1,4 @@
-"""What the bundled model is trained on: the published terms (section 3.4), and the drawn world's own.
+"""The bundled model's objective: the published terms (section 3.4 of the paper), and the drawn world's own.
 
 Pictures are small here, so masks are compared whole. Shapes: B images, Q latent queries, N segments or
 phrases, K texts of the vocabulary with the background last, L tokens, D width, P joint width.

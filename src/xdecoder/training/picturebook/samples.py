@@ -21,7 +21,7 @@ def draw_samples(
 
     Args:
         model: in evaluation mode.
-        tokenizer: its tokenizer.
+        tokenizer: the one that the model was trained with.
         path: the picture that is written.
         count: scenes.
         size: side of a scene in pixels.
