@@ -216,6 +216,11 @@ def test_the_command_trains_on_anybodys_folder(data: Path, model: Path, tmp_path
     assert "PictureBookRecipe has no setting 'data'" in wrong.output
 
 
+def test_every_task_of_panoptic_annotations_is_scored_while_it_is_learned() -> None:
+    parts = [TaskConfig(dataset="custom-panoptic", task=t) for t in ("panoptic", "semantic", "instance")]
+    assert [row.kind for row in validation_benchmarks(parts)] == ["panoptic", "semantic", "instance"]
+
+
 def test_a_run_is_scored_by_the_evaluation_of_its_validation_split(data: Path) -> None:
     assert [row.name for row in validation_benchmarks([segments()])] == ["custom-panoptic"]
     captions = TaskConfig(dataset="coco-karpathy", task="caption", split="train", images=1, size=32)

@@ -180,6 +180,7 @@ _ROWS: tuple[Benchmark, ...] = (
     *(_instance(name, _512, None, None) for name in DATASETS if name.startswith("seginw-")),
     _own("panoptic", "panoptic", "panoptic", _COCO),
     _own("panoptic-semantic", "panoptic", "semantic", _COCO),
+    _own("panoptic-instance", "panoptic", "instance", _COCO),
     _own("instance", "instances", "instance", _COCO),
     _own("semantic", "semantic", "semantic", _COCO),
     _own("referring", "referring", "referring", _512),
