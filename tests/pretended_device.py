@@ -31,6 +31,8 @@ class _Backend:
     get_amp_supported_dtype = staticmethod(lambda: [torch.bfloat16])
     _is_in_bad_fork = staticmethod(lambda: False)
     manual_seed_all = staticmethod(lambda seed: None)
+    get_rng_state = staticmethod(lambda index: torch.empty(0, dtype=torch.uint8))
+    set_rng_state = staticmethod(lambda state, index: None)
 
 
 class _Hooks(torch._C._acc.PrivateUse1Hooks):
