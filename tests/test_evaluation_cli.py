@@ -31,7 +31,7 @@ def test_evaluate_tells_the_figures_the_protocol_and_the_changes_and_score_tells
         "--out", out, "--short-side", 32, "--limit", 3, "--device", "cpu",
     )  # fmt: skip
     assert "(published 63.2, xdecoder_focalt_last)" in told
-    assert "not the published protocol: input size 32 instead of 800" in told
+    assert "not the published protocol: input size 32 instead of 512" in told
     assert "all classes, the bare name of each" in told
     assert [row["benchmark"] for row in json.loads((out / "report.json").read_text())] == [
         "custom-panoptic-semantic",

@@ -137,11 +137,11 @@ def test_the_report_names_the_protocol_and_what_was_changed(
 ) -> None:
     report = run("custom-panoptic-semantic", model, data, tmp_path / "a", limit=3)
     assert report.protocol == (
-        "short side 32, long side at most 53, bilinear; words: the data set's own, all classes, the bare "
+        "short side 32, bicubic, rounded down; words: the data set's own, all classes, the bare "
         "name of each; mIoU over the classes in truth or prediction"
     )
     assert report.changes == (
-        "input size 32 instead of 800",
+        "input size 32 instead of the model's own",
         "the first 3 images alone",
         "the model's prompt_ensemble is False, the published True",
     )

@@ -114,7 +114,7 @@ def _words(data: str, kind: BenchmarkTask, published: str | None) -> Benchmark:
     )
 
 
-def _own(name: str, data: str, kind: BenchmarkTask, resizing: Resizing) -> Benchmark:
+def _own(name: str, data: str, kind: BenchmarkTask, resizing: Resizing | None) -> Benchmark:
     return Benchmark(name=f"custom-{name}", data=f"custom-{data}", kind=kind, split="val", resizing=resizing)
 
 
@@ -178,12 +178,12 @@ _ROWS: tuple[Benchmark, ...] = (
         remark="the size of the recipe finetune_vqa; no published checkpoint answers questions",
     ),
     *(_instance(name, _512, None, None) for name in DATASETS if name.startswith("seginw-")),
-    _own("panoptic", "panoptic", "panoptic", _COCO),
-    _own("panoptic-semantic", "panoptic", "semantic", _COCO),
-    _own("panoptic-instance", "panoptic", "instance", _COCO),
-    _own("instance", "instances", "instance", _COCO),
-    _own("semantic", "semantic", "semantic", _COCO),
-    _own("referring", "referring", "referring", _512),
+    _own("panoptic", "panoptic", "panoptic", None),
+    _own("panoptic-semantic", "panoptic", "semantic", None),
+    _own("panoptic-instance", "panoptic", "instance", None),
+    _own("instance", "instances", "instance", None),
+    _own("semantic", "semantic", "semantic", None),
+    _own("referring", "referring", "referring", None),
     _own("caption", "captions", "caption", _SQUARE),
     _own("retrieval", "captions", "retrieval", _SQUARE),
     _own("question", "questions", "question", _VQA),
