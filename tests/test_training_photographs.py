@@ -194,7 +194,8 @@ def test_a_recipe_learns_resumes_and_writes_a_model(
     }.get(kind, {"custom-panoptic/panoptic/PQ"})
     assert set(scores) == figures
     assert all(0 <= score <= 1 for score in scores.values())
-    sheet = Image.open(tmp_path / "samples" / "step_00000003.png")
+    with Image.open(tmp_path / "samples" / "step_00000003.png") as opened:
+        sheet = opened.copy()
     samples = {"pairs": 3, "both": 2 + 3}.get(kind, 2)  # two of the validation split; three pairs
     assert sheet.height > samples * 560 * 0.9  # each as annotated, and beside it as it is read
     assert sheet.width == 2 * 560 + 3 * 12

@@ -344,7 +344,8 @@ def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> Non
     assert (head.answers, head.linear1.weight.dtype) == (ANSWERS, torch.float16)
     scores = json.loads((tmp_path / "run" / "scores.jsonl").read_text())
     assert {"pq", "referring", "captions", "retrieval", "answers"} <= set(scores)
-    sheet = Image.open(tmp_path / "run" / "samples" / "step_00000003.png")
+    with Image.open(tmp_path / "run" / "samples" / "step_00000003.png") as opened:
+        sheet = opened.copy()
     assert sheet.size == (4 * 256 + 5 * 12, 3 * 256 + 4 * 12)  # six scenes, each beside what was found
     more = [*settings, "--from", str(tmp_path / "run")]
     second = CliRunner().invoke(app, ["train", "picturebook", "--out", str(tmp_path / "more"), *more])
