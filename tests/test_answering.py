@@ -179,6 +179,7 @@ def test_a_question_longer_than_the_head_reads_is_told(predictor: Predictor) -> 
         predictor.answer(picture(1), "dog " * LENGTH)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of files that other tests left open
         predictor.answer(picture(1), "dog " * (LENGTH - 2))
 
 

@@ -213,6 +213,7 @@ def test_a_phrase_over_77_tokens_is_cut_with_a_warning(
     most = "dog " * 75
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of files that other tests left open
         expected = predictor.refer(image, [most])
         embedded = predictor.embed_texts(most)
     with pytest.warns(UserWarning, match="the phrase is longer than 75 tokens and was cut.*: 'dog dog"):

