@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 from jaxtyping import Integer
-from numpy.typing import NDArray
 
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import LabelCoding
@@ -134,7 +133,7 @@ def score_semantic_files(
             raise FileNotFoundError(f"{folder}: no such folder of label maps")
         paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".tif", ".tiff"))
         return {
-            str(p.relative_to(folder).with_suffix("")): lambda p=p: coding.decode(_raster(p), str(p))
+            str(p.relative_to(folder).with_suffix("")): lambda p=p: coding.decode(read_stored(p), str(p))
             for p in paths
         }
 
@@ -151,10 +150,6 @@ def score_semantic_files(
 
 def _coding(classes: int) -> LabelCoding:
     return LabelCoding(classes=classes, void=(void_value(classes),))
-
-
-def _raster(path: Path) -> NDArray[Any]:
-    return read_stored(path)
 
 
 def _own_name(classes: Sequence[str], k: int) -> str:
