@@ -36,67 +36,29 @@ _TRAINED = 0.8
 _OVERLAP = 0.8
 
 
-def _panoptic(
+def _benchmark(
     data: str,
+    kind: BenchmarkTask,
     resizing: Resizing,
-    vocabulary: str,
-    published: str | None,
+    vocabulary: str | None = None,
+    published: str | None = None,
     *,
+    split: str = "val",
     object_threshold: float = _OPEN_VOCABULARY,
-    split: str = "val",
     remark: str = "",
 ) -> Benchmark:
+    """A row named after its data and its kind; the thresholds are panoptic's alone."""
+    named_by_data = data.endswith(kind) or data.startswith("seginw-")
+    panoptic = kind == "panoptic"
     return Benchmark(
-        name=data if data.endswith("panoptic") else f"{data}-panoptic",
+        name=data if named_by_data else f"{data}-{kind}",
         data=data,
-        kind="panoptic",
+        kind=kind,
         split=split,
         resizing=resizing,
         vocabulary=vocabulary,
-        object_threshold=object_threshold,
-        overlap_threshold=_OVERLAP,
-        published=published,
-        remark=remark,
-    )
-
-
-def _instance(
-    data: str,
-    resizing: Resizing,
-    vocabulary: str | None,
-    published: str | None,
-    *,
-    split: str = "val",
-    remark: str = "",
-) -> Benchmark:
-    return Benchmark(
-        name=data if data.startswith("seginw-") else f"{data}-instance",
-        data=data,
-        kind="instance",
-        split=split,
-        resizing=resizing,
-        vocabulary=vocabulary,
-        published=published,
-        remark=remark,
-    )
-
-
-def _semantic(
-    data: str,
-    resizing: Resizing,
-    vocabulary: str | None,
-    published: str | None,
-    *,
-    split: str = "val",
-    remark: str = "",
-) -> Benchmark:
-    return Benchmark(
-        name=data if data.endswith("semantic") else f"{data}-semantic",
-        data=data,
-        kind="semantic",
-        split=split,
-        resizing=resizing,
-        vocabulary=vocabulary,
+        object_threshold=object_threshold if panoptic else None,
+        overlap_threshold=_OVERLAP if panoptic else None,
         published=published,
         remark=remark,
     )
@@ -105,12 +67,6 @@ def _semantic(
 def _referring(data: str, split: str, published: str | None = None) -> Benchmark:
     return Benchmark(
         name=f"{data}-{split}", data=data, kind="referring", split=split, resizing=_512, published=published
-    )
-
-
-def _words(data: str, kind: BenchmarkTask, published: str | None) -> Benchmark:
-    return Benchmark(
-        name=f"{data}-{kind}", data=data, kind=kind, split="test", resizing=_SQUARE, published=published
     )
 
 
@@ -128,47 +84,44 @@ _OUR_SIZE = "input size chosen here"
 _TRAINED_ON = "published models were trained on these images"
 
 _ROWS: tuple[Benchmark, ...] = (
-    _panoptic("coco", _COCO, "coco", "COCO", object_threshold=_TRAINED),
-    _instance("coco", _COCO, "coco", "COCO"),
-    _semantic("coco", _COCO, "coco", "COCO"),
-    _semantic("coco-stuff-171", _COCO, None, None, remark=_OUR_SIZE),
-    _panoptic("coco100", _COCO, "coco", None, object_threshold=_TRAINED, split="train", remark=_TRAINED_ON),
-    _instance("coco100", _COCO, "coco", None, split="train", remark=_TRAINED_ON),
-    _semantic("coco100", _COCO, "coco", None, split="train", remark=_TRAINED_ON),
-    _panoptic("ade20k-150", _ADE20K, "ade20k", "ADE20K-150"),
-    _instance("ade20k-150", _ADE20K, "ade20k", "ADE20K-150"),
-    _semantic("ade20k-150", _ADE20K, "ade20k", "ADE20K-150"),
-    _semantic("ade20k-847", _ADE20K, "ade20k-847", "ADE20K-847"),
-    _semantic("pascal-voc-20", _PASCAL, "voc", None, remark=_OUR_SIZE),
-    _semantic("pascal-context-59", _PASCAL, None, None, remark=_OUR_SIZE),
-    _semantic("pascal-context-459", _PASCAL, None, None, remark=_OUR_SIZE),
-    _semantic("sun-rgbd-37", _512, "sun", "SUN RGB-D 37"),
-    _panoptic("scannet-20", _512, "scannet", "ScanNet-20"),
-    _semantic("scannet-20", _512, "scannet", "ScanNet-20"),
-    _semantic("scannet-40", _512, "scannet-40", "ScanNet-40"),
-    _panoptic("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes"),
-    replace(
-        _instance("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes"), asked="things", ap="cityscapes"
+    _benchmark("coco", "panoptic", _COCO, "coco", "COCO", object_threshold=_TRAINED),
+    _benchmark("coco", "instance", _COCO, "coco", "COCO"),
+    _benchmark("coco", "semantic", _COCO, "coco", "COCO"),
+    _benchmark("coco-stuff-171", "semantic", _COCO, remark=_OUR_SIZE),
+    _benchmark(
+        "coco100", "panoptic", _COCO, "coco", object_threshold=_TRAINED, split="train", remark=_TRAINED_ON
     ),
-    _semantic("cityscapes", _CITYSCAPES, "cityscapes", "Cityscapes"),
-    _panoptic("bdd100k-panoptic", _800, "bdd-panoptic", "BDD100K"),
-    _semantic("bdd100k-semantic", _800, "bdd", "BDD100K"),
+    _benchmark("coco100", "instance", _COCO, "coco", split="train", remark=_TRAINED_ON),
+    _benchmark("coco100", "semantic", _COCO, "coco", split="train", remark=_TRAINED_ON),
+    _benchmark("ade20k-150", "panoptic", _ADE20K, "ade20k", "ADE20K-150"),
+    _benchmark("ade20k-150", "instance", _ADE20K, "ade20k", "ADE20K-150"),
+    _benchmark("ade20k-150", "semantic", _ADE20K, "ade20k", "ADE20K-150"),
+    _benchmark("ade20k-847", "semantic", _ADE20K, "ade20k-847", "ADE20K-847"),
+    _benchmark("pascal-voc-20", "semantic", _PASCAL, "voc", remark=_OUR_SIZE),
+    _benchmark("pascal-context-59", "semantic", _PASCAL, remark=_OUR_SIZE),
+    _benchmark("pascal-context-459", "semantic", _PASCAL, remark=_OUR_SIZE),
+    _benchmark("sun-rgbd-37", "semantic", _512, "sun", "SUN RGB-D 37"),
+    _benchmark("scannet-20", "panoptic", _512, "scannet", "ScanNet-20"),
+    _benchmark("scannet-20", "semantic", _512, "scannet", "ScanNet-20"),
+    _benchmark("scannet-40", "semantic", _512, "scannet-40", "ScanNet-40"),
+    _benchmark("cityscapes", "panoptic", _CITYSCAPES, "cityscapes", "Cityscapes"),
+    replace(
+        _benchmark("cityscapes", "instance", _CITYSCAPES, "cityscapes", "Cityscapes"),
+        asked="things",
+        ap="cityscapes",
+    ),
+    _benchmark("cityscapes", "semantic", _CITYSCAPES, "cityscapes", "Cityscapes"),
+    _benchmark("bdd100k-panoptic", "panoptic", _800, "bdd-panoptic", "BDD100K"),
+    _benchmark("bdd100k-semantic", "semantic", _800, "bdd", "BDD100K"),
     _referring("refcocog-umd", "val", "RefCOCOg"),
     _referring("refcocog-umd", "test"),
     _referring("refcocog-google", "val"),
     *(_referring(data, split) for data in ("refcoco", "refcoco+") for split in ("val", "testA", "testB")),
-    _words("coco-karpathy", "retrieval", "COCO-Karpathy"),
-    _words("coco-karpathy", "caption", "COCO-Karpathy"),
-    _words("flickr30k", "retrieval", None),
-    _words("flickr30k", "caption", None),
-    Benchmark(
-        name="nocaps-caption",
-        data="nocaps",
-        kind="caption",
-        split="val",
-        resizing=_SQUARE,
-        remark="all domains together; no published score",
-    ),
+    _benchmark("coco-karpathy", "retrieval", _SQUARE, published="COCO-Karpathy", split="test"),
+    _benchmark("coco-karpathy", "caption", _SQUARE, published="COCO-Karpathy", split="test"),
+    _benchmark("flickr30k", "retrieval", _SQUARE, split="test"),
+    _benchmark("flickr30k", "caption", _SQUARE, split="test"),
+    _benchmark("nocaps", "caption", _SQUARE, remark="all domains together; no published score"),
     Benchmark(
         name="vqav2-val",
         data="vqav2",
@@ -177,7 +130,7 @@ _ROWS: tuple[Benchmark, ...] = (
         resizing=_VQA,
         remark="the size of the recipe finetune_vqa; no published checkpoint answers questions",
     ),
-    *(_instance(name, _512, None, None) for name in DATASETS if name.startswith("seginw-")),
+    *(_benchmark(name, "instance", _512) for name in DATASETS if name.startswith("seginw-")),
     _own("panoptic", "panoptic", "panoptic", None),
     _own("panoptic-semantic", "panoptic", "semantic", None),
     _own("panoptic-instance", "panoptic", "instance", None),
