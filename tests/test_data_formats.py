@@ -24,11 +24,11 @@ from typer.testing import CliRunner
 from spoiling import spoil
 from xdecoder.cli.app import app
 from xdecoder.data.convert import convert
-from xdecoder.data.formats.labelstudio import decode_brush
 from xdecoder.data.formats.masks import read_names
 from xdecoder.data.formats.table import FORMATS, detect_format
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import VOID
+from xdecoder.labeling.brush import decode_brush
 
 H, W = 12, 20
 SQUARE = [[2, 3], [8, 3], [8, 9], [2, 9]]

@@ -14,11 +14,15 @@ from PIL import Image
 
 from server_fixtures import WORDS, in_base64, plain_png
 from xdecoder.editing import Blur, edit
+from xdecoder.labeling.brush import decode_brush
+from xdecoder.labeling.outlines import from_shares
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.search import Index
 from xdecoder.server.app import create_app
+from xdecoder.server.label_studio import parse_config
 from xdecoder.server.settings import ServerSettings
 from xdecoder.structures import PanopticSegmentation, decode_rle, mask_box
+from xdecoder.structures.masks import segmentation_rle
 
 RED_CAR = "the red car"
 
@@ -217,13 +221,46 @@ def test_roboflow_s_boxes_are_given_by_their_centers(
         if len([r for r in told["predictions"] if r["class"] == row["class"]]) == 1:
             assert (row["x"], row["y"]) == ((left + right) / 2, (top + bottom) / 2)
             assert (row["width"], row["height"]) == (right - left, bottom - top)
-        assert all(parts[row["class"]].mask.shape > (p["y"], p["x"]) for p in row["points"])
+        assert all(0 <= p["x"] <= 96 and 0 <= p["y"] <= 80 for p in row["points"])
 
 
-def test_a_format_without_a_shape_for_a_result_is_refused(client: TestClient, picture: bytes) -> None:
-    answer = client.post("/v1/caption?format=roboflow", json={"image": in_base64(picture)})
+def test_yolo_s_lines_cover_what_the_masks_do(
+    client: TestClient, served_predictor: Predictor, picture: bytes
+) -> None:
+    told = client.post("/v1/segment?format=yolo", json={"image": in_base64(picture), "vocabulary": WORDS})
+    parts = list(served_predictor.segment(picture, WORDS).regions())
+    assert told.json()["names"] == WORDS
+    assert told.json()["lines"]
+    for line, part in zip(told.json()["lines"], parts, strict=True):
+        category, *values = line.split()
+        assert int(category) == part.category
+        polygon = tuple(from_shares([float(v) for v in values], (80, 96)))
+        filled = decode_rle(segmentation_rle((polygon,), 80, 96))
+        assert filled[part.mask].all()
+        assert told.json()["notes"] or np.array_equal(filled, part.mask)
+
+
+def test_label_studio_s_task_holds_the_masks_and_its_interface_the_labels(
+    client: TestClient, served_predictor: Predictor, picture: bytes
+) -> None:
+    body = {"image": in_base64(picture), "phrases": ["the red car", "a <tree>"]}
+    told = client.post("/v1/refer?format=labelstudio", json=body).json()
+    (task,) = told["tasks"]
+    found = served_predictor.refer(picture, ["the red car", "a <tree>"])
+    drawn = {r["value"]["brushlabels"][0]: r for r in task["predictions"][0]["result"]}
+    for phrase, mask in zip(found.phrases, found.masks, strict=True):
+        if mask.any():
+            assert np.array_equal(decode_brush(drawn[phrase]["value"]["rle"], (80, 96)), mask)
+    assert parse_config(told["label_config"]).labels == ("the red car", "a <tree>")
+
+
+@pytest.mark.parametrize("form", ["roboflow", "yolo", "labelstudio"])
+def test_a_format_without_a_shape_for_a_result_is_refused(
+    form: str, client: TestClient, picture: bytes
+) -> None:
+    answer = client.post(f"/v1/caption?format={form}", json={"image": in_base64(picture)})
     assert answer.status_code == 422
-    assert "roboflow has no shape" in answer.json()["detail"]
+    assert f"{form} has no shape" in answer.json()["detail"]
     assert client.post("/v1/caption?format=xml", json={"image": in_base64(picture)}).status_code == 422
 
 

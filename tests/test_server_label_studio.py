@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from server_fixtures import in_base64
+from xdecoder.labeling.brush import encode_brush
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.server.app import create_app
-from xdecoder.server.brush import encode_brush
 from xdecoder.server.label_studio import parse_config
 from xdecoder.server.settings import ServerSettings
 from xdecoder.structures import mask_box

@@ -1,4 +1,4 @@
-"""Results as clients expect them: our records, COCO's, Hugging Face's or Roboflow's shapes."""
+"""Results as clients expect them: our records, or other services' and labeling tools' shapes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from xdecoder.drawing.regions import Region
+from xdecoder.labeling import labelstudio, yolo
+from xdecoder.labeling.outlines import trace_outline
+from xdecoder.labeling.picture import ClassList, LabeledPicture, Losses
 from xdecoder.search.found import Found
-from xdecoder.server.polygons import outlines
 from xdecoder.server.questions import Embedded
 from xdecoder.structures import (
     Answer,
@@ -23,7 +25,7 @@ from xdecoder.structures import (
 )
 from xdecoder.structures.png import png_bytes
 
-Format = Literal["native", "coco", "hf", "roboflow"]
+Format = Literal["native", "coco", "hf", "roboflow", "yolo", "labelstudio"]
 Masks = Literal["rle", "png"]
 Answers = list[Answer]
 Result = SegmentationResult | Caption | Answers | Embedded | Found
@@ -36,7 +38,7 @@ def render(result: object, form: Format, *, masks: Masks, image_id: str) -> Any:
         result: a verb's.
         form: whose shape it takes.
         masks: in our own shape, as COCO's run lengths or as PNGs of 0 and 255 in base64.
-        image_id: what COCO's rows call the image.
+        image_id: what COCO's rows and Label Studio's task call the image.
 
     Raises:
         ValueError: the format has no shape for such a result.
@@ -50,6 +52,10 @@ def render(result: object, form: Format, *, masks: Masks, image_id: str) -> Any:
             return _hf(result)
         case "roboflow":
             return _roboflow(result)
+        case "yolo":
+            return _yolo(result)
+        case "labelstudio":
+            return _labelstudio(result, image_id)
 
 
 def png_text(picture: np.ndarray) -> str:
@@ -151,8 +157,8 @@ def _roboflow(result: object) -> Any:
     height, width = result.size
     predictions: list[dict[str, Any]] = []
     for region in result.regions():
-        rings = outlines(region.mask)
-        if not rings:
+        parts = trace_outline(region.mask).parts
+        if not parts:
             continue
         left, top, right, bottom = mask_box(region.mask)
         predictions.append(
@@ -164,10 +170,31 @@ def _roboflow(result: object) -> Any:
                 "confidence": 1.0 if region.score is None else region.score,
                 "class": region.label,
                 "class_id": region.category,
-                "points": [{"x": x, "y": y} for x, y in rings[0]],
+                "points": [{"x": x, "y": y} for x, y in parts[0].tolist()],
             }
         )
     return {"image": {"width": width, "height": height}, "predictions": predictions}
+
+
+def _yolo(result: object) -> Any:
+    """The lines of YOLO's text file, the names that they number, and what polygons could not hold."""
+    if not isinstance(result, SegmentationResult):
+        raise _shapeless(result, "yolo")
+    classes, losses = ClassList(_classes(result)), Losses()
+    lines = yolo.lines(_picture(result, ""), classes, losses)
+    return {"names": classes.names, "lines": lines, "notes": losses.describe()}
+
+
+def _labelstudio(result: object, image_id: str) -> Any:
+    """A task of Label Studio's with brush masks, and the labelling interface that it is made for."""
+    if not isinstance(result, SegmentationResult):
+        raise _shapeless(result, "labelstudio")
+    task = labelstudio.task(_picture(result, image_id), address=image_id, shapes="masks", losses=Losses())
+    return {"tasks": [task], "label_config": labelstudio.label_config(_classes(result), "masks")}
+
+
+def _picture(result: SegmentationResult, name: str) -> LabeledPicture:
+    return LabeledPicture(name=name, size=result.size, regions=tuple(result.regions()))
 
 
 def _shapeless(result: object, form: Format) -> ValueError:

@@ -7,7 +7,6 @@ import http.client
 import logging
 import re
 import urllib.request
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -18,16 +17,15 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from xdecoder.drawing.regions import Region
+from xdecoder.labeling.labelstudio import mean_score, region_results
+from xdecoder.labeling.picture import Losses
 from xdecoder.server.admission import admitted
 from xdecoder.server.bodies import MOST_NAMES
-from xdecoder.server.brush import encode_brush
-from xdecoder.server.polygons import outlines
 from xdecoder.server.questions import Segment
 from xdecoder.server.reading import decode_base64, in_words, read_body
 from xdecoder.server.service import Service, told_errors
 from xdecoder.server.settings import ServerSettings
-from xdecoder.structures import PanopticSegmentation, mask_box
+from xdecoder.structures import PanopticSegmentation
 from xdecoder.vocabularies import parse_vocabulary
 
 _logger = logging.getLogger(__name__)
@@ -164,18 +162,13 @@ async def _label(
         address = task.data.get(config.key)
         data = await to_thread.run_sync(lambda: fetch(address, service.settings))
         found = await service.ask(request, question, await service.source(data, None))
-        regions = await to_thread.run_sync(lambda: list(_regions(found, config)))
+        regions = await to_thread.run_sync(lambda: _regions(found, config))
     except HTTPException as error:
         if error.status_code not in (404, 422):
             raise
         _logger.warning("a task of Label Studio's could not be labelled: %s", error.detail)
         return {"model_version": service.name, "score": 0.0, "result": []}
-    scores = [region["score"] for region in regions]
-    return {
-        "model_version": service.name,
-        "score": sum(scores) / len(scores) if scores else 0.0,
-        "result": regions,
-    }
+    return {"model_version": service.name, "score": mean_score(regions), "result": regions}
 
 
 # Images
@@ -232,48 +225,23 @@ def fetch(address: object, settings: ServerSettings) -> bytes:
 # Regions
 
 
-def _regions(found: object, config: LabelConfig) -> Iterator[dict[str, Any]]:
+def _regions(found: object, config: LabelConfig) -> list[dict[str, Any]]:
     """The segments as each control draws them."""
     result = cast("PanopticSegmentation", found)
-    height, width = result.size
     named = {" ".join(label.split()): label for label in config.labels}  # as a vocabulary has them
-    number = 0
+    regions: list[dict[str, Any]] = []
     for region in result.regions():
         label = named[region.label]
         for control in config.controls:
-            if label not in control.labels:
-                continue
-            for value in _values(control.kind, region, height, width):
-                yield {
-                    "id": f"segment-{number}",
-                    "from_name": control.name,
-                    "to_name": config.image,
-                    "type": control.kind,
-                    "original_width": width,
-                    "original_height": height,
-                    "image_rotation": 0,
-                    "score": region.score or 0.0,
-                    "value": {**value, control.kind: [label]},
-                }
-                number += 1
-
-
-def _values(kind: str, region: Region, height: int, width: int) -> Sequence[dict[str, Any]]:
-    """A segment in the words of a kind of control; lengths are in percent of the image's sides."""
-    if kind == "brushlabels":
-        return [{"format": "rle", "rle": encode_brush(region.mask)}]
-    if kind == "polygonlabels":
-        return [
-            {"points": [[100 * x / width, 100 * y / height] for x, y in ring], "closed": True}
-            for ring in outlines(region.mask)
-        ]
-    left, top, right, bottom = mask_box(region.mask)
-    return [
-        {
-            "x": 100 * left / width,
-            "y": 100 * top / height,
-            "width": 100 * (right - left) / width,
-            "height": 100 * (bottom - top) / height,
-            "rotation": 0,
-        }
-    ]
+            if label in control.labels:
+                regions += region_results(
+                    region,
+                    control.kind,
+                    control=control.name,
+                    image=config.image,
+                    size=result.size,
+                    first=len(regions),
+                    losses=Losses(),
+                    label=label,
+                )
+    return regions

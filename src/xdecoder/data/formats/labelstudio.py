@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
 from xdecoder.data.formats.labeled import (
@@ -22,7 +19,8 @@ from xdecoder.data.formats.labeled import (
     ring,
     split_of,
 )
-from xdecoder.images import MAX_PIXELS
+from xdecoder.labeling.brush import decode_brush
+from xdecoder.labeling.outlines import from_shares
 from xdecoder.structures.masks import encode_rle
 
 
@@ -96,14 +94,12 @@ def _read_result(result: Any, what: str, size: tuple[int, int], reader: ObjectRe
     kind = str(result.get("type"))
     labels = value.get(kind)
     label = labels[0] if isinstance(labels, list) and labels else None
-    height, width = size
     if kind in ("polygonlabels", "polygon"):
         points = ring(value.get("points"))
         if points is None:
             reader.leave_out(what, '"points" is no list of [x, y]')
             return
-        scaled = [v * (height if i % 2 else width) / 100 for i, v in enumerate(points)]
-        reader.add(label, [scaled], what)
+        reader.add(label, [from_shares(points, size, whole=100)], what)
     elif kind in ("brushlabels", "brush"):
         try:
             mask = decode_brush(value.get("rle"), size)
@@ -115,55 +111,3 @@ def _read_result(result: Any, what: str, size: tuple[int, int], reader: ObjectRe
         reader.leave_out(what, BOX)
     elif kind not in ("choices", "textarea", "labels", "relation", "rating", "taxonomy"):
         reader.leave_out(what, f"{kind[:30]} gives no mask")
-
-
-def decode_brush(code: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask of brush strokes: RGBA values in the run lengths of rle-pack, of which alpha counts.
-
-    The code is a stream of bits: 32 of the number of values; 5 of a value's bits less 1; four times 4 of the
-    bits of a run's length less 1; then runs: 1 bit that says whether all values are one, 2 bits that choose
-    among the four, the length less 1, and the value or the values.
-
-    Args:
-        code: bytes, as a list of numbers.
-        size: the image's height and width.
-
-    Raises:
-        ValueError: the code is damaged or of another size.
-    """
-    if not isinstance(code, list) or not all(type(v) is int and 0 <= v <= 255 for v in code):
-        raise ValueError('its "rle" is no list of bytes')
-    height, width = size
-    bits = np.unpackbits(np.array(code, np.uint8))
-    place = 0
-
-    def take(count: int) -> int:
-        nonlocal place
-        if place + count > bits.size:
-            raise ValueError("its brush strokes are cut short")
-        value = int("".join(map(str, bits[place : place + count])), 2)
-        place += count
-        return value
-
-    total, word = take(32), take(5) + 1
-    lengths = [take(4) + 1 for _ in range(4)]
-    if total != 4 * height * width or total > 4 * MAX_PIXELS:
-        raise ValueError(f"its brush strokes have {total} values, not 4 for each of {width}x{height} pixels")
-    values = np.zeros(total, np.uint32)
-    done = 0
-    while done < total:
-        same = take(1)
-        end = done + take(lengths[take(2)]) + 1
-        if end > total:
-            raise ValueError("its brush strokes are longer than the image")
-        if same:
-            values[done:end] = take(word)
-        else:
-            wanted = word * (end - done)
-            if place + wanted > bits.size:
-                raise ValueError("its brush strokes are cut short")
-            rows = bits[place : place + wanted].reshape(end - done, word)
-            values[done:end] = rows @ (1 << np.arange(word - 1, -1, -1))
-            place += wanted
-        done = end
-    return values[3::4].reshape(height, width) > 0

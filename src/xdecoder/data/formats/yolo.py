@@ -18,6 +18,8 @@ from xdecoder.data.formats.labeled import (
     split_of,
 )
 from xdecoder.images import IMAGE_SUFFIXES
+from xdecoder.labeling.outlines import from_shares
+from xdecoder.labeling.yolo import label_path
 
 
 def detect(folder: Path) -> str | None:
@@ -92,12 +94,7 @@ def _splits(folder: Path, data: dict[str, Any]) -> list[tuple[Path, str]]:
 
 def _label_file(image: Path) -> Path | None:
     """The text file of an image: in `labels` where the image is in `images`, or beside it."""
-    parts = list(image.parts)
-    places = [i for i, part in enumerate(parts) if part == "images"]
-    options = [image.with_suffix(".txt")]
-    if places:
-        parts[places[-1]] = "labels"
-        options.insert(0, Path(*parts).with_suffix(".txt"))
+    options = (Path(label_path(image)), image.with_suffix(".txt"))
     return next((path for path in options if path.is_file()), None)
 
 
@@ -118,6 +115,4 @@ def _read_line(
     elif not all(-0.5 <= v <= 1.5 for v in values):  # NaN fails
         reader.leave_out(what, "coordinates outside 0 to 1; they are shares of width and height")
     else:
-        height, width = size
-        scaled = [v * (height if i % 2 else width) for i, v in enumerate(values)]
-        reader.add(names[category], [scaled], what)
+        reader.add(names[category], [from_shares(values, size)], what)
