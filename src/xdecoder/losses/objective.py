@@ -93,6 +93,36 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearnedTasks:
+    """Which tasks any weight above 0 is given to; what is not learned need not be computed.
+
+    Attributes:
+        segmentation: classes and masks of segments.
+        referring: phrases and their masks.
+        captioning: next tokens of captions.
+        retrieval: images and the texts that they are found by.
+        answers: answers to questions.
+    """
+
+    segmentation: bool
+    referring: bool
+    captioning: bool
+    retrieval: bool
+    answers: bool
+
+    @classmethod
+    def of(cls, config: LossConfig) -> LearnedTasks:
+        """The tasks of some weights."""
+        return cls(
+            segmentation=any((config.class_ce, config.mask_bce, config.mask_dice)),
+            referring=any((config.referring_ce, config.referring_bce, config.referring_dice)),
+            captioning=config.captioning > 0,
+            retrieval=any((config.retrieval, config.backbone_retrieval)),
+            answers=config.answers > 0,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Losses:
     """What a step costs.
 

@@ -18,10 +18,12 @@ Style = Literal["list", "places", "setting", "relation", "count"]
 STYLES: Final[tuple[Style, ...]] = get_args(Style)
 
 
-def captions(scene: Scene, rng: np.random.Generator, *, count: int = 5) -> tuple[str, ...]:
+def captions(
+    scene: Scene, rng: np.random.Generator, *, count: int = 5, styles: tuple[Style, ...] = STYLES
+) -> tuple[str, ...]:
     """`count` captions, the styles taking turns from a random start (one thing alone has no relation)."""
-    start = int(rng.integers(len(STYLES)))
-    return tuple(caption(scene, rng, style=STYLES[(start + k) % len(STYLES)]) for k in range(count))
+    start = int(rng.integers(len(styles)))
+    return tuple(caption(scene, rng, style=styles[(start + k) % len(styles)]) for k in range(count))
 
 
 def caption(scene: Scene, rng: np.random.Generator, *, style: Style) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -92,6 +93,7 @@ class Progress:
         self._console = Console()
         self._live = Live(console=self._console, refresh_per_second=2) if sys.stdout.isatty() else None
         self._mark = (first, time.monotonic())
+        self._cpu = cpu_seconds()
 
     def __enter__(self) -> Progress:
         if self._live is not None:
@@ -107,17 +109,20 @@ class Progress:
         self._mark = (step, time.monotonic())
 
     def speed(self, step: int, images: int) -> dict[str, float]:
-        """Seconds and images a second since the last call, seconds left, and memory."""
+        """Seconds of clock and processor and images a second since the last call, seconds left, memory."""
         now = time.monotonic()
         since, when = self._mark
         self._mark = (step, now)
         seconds = max(now - when, 1e-9)
-        return {
+        found = {
             "seconds": seconds,
+            "cpu_seconds": cpu_seconds() - self._cpu,
             "images_per_second": images / seconds,
             "seconds_left": seconds / max(1, step - since) * (self.steps - step),
             "memory_gib": memory_gib(),
         }
+        self._cpu = cpu_seconds()
+        return found
 
     def show(self, step: int, phase: str, values: Mapping[str, float]) -> None:
         """Show the numbers after `step` steps."""
@@ -248,6 +253,12 @@ def memory_gib() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def cpu_seconds() -> float:
+    """Processor time that this process and those that it has waited for have used."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _step_of(line: str) -> int:

@@ -53,7 +53,7 @@ RECIPES: Final[Mapping[str, RecipeName]] = {
     "segmentation_only": RecipeName(
         f"{_DATASETS}.pretrain",
         "SegmentationOnly",
-        "The paper's comparison: no image-text pairs and no captions at all.",
+        "The paper's comparison: segments alone, no image-text pairs, captions or phrases.",
     ),
     "without_retrieval": RecipeName(
         f"{_DATASETS}.pretrain",
@@ -65,6 +65,11 @@ RECIPES: Final[Mapping[str, RecipeName]] = {
         "WithoutCaptioning",
         "The paper's comparison: pairs are contrasted, but not captioned.",
     ),
+    "without_referring": RecipeName(
+        f"{_DATASETS}.pretrain",
+        "WithoutReferring",
+        "The paper's comparison: no phrases are learned.",
+    ),
     "texts_without_objects": RecipeName(
         f"{_DATASETS}.pretrain",
         "TextsWithoutObjects",
@@ -74,6 +79,11 @@ RECIPES: Final[Mapping[str, RecipeName]] = {
         f"{_DATASETS}.pretrain",
         "TextsWithoutGlobal",
         "The paper's comparison: captions see the object queries, but not the global one.",
+    ),
+    "texts_without_latents": RecipeName(
+        f"{_DATASETS}.pretrain",
+        "TextsWithoutLatents",
+        "The paper's comparison: captions see no latent queries at all.",
     ),
     "copies_without_phrases": RecipeName(
         f"{_DATASETS}.pretrain",

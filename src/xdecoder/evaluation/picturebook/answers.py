@@ -11,6 +11,7 @@ from jaxtyping import Float, Integer
 
 from xdecoder.metrics import semantic
 from xdecoder.metrics.panoptic_quality import CategoryCounts, ScoredSegment, count_matches
+from xdecoder.metrics.referring import intersection_and_union
 from xdecoder.picturebook import VOCABULARY, Scene, description, phrases, questions
 from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
@@ -28,7 +29,7 @@ class SceneAnswers:
     Attributes:
         panoptic: category -> its matched, wrong and missed segments.
         confusion: pixels by true and predicted category, as `metrics.semantic.confusion` counts them.
-        referred: the IoU of each of up to three phrases.
+        referred: pixels of the intersection and of the union of each of up to three phrases.
         caption: of the picture.
         region: the segment of one thing.
         region_caption: of that thing, by its mask.
@@ -39,7 +40,7 @@ class SceneAnswers:
 
     panoptic: Mapping[int, CategoryCounts]
     confusion: Integer[np.ndarray, "K K+1"]
-    referred: tuple[float, ...]
+    referred: tuple[tuple[int, int], ...]
     caption: str
     region: int
     region_caption: str
@@ -100,14 +101,15 @@ def _segment(
 
 def _refer(
     predictor: Predictor, scene: Scene, image: EncodedImage, rng: np.random.Generator
-) -> tuple[float, ...]:
+) -> tuple[tuple[int, int], ...]:
     known = [p for p in phrases(scene, rng, per_thing=1) if scene.segment(p.segment).is_thing]
     if not known:
         return ()
     wanted = [known[i] for i in rng.permutation(len(known))[:_PHRASES]]
     masks = predictor.refer(image, [phrase.text for phrase in wanted]).masks
-    true = [scene.ids == phrase.segment for phrase in wanted]
-    return tuple(float((m & t).sum() / (m | t).sum()) for m, t in zip(masks, true, strict=True))
+    true = np.stack([scene.ids == phrase.segment for phrase in wanted])
+    shared, joined = intersection_and_union(true, masks)
+    return tuple(zip(shared.tolist(), joined.tolist(), strict=True))
 
 
 def _answer(predictor: Predictor, scene: Scene, image: EncodedImage) -> tuple[str, ...]:

@@ -14,11 +14,13 @@ from jaxtyping import Float
 
 from xdecoder.evaluation.picturebook.answers import SceneAnswers, ask_scenes
 from xdecoder.evaluation.picturebook.scenes import SIZE
+from xdecoder.metrics.captions import CaptionScores
 from xdecoder.metrics.panoptic_quality import CategoryCounts, panoptic_scores
 from xdecoder.metrics.semantic import semantic_scores
 from xdecoder.picturebook import (
     VOCABULARY,
     Scene,
+    captions,
     description,
     detail,
     draw_scene,
@@ -36,7 +38,7 @@ _THINGS = 3
 @final
 @dataclass(frozen=True, kw_only=True)
 class PictureBookScores:
-    """What a model reaches on held-out scenes, each from 0 to 1.
+    """What a model reaches on held-out scenes, each from 0 to 1 unless said.
 
     Attributes:
         pq: panoptic quality over the categories.
@@ -46,8 +48,10 @@ class PictureBookScores:
         recognition_quality: how many segments are matched.
         miou: mean IoU of the categories' regions, of semantic segmentation.
         referring: mean IoU of phrases and their masks, up to three phrases a scene.
+        referring_cumulative: cumulative IoU of the same, all intersections over all unions.
         referring_half: phrases whose mask has an IoU above one half.
         captions: generated captions of which every statement is true.
+        cider: CIDEr-D of generated captions against five of each scene's own, from 0 to 10.
         caption_detail: of three things (or all, where there are fewer), how many these name by category and
             color; 0 for what is not true.
         region_captions: captions of one thing by its mask, one a scene, that name it and nothing else truly.
@@ -62,8 +66,10 @@ class PictureBookScores:
     recognition_quality: float
     miou: float
     referring: float
+    referring_cumulative: float
     referring_half: float
     captions: float
+    cider: float
     caption_detail: float
     region_captions: float
     retrieval: float
@@ -119,7 +125,11 @@ def score_scenes(scenes: Sequence[Scene], answers: Sequence[SceneAnswers]) -> Pi
         min(1.0, (detail(statements(a.caption) or ()) if told else 0.0) / min(_THINGS, len(scene.things)))
         for (scene, a), told in zip(pairs, true, strict=True)
     ]
-    referred = [iou for a in answers for iou in a.referred]
+    pixels = [both for a in answers for both in a.referred]
+    referred = [shared / joined for shared, joined in pixels]
+    captioned = CaptionScores()
+    for place, (scene, a) in enumerate(pairs):
+        captioned.update(place, a.caption, captions(scene, np.random.default_rng(scene.seed)))
     return PictureBookScores(
         pq=quality.all.pq,
         pq_things=quality.things.pq,
@@ -128,8 +138,10 @@ def score_scenes(scenes: Sequence[Scene], answers: Sequence[SceneAnswers]) -> Pi
         recognition_quality=quality.all.rq,
         miou=semantic_scores(confusion, images=len(answers)).miou,
         referring=float(np.mean(referred or [math.nan])),
+        referring_cumulative=sum(s for s, _ in pixels) / sum(j for _, j in pixels) if pixels else math.nan,
         referring_half=float(np.mean([iou > 0.5 for iou in referred] or [math.nan])),
         captions=float(np.mean(true)),
+        cider=captioned.result().cider_d,
         caption_detail=float(np.mean(named)),
         region_captions=float(
             np.mean([is_true_of(a.region_caption, scene, scene.segment(a.region)) for scene, a in pairs])

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from xdecoder.config import InteractionConfig
 from xdecoder.losses.objective import LossConfig
 from xdecoder.losses.predictions import SupervisedLayers
+from xdecoder.training.ablations import ABLATIONS
 from xdecoder.training.datasets.objective import PublishedLosses
 from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.recipe import DatasetRecipe
@@ -35,6 +36,10 @@ _WEIGHTS = LossConfig(captioning=8.0, retrieval=8.0)
 _LAYERS = SupervisedLayers(referring=(-6, -5, -4, -3, -2, -1))
 _RELEASED = PublishedLosses(config=_WEIGHTS, layers=_LAYERS)
 """The released runs' settings, which differ from those of the published configuration files."""
+
+
+def _without(name: str) -> PublishedLosses:
+    return replace(_RELEASED, config=ABLATIONS[name].weigh(_WEIGHTS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,44 +64,58 @@ class PretrainFocalL(PretrainFocalT):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationOnly(PretrainFocalT):
-    """The paper's comparison: no image-text pairs and no captions at all."""
+    """The paper's comparison: segments alone, no image-text pairs, captions or phrases."""
 
-    segments: TaskConfig | None = replace(_SEGMENTS, captions=False)
+    segments: TaskConfig | None = replace(_SEGMENTS, captions=False, phrases=())
     pairs: TaskConfig | None = None
+    losses: PublishedLosses = _without("segmentation_only")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutRetrieval(PretrainFocalT):
     """The paper's comparison: pairs are captioned, but not contrasted."""
 
-    losses: PublishedLosses = replace(
-        _RELEASED, config=replace(_WEIGHTS, retrieval=0.0, backbone_retrieval=0.0)
-    )
+    losses: PublishedLosses = _without("without_retrieval")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutCaptioning(PretrainFocalT):
     """The paper's comparison: pairs are contrasted, but not captioned."""
 
-    losses: PublishedLosses = replace(_RELEASED, config=replace(_WEIGHTS, captioning=0.0))
+    losses: PublishedLosses = _without("without_captioning")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutReferring(PretrainFocalT):
+    """The paper's comparison: no phrases are learned."""
+
+    segments: TaskConfig | None = replace(_SEGMENTS, phrases=())
+    losses: PublishedLosses = _without("without_referring")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextsWithoutObjects(PretrainFocalT):
     """The paper's comparison: captions see the global query, but no object queries."""
 
-    interactions: InteractionConfig | None = InteractionConfig(texts_see_objects=False)
+    interactions: InteractionConfig | None = ABLATIONS["texts_without_objects"].interactions
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextsWithoutGlobal(PretrainFocalT):
     """The paper's comparison: captions see the object queries, but not the global one."""
 
-    interactions: InteractionConfig | None = InteractionConfig(texts_see_global=False)
+    interactions: InteractionConfig | None = ABLATIONS["texts_without_global"].interactions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextsWithoutLatents(PretrainFocalT):
+    """The paper's comparison: captions see no latent queries at all."""
+
+    interactions: InteractionConfig | None = ABLATIONS["texts_without_latents"].interactions
 
 
 @dataclass(frozen=True, kw_only=True)
 class CopiesWithoutPhrases(PretrainFocalT):
     """The paper's comparison: in referring, phrases are compared with the queries, but not seen by them."""
 
-    interactions: InteractionConfig | None = InteractionConfig(copies_see_phrases=False)
+    interactions: InteractionConfig | None = ABLATIONS["copies_without_phrases"].interactions

@@ -60,12 +60,13 @@ class SceneBatch(Batch):
         phrase_lengths: tokens of each phrase, start and end included.
         phrase_counts: phrases of each image.
         phrase_masks: per image, what each phrase means, as `masks`.
-        captions: `captions_each` for each image.
+        pair_images: the images that come with text.
+        captions: `captions_each` for each of these.
         caption_valid: true from the start token to the end token.
         caption_names: tokens that name a category or a color.
         captions_each: captions an image.
         caption_regions: per level of the decoder's memory, the cells that each caption is about.
-        pairs: the text that retrieval learns from, of each image.
+        pairs: the text that retrieval learns from, of each image that comes with text.
         pair_groups: such texts of the same words have the same number.
         questions: of all images, one after the other, padded as the answer head wants them.
         question_images: the image that each is about.
@@ -81,13 +82,14 @@ class SceneBatch(Batch):
     phrase_lengths: tuple[int, ...]
     phrase_counts: tuple[int, ...]
     phrase_masks: tuple[Float[Tensor, "_N H4 W4"], ...]
+    pair_images: Int[Tensor, " B2"]
     captions: Int[Tensor, "M2 L3"]
     caption_valid: Bool[Tensor, "M2 L3"]
     caption_names: Bool[Tensor, "M2 L3"]
     captions_each: int
     caption_regions: tuple[Bool[Tensor, "M2 _ _"], ...]
-    pairs: Int[Tensor, "B L5"]
-    pair_groups: Int[Tensor, " B"]
+    pairs: Int[Tensor, "B2 L5"]
+    pair_groups: Int[Tensor, " B2"]
     questions: Int[Tensor, "M3 L4"]
     question_images: Int[Tensor, " M3"]
     answers: Int[Tensor, " M3"]

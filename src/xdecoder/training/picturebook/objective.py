@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,7 @@ from xdecoder.bounds import require_at_least
 from xdecoder.jobs.gather import mean_over_world
 from xdecoder.losses import terms
 from xdecoder.losses.masks import WholeMasks
-from xdecoder.losses.objective import LossConfig, Losses, Objective
+from xdecoder.losses.objective import LearnedTasks, LossConfig, Losses, Objective
 from xdecoder.losses.phrases import concatenate
 from xdecoder.losses.predictions import SupervisedLayers, chosen, predict_layers
 from xdecoder.losses.targets import CaptionTargets, ReferringTargets, RetrievalTargets, SegmentTargets
@@ -26,7 +28,6 @@ from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.decoder import LatentStates
 from xdecoder.networks.queries import QueryKind
-from xdecoder.networks.text_encoder import TextFeatures
 from xdecoder.picturebook import Scene
 from xdecoder.tasks.captioning import sample_captions
 from xdecoder.tokenizer import Tokenizer
@@ -172,26 +173,33 @@ class PictureBookObjective(nn.Module):
 
     def _scenes(self, batch: SceneBatch) -> dict[str, Tensor]:
         model = self.model
+        learned = LearnedTasks.of(self.losses.config)
         names = model.text_encoder(batch.names).embeddings
-        phrases, captions, questions = (
-            model.text_encoder(ids) for ids in (batch.phrases, batch.captions, batch.questions)
-        )
         features = model.encode_images(batch.images)
         latents = model.decoder.decode_latents(features.memory, keep=True)
-        found = self._segmentation(batch, features, latents, names, phrases).named("segmentation")
-        found["dense"] = self.losses.dense * self.dense(
-            features.memory.sources[1:],
-            features.memory.sizes[1:],
-            batch.masks,
-            batch.classes,
-            names,
-            terms.temperature(model.logit_scale),
-        )
-        pairs = self._captions(batch, features, latents, captions)
-        found |= (pairs + self._retrieval(batch, features, latents)).named("pairs")
-        if batch.scenes:
+        found: dict[str, Tensor] = {}
+        if learned.segmentation or learned.referring:
+            found |= self._segmentation(batch, features, latents, names, learned).named("segmentation")
+        if self.losses.dense:
+            found["dense"] = self.losses.dense * self.dense(
+                features.memory.sources[1:],
+                features.memory.sizes[1:],
+                batch.masks,
+                batch.classes,
+                names,
+                terms.temperature(model.logit_scale),
+            )
+        pairs: list[Losses] = []
+        if learned.captioning and len(batch.pair_images):
+            pairs.append(self._captions(batch, features, latents))
+        if learned.retrieval and len(batch.pair_images):
+            pairs.append(self._retrieval(batch, features, latents))
+        if pairs:
+            found |= reduce(add, pairs).named("pairs")
+        if batch.scenes and self.losses.caption_reward:
             found |= self._rewarded_captions(batch.scenes, features, latents)
-        found["answers"] = self._answers(batch, features, latents, questions)
+        if learned.answers:
+            found["answers"] = self._answers(batch, features, latents)
         return found
 
     def _segmentation(
@@ -200,45 +208,55 @@ class PictureBookObjective(nn.Module):
         features: ImageFeatures,
         latents: LatentStates,
         names: Tensor,
-        phrases: TextFeatures,
+        learned: LearnedTasks,
     ) -> Losses:
         """Unmatched object queries and the global one learn to be background."""
-        model, counts = self.model, batch.phrase_counts
-        tokens, valid = concatenate(phrases.tokens, batch.phrase_lengths, counts)
-        groups = torch.arange(len(phrases.embeddings), device=tokens.device)
-        layers = predict_layers(
-            model,
-            self.losses.layers,
-            latents=latents.states,
-            texts=names,
-            copies=model.decoder.decode_phrases(features.memory, tokens, valid),
-            global_background=True,
-        )
-        return self._objective.segmentation(
-            layers,
-            comparison=WholeMasks(features.mask_features),
-            segments=[
-                SegmentTargets(labels=classes, masks=masks)
-                for classes, masks in zip(batch.classes, batch.masks, strict=True)
-            ],
-            referring=[
+        model = self.model
+        copies: Sequence[Tensor] = ()
+        referring: list[ReferringTargets] | None = None
+        if learned.referring:
+            phrases, counts = model.text_encoder(batch.phrases), batch.phrase_counts
+            tokens, valid = concatenate(phrases.tokens, batch.phrase_lengths, counts)
+            copies = model.decoder.decode_phrases(features.memory, tokens, valid)
+            groups = torch.arange(len(phrases.embeddings), device=tokens.device)
+            referring = [
                 ReferringTargets(masks=masks, texts=texts, groups=own, weight=1.0)
                 for masks, texts, own in zip(
                     batch.phrase_masks, phrases.embeddings.split(counts), groups.split(counts), strict=True
                 )
-            ],
+            ]
+        layers = predict_layers(
+            model,
+            self.losses.layers,
+            latents=latents.states if learned.segmentation else (),
+            texts=names,
+            copies=copies,
+            global_background=True,
+        )
+        segments = [
+            SegmentTargets(labels=classes, masks=masks)
+            for classes, masks in zip(batch.classes, batch.masks, strict=True)
+        ]
+        return self._objective.segmentation(
+            layers,
+            comparison=WholeMasks(features.mask_features),
+            segments=segments if learned.segmentation else None,
+            referring=referring,
             logit_scale=model.logit_scale,
         )
 
     def _captions(
-        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, captions: TextFeatures
+        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates
     ) -> Losses:
         """Each token predicts the next one, and names that were said are not to be said again."""
         decoder, table = self.model.decoder, self.model.text_encoder.token_embedding.weight
         ids, valid = batch.captions, batch.caption_valid
         context = decoder.open_context(features.memory, latents, capacity=ids.shape[1])
+        if len(batch.pair_images) < len(batch.images):
+            context = context.pick(batch.pair_images)
         context = context.fork(batch.captions_each).restrict(batch.caption_regions)
-        states = decoder.decode_tokens(context, captions.tokens, kind=QueryKind.CAPTION)
+        tokens = self.model.text_encoder(ids).tokens
+        states = decoder.decode_tokens(context, tokens, kind=QueryKind.CAPTION)
         logits = [
             terms.next_token_logits(decoder.project_captions(state), valid, table)
             for state in chosen(states, self.losses.layers.captioning)
@@ -252,10 +270,10 @@ class PictureBookObjective(nn.Module):
         model = self.model
         return self._objective.retrieval(
             [
-                model.decoder.query_outputs(state[:, -1:]).embeddings
+                model.decoder.query_outputs(state[batch.pair_images, -1:]).embeddings
                 for state in chosen(latents.states, self.losses.layers.retrieval)
             ],
-            backbone_embeddings=features.backbone_embeddings,
+            backbone_embeddings=features.backbone_embeddings[batch.pair_images],
             targets=RetrievalTargets(
                 texts=model.text_encoder(batch.pairs).embeddings, groups=batch.pair_groups
             ),
@@ -283,15 +301,16 @@ class PictureBookObjective(nn.Module):
         }
 
     def _answers(
-        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates, questions: TextFeatures
+        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates
     ) -> Float[Tensor, ""]:
         """The classifier reads the last token of the question."""
         decoder = self.model.decoder
         length = batch.questions.shape[1]
         context = decoder.open_context(features.memory, latents, capacity=length)
         context = context.pick(batch.question_images)
-        states = decoder.decode_tokens(context, questions.tokens, kind=QueryKind.QUESTION)
-        count = mean_over_world(questions.tokens.new_full((), len(batch.answers)), at_least=1)
+        tokens = self.model.text_encoder(batch.questions).tokens
+        states = decoder.decode_tokens(context, tokens, kind=QueryKind.QUESTION)
+        count = mean_over_world(tokens.new_full((), len(batch.answers)), at_least=1)
         losses = [
             F.cross_entropy(self.answer_head(state), batch.answers, reduction="sum") / count
             for state in chosen(states, self.losses.layers.answers)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.ablations import Ablation
 from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
 from xdecoder.training.picturebook.samples import draw_samples
@@ -52,6 +53,34 @@ CONTEXT_LENGTH = 48
 QUESTION_LENGTH = 20
 
 
+def bundled_config() -> ModelConfig:
+    """The bundled model's sizes."""
+    return ModelConfig(
+        backbone=HybridConfig(widths=(40, 80, 192, 320), depths=(1, 2, 3, 2), place_channels=32),
+        pixel_decoder=PixelDecoderConfig(
+            width=96, mask_width=96, mask_stride=2, layers=2, heads=4, feedforward=384
+        ),
+        text=TextConfig(
+            width=128,
+            layers=2,
+            heads=4,
+            context_length=CONTEXT_LENGTH,
+            vocabulary_size=build_tokenizer(CONTEXT_LENGTH).vocabulary_size,
+        ),
+        decoder=DecoderConfig(width=128, queries=25, layers=6, heads=4, feedforward=384),
+        embed_width=128,
+        inference=InferenceConfig(
+            short_side=160,
+            long_side=320,
+            vocabulary="picturebook",
+            object_threshold=0.3,
+            overlap_threshold=0.6,
+            caption_steps=30,
+            caption_beams=3,
+        ),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PictureBookRecipe(Recipe):
     """The bundled model: every task on drawn scenes, from nothing.
@@ -60,9 +89,11 @@ class PictureBookRecipe(Recipe):
 
     Attributes:
         seed: of weights and scenes; another seed has other scenes.
+        sizes: of the model; its vocabulary is the world's.
+        ablation: what the run goes without.
         text_steps: of texts alone.
         patch_steps: of single things.
-        steps: of scenes, the run proper.
+        steps: of scenes, the run proper; 0 for none.
         large_from: share of them after which pictures are 128 pixels wide instead of 96.
         enlarged_from: share of them after which these are read at 160 pixels, for finer masks.
         caption_reward_from: share of them after which the model's own captions are rewarded.
@@ -74,6 +105,8 @@ class PictureBookRecipe(Recipe):
     """
 
     seed: int = 0
+    sizes: ModelConfig = field(default_factory=bundled_config)
+    ablation: Ablation = field(default_factory=Ablation)
     text_steps: int = 400
     patch_steps: int = 1500
     steps: int = 20_000
@@ -97,8 +130,8 @@ class PictureBookRecipe(Recipe):
     validation: int = 64
 
     def __post_init__(self) -> None:
-        require_at_least(0, self, "text_steps", "patch_steps")
-        require_at_least(1, self, "steps", "images", "patches", "validation")
+        require_at_least(0, self, "text_steps", "patch_steps", "steps")
+        require_at_least(1, self, "images", "patches", "validation")
         require_shares(self, "large_from", "enlarged_from", "caption_reward_from")
         if self.enlarged_from < self.large_from:
             raise ValueError(
@@ -113,31 +146,9 @@ class PictureBookRecipe(Recipe):
 
     @cached_property
     def config(self) -> ModelConfig:
-        """The bundled model's sizes."""
-        return ModelConfig(
-            backbone=HybridConfig(widths=(40, 80, 192, 320), depths=(1, 2, 3, 2), place_channels=32),
-            pixel_decoder=PixelDecoderConfig(
-                width=96, mask_width=96, mask_stride=2, layers=2, heads=4, feedforward=384
-            ),
-            text=TextConfig(
-                width=128,
-                layers=2,
-                heads=4,
-                context_length=CONTEXT_LENGTH,
-                vocabulary_size=self.tokenizer.vocabulary_size,
-            ),
-            decoder=DecoderConfig(width=128, queries=25, layers=6, heads=4, feedforward=384),
-            embed_width=128,
-            inference=InferenceConfig(
-                short_side=160,
-                long_side=320,
-                vocabulary="picturebook",
-                object_threshold=0.3,
-                overlap_threshold=0.6,
-                caption_steps=30,
-                caption_beams=3,
-            ),
-        )
+        """What the model is: its sizes, and which kinds of its queries see which."""
+        decoder = replace(self.sizes.decoder, interactions=self.ablation.interactions)
+        return replace(self.sizes, decoder=decoder)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -151,7 +162,7 @@ class PictureBookRecipe(Recipe):
             ),
         )
         scenes = Phase(name="scenes", steps=self.steps, images=self.images, schedule=Cosine(warmup=200))
-        return (*(p for p in warm if p.steps and not self.start), scenes)
+        return tuple(p for p in ((*warm, scenes) if self.start is None else (scenes,)) if p.steps)
 
     def build_source(self) -> PictureBookBatches:
         large, enlarged = (round(share * self.steps) for share in (self.large_from, self.enlarged_from))
@@ -170,7 +181,7 @@ class PictureBookRecipe(Recipe):
             caption_reward_from=round(self.caption_reward_from * self.steps),
             images=self.images,
             question_length=QUESTION_LENGTH,
-            mixture=self.mixture,
+            mixture=replace(self.mixture, pairs=self.mixture.pairs * self.ablation.pairs),
         )
 
     def build(self) -> PictureBookObjective:
@@ -180,12 +191,17 @@ class PictureBookRecipe(Recipe):
             model,
             answer_head,
             tokenizer=self.tokenizer,
-            losses=self.losses,
+            losses=self._losses(),
             rewarded_captions=self.mixture.rewarded_captions,
         )
         if self.start is not None:
             start_from(find_start(self.start), model, answer_head)
         return objective
+
+    def _losses(self) -> PictureBookLosses:
+        """What is learned, the maps' auxiliary loss with segmentation alone."""
+        dense = 0.0 if "segmentation" in self.ablation.left_out else self.losses.dense
+        return replace(self.losses, config=self.ablation.weigh(self.losses.config), dense=dense)
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         assert isinstance(module, PictureBookObjective)

@@ -13,20 +13,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from xdecoder.bounds import require_at_least, require_shares
+from xdecoder.bounds import require, require_at_least, require_shares
 from xdecoder.config import ModelConfig
 from xdecoder.picturebook import (
     ANSWERS,
     COLORS,
     HELD_OUT_PAIRS,
     QUESTION_SHARES,
+    SETTINGS,
     STUFF_CATEGORIES,
+    STYLES,
     SYNONYMS,
     THING_CATEGORIES,
     WORDS,
     Phrase,
     QuestionKind,
     Scene,
+    Setting,
+    Style,
     caption,
     captions,
     description,
@@ -84,9 +88,12 @@ class SceneMixture:
         synonym_share: names for which a synonym stands.
         phrases: referring phrases an image, at the most.
         hard_share: images that are asked for the leftmost of its kind, or for one at a place, before others.
+        pairs: share of the scenes of a step that come with text: captions, and what retrieval learns from.
+        pair_settings: where the scenes play that come with text.
         captions: captions an image.
+        styles: of captions.
         setting_share: captions that name the largest things and where the scene plays, the others being of
-            any style: what is commonest is what greedy decoding says.
+            any of `styles`: what is commonest is what greedy decoding says.
         region_captions: captions of one thing, by its mask or its box, an image.
         box_share: such regions that are boxes.
         rewarded_captions: captions of its own that the model is rewarded for, an image; at least 2.
@@ -100,7 +107,10 @@ class SceneMixture:
     synonym_share: float = 0.2
     phrases: int = 5
     hard_share: float = 0.4
+    pairs: float = 1.0
+    pair_settings: tuple[Setting, ...] = SETTINGS
     captions: int = 2
+    styles: tuple[Style, ...] = STYLES
     setting_share: float = 0.6
     region_captions: int = 1
     box_share: float = 0.3
@@ -110,7 +120,9 @@ class SceneMixture:
 
     def __post_init__(self) -> None:
         require_shares(self, "pair_share", "template_share", "synonym_share", "hard_share")
-        require_shares(self, "setting_share", "box_share", "description_share")
+        require_shares(self, "setting_share", "box_share", "description_share", "pairs")
+        for name in ("pair_settings", "styles"):
+            require(bool(getattr(self, name)), f"SceneMixture.{name} is empty: name one at the least")
         require_at_least(0, self, "region_captions")
         require_at_least(1, self, "vocabulary_size", "phrases", "captions", "questions")
         require_at_least(2, self, "rewarded_captions")
@@ -255,8 +267,9 @@ class PictureBookBatches(BatchSource[Batch]):
         names, classes = self._vocabulary(scenes, rng)
         chosen = [self._choose_phrases(scene, rng) for scene in scenes]
         phrase_ids = [self.tokenizer.encode(p.text) for own in chosen for p in own]
-        texts = [self._describe(scene, rng) for scene in scenes]
-        parts = [self._describe_regions(scene, rng) for scene in scenes]
+        told_of = self._with_text(scenes)
+        texts = [self._describe(scenes[i], rng) for i in told_of]
+        parts = [self._describe_regions(scenes[i], rng) for i in told_of]
         caption_ids = [
             self.tokenizer.encode(text)
             for own, regions in zip(texts, parts, strict=True)
@@ -265,8 +278,8 @@ class PictureBookBatches(BatchSource[Batch]):
         asked = [questions(s, rng, count=mixture.questions, shares=_QUESTION_SHARES) for s in scenes]
         told = self._pad(caption_ids)
         paired = [
-            description(scene, rng) if rng.random() < mixture.description_share else own[0]
-            for scene, own in zip(scenes, texts, strict=True)
+            description(scenes[i], rng) if rng.random() < mixture.description_share else own[0]
+            for i, own in zip(told_of, texts, strict=True)
         ]
         return SceneBatch(
             images=normalize([resize(s.image, resolution.image_size) for s in scenes], self.config),
@@ -277,13 +290,17 @@ class PictureBookBatches(BatchSource[Batch]):
             phrase_lengths=tuple(len(ids) for ids in phrase_ids),
             phrase_counts=tuple(len(own) for own in chosen),
             phrase_masks=tuple(m[[p.segment - 1 for p in own]] for m, own in zip(masks, chosen, strict=True)),
+            pair_images=torch.tensor(told_of, dtype=torch.long),
             captions=told,
-            caption_valid=torch.arange(told.shape[1]) < torch.tensor([len(i) for i in caption_ids])[:, None],
+            caption_valid=torch.arange(told.shape[1])
+            < torch.tensor([len(i) for i in caption_ids], dtype=torch.long)[:, None],
             caption_names=torch.isin(told, self._name_ids),
             captions_each=mixture.captions + mixture.region_captions,
             caption_regions=self._caption_levels([[mask for _, mask in own] for own in parts], resolution),
             pairs=self._pad([self.tokenizer.encode(text) for text in paired]),
-            pair_groups=torch.tensor([text_id(" ".join(sorted(text.split()))) for text in paired]),
+            pair_groups=torch.tensor(
+                [text_id(" ".join(sorted(text.split()))) for text in paired], dtype=torch.long
+            ),
             questions=self._encode([q.text for own in asked for q in own], self.question_length),
             question_images=torch.arange(count).repeat_interleave(torch.tensor([len(q) for q in asked])),
             answers=torch.tensor([ANSWERS.index(q.answer) for own in asked for q in own]),
@@ -322,11 +339,18 @@ class PictureBookBatches(BatchSource[Batch]):
         stuff = [p for p in chosen.values() if not scene.segment(p.segment).is_thing]
         return (things[: self.mixture.phrases - 1] + stuff)[: self.mixture.phrases]
 
+    def _with_text(self, scenes: Sequence[Scene]) -> list[int]:
+        """The scenes of a batch that come with text."""
+        most = max(1, round(self.mixture.pairs * len(scenes)))
+        return [i for i, scene in enumerate(scenes) if scene.setting in self.mixture.pair_settings][:most]
+
     def _describe(self, scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
-        settings = int(rng.binomial(self.mixture.captions, self.mixture.setting_share))
+        mixture = self.mixture
+        share = mixture.setting_share if "setting" in mixture.styles else 0.0
+        settings = int(rng.binomial(mixture.captions, share))
         return (
             *(caption(scene, rng, style="setting") for _ in range(settings)),
-            *captions(scene, rng, count=self.mixture.captions - settings),
+            *captions(scene, rng, count=mixture.captions - settings, styles=mixture.styles),
         )
 
     def _describe_regions(
@@ -354,6 +378,8 @@ class PictureBookBatches(BatchSource[Batch]):
         levels = [(resolution.image_size // stride, resolution.image_size // stride) for stride in _LEVELS]
         whole = [torch.ones(self.mixture.captions, *level, dtype=torch.bool) for level in levels]
         rows: list[Sequence[Tensor]] = []
+        if not regions:
+            return tuple(torch.ones(0, *level, dtype=torch.bool) for level in levels)
         for own in regions:
             rows.append(whole)
             rows += [region_at_levels(torch.from_numpy(mask), geometry, levels) for mask in own]
@@ -374,8 +400,9 @@ class PictureBookBatches(BatchSource[Batch]):
         return torch.tensor(self.tokenizer.encode_batch(texts, length))
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> Int[Tensor, "M L"]:
-        length = max(len(row) for row in rows)
-        return torch.tensor([[*row, *[self.tokenizer.end_id] * (length - len(row))] for row in rows])
+        length = max((len(row) for row in rows), default=0)
+        padded = [[*row, *[self.tokenizer.end_id] * (length - len(row))] for row in rows]
+        return torch.tensor(padded, dtype=torch.long).view(len(rows), length)
 
 
 def _is_easy(phrase: Phrase) -> bool:
