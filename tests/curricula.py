@@ -102,6 +102,7 @@ def scene_batch(seed: int) -> SceneBatch:
         phrase_lengths=tuple(phrase_lengths),
         phrase_counts=phrases,
         phrase_masks=tuple(draw.blobs(n, SIDE // 2) for n in phrases),
+        pair_images=torch.arange(3),
         captions=captions,
         caption_valid=valid(caption_lengths),
         caption_names=(captions < 20) & valid(caption_lengths),

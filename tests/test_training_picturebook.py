@@ -28,6 +28,7 @@ from xdecoder.picturebook import (
     ANSWERS,
     COLORS,
     HELD_OUT_PAIRS,
+    SETTINGS,
     SYNONYMS,
     THING_CATEGORIES,
     Scene,
@@ -38,6 +39,7 @@ from xdecoder.picturebook import (
 )
 from xdecoder.picturebook.statements import SETTING_WORDS
 from xdecoder.predictor.predictor import Predictor
+from xdecoder.training.ablations import Ablation, PretrainingTask
 from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.picturebook.caption_reward import caption_reward
 from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
@@ -75,24 +77,24 @@ SOURCE = PictureBookBatches(
     question_length=18,
     mixture=SceneMixture(pair_share=0.0),
 )
+LAYERS = SupervisedLayers(
+    segmentation=(0, 2), referring=(2,), captioning=(0, 1), retrieval=(-1,), answers=(0, 1)
+)
 
 
 def objective() -> PictureBookObjective:
     torch.manual_seed(0)
     head = AnswerHead(16, ANSWERS, question_length=18)
-    layers = SupervisedLayers(
-        segmentation=(0, 2), referring=(2,), captioning=(0, 1), retrieval=(-1,), answers=(0, 1)
-    )
     return PictureBookObjective(
         XDecoder(CONFIG),
         head,
         tokenizer=TOKENIZER,
-        losses=PictureBookLosses(layers=layers),
+        losses=PictureBookLosses(layers=LAYERS),
         rewarded_captions=2,
     )
 
 
-def scenes(step: int = 2, **mixture: float) -> SceneBatch:
+def scenes(step: int = 2, **mixture: object) -> SceneBatch:
     source = dataclasses.replace(SOURCE, mixture=SceneMixture(**{"pair_share": 0.0, **mixture}))  # pyright: ignore
     batch = source.batch(step, 0, 1)
     assert isinstance(batch, SceneBatch)
@@ -388,3 +390,53 @@ def test_the_command_lists_recipes_and_estimates_one() -> None:
 def test_every_thing_has_a_token_of_its_own() -> None:
     for name in (*THING_CATEGORIES, *COLORS):
         assert len(TOKENIZER.encode(name)) == 3
+
+
+@pytest.mark.parametrize(
+    ("left_out", "gone"),
+    [
+        ("referring", {"segmentation/referring_ce", "segmentation/referring_bce"}),
+        ("captioning", {"pairs/captioning", "pairs/repetition"}),
+        ("retrieval", {"pairs/retrieval", "pairs/backbone_retrieval"}),
+        ("segmentation", {"segmentation/class_ce", "segmentation/mask_bce", "dense"}),
+    ],
+)
+def test_a_task_that_is_left_out_leaves_no_term(left_out: PretrainingTask, gone: set[str]) -> None:
+    sizes = dataclasses.replace(CONFIG, inference=dataclasses.replace(CONFIG.inference, caption_steps=4))
+    recipe = PictureBookRecipe(sizes=sizes, losses=PictureBookLosses(layers=LAYERS))
+    full = set(recipe.build()(scenes()))
+    ablated = dataclasses.replace(recipe, ablation=Ablation(left_out=(left_out,)))
+    assert full - set(ablated.build()(scenes())) >= gone <= full
+
+
+def test_some_scenes_come_without_text() -> None:
+    half = scenes(pairs=0.5)
+    assert half.pair_images.tolist() == [0, 1]
+    assert len(half.captions) == 2 * half.captions_each
+    assert len(half.pairs) == len(half.pair_groups) == 2
+    terms = objective()(half)
+    assert {"pairs/captioning", "pairs/retrieval"} <= set(terms)
+
+
+def test_a_step_whose_scenes_all_come_without_text_goes_on() -> None:
+    elsewhere = next(s for s in SETTINGS if all(scene.setting != s for scene in shown(2)))
+    none = scenes(pair_settings=(elsewhere,))  # pyright: ignore[reportArgumentType]
+    assert not len(none.pair_images)
+    assert not any(name.startswith("pairs") for name in objective()(none))
+
+
+def test_captions_keep_to_the_styles_that_are_left() -> None:
+    counted = scenes(styles=("count",), region_captions=0)  # pyright: ignore[reportArgumentType]
+    assert all("thing" in text(ids) for ids in counted.captions)
+
+
+def shown(step: int) -> list[Scene]:
+    first = SOURCE.seed * 100_000_000 + (step - 2) * SOURCE.images
+    return [draw_scene(first + i, split="train", size=64) for i in range(SOURCE.images)]
+
+
+def test_an_ablation_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="names every task: nothing is left to learn"):
+        Ablation(left_out=("segmentation", "referring", "captioning", "retrieval"))
+    with pytest.raises(ValueError, match=r"Ablation.pairs must lie in \(0, 1\], got 0"):
+        Ablation(pairs=0)

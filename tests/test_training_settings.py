@@ -43,7 +43,7 @@ def test_settings_change_a_copy_of_a_record() -> None:
         (RUN, "workers=-1", "RunConfig.workers must be at least 0, got -1"),
         (PICTUREBOOK, "optimizer.lr=fast", "optimizer.lr: expected float, got 'fast'"),
         (PICTUREBOOK, "images=0", "PictureBookRecipe.images must be at least 1, got 0"),
-        (PICTUREBOOK, "steps=-5", "PictureBookRecipe.steps must be at least 1, got -5"),
+        (PICTUREBOOK, "steps=-5", "PictureBookRecipe.steps must be at least 0, got -5"),
         (
             PICTUREBOOK,
             "caption_reward_from=1.5",

@@ -245,9 +245,7 @@ class PictureBookObjective(nn.Module):
             logit_scale=model.logit_scale,
         )
 
-    def _captions(
-        self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates
-    ) -> Losses:
+    def _captions(self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates) -> Losses:
         """Each token predicts the next one, and names that were said are not to be said again."""
         decoder, table = self.model.decoder, self.model.text_encoder.token_embedding.weight
         ids, valid = batch.captions, batch.caption_valid
@@ -267,13 +265,13 @@ class PictureBookObjective(nn.Module):
 
     def _retrieval(self, batch: SceneBatch, features: ImageFeatures, latents: LatentStates) -> Losses:
         """Images and the texts that they are found by."""
-        model = self.model
+        model, backbone = self.model, features.backbone_embeddings
         return self._objective.retrieval(
             [
                 model.decoder.query_outputs(state[batch.pair_images, -1:]).embeddings
                 for state in chosen(latents.states, self.losses.layers.retrieval)
             ],
-            backbone_embeddings=features.backbone_embeddings[batch.pair_images],
+            backbone_embeddings=None if backbone is None else backbone[batch.pair_images],
             targets=RetrievalTargets(
                 texts=model.text_encoder(batch.pairs).embeddings, groups=batch.pair_groups
             ),
