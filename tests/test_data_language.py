@@ -118,6 +118,65 @@ def test_refs_to_unknown_annotations_and_duplicate_refs_are_refused(tmp_path: Pa
         open_dataset("refcocog-umd", tmp_path)
 
 
+def generalized(number: int, objects: list[int], *phrases: str, **more: Any) -> dict[str, Any]:
+    return {**ref(number, 1, 9, "val", *phrases), "ann_id": objects, **more}
+
+
+def test_grefcoco_has_phrases_for_one_object_several_and_none(tmp_path: Path) -> None:
+    base = refer_layout(tmp_path, [], "grefcoco", "unc")
+    other = [[5, 2, 7, 2, 7, 4, 5, 4]]
+    objects = [square(1, 1, image=9), square(2, 18, image=9, segmentation=other)]
+    rows = [
+        generalized(10, [1], "The man.", "a man"),
+        generalized(11, [1, 2], "the man and his dog"),
+        generalized(12, [-1], "two elephants"),
+        generalized(13, [1], "elsewhere", split="train"),
+    ]
+    images = [{"id": 9, "file_name": "x.jpg", "height": H, "width": W}]
+    write_json(base / "instances.json", {"images": images, "annotations": objects})
+    write_json(base / "grefs(unc).json", rows)
+    (sample,) = open_dataset("grefcoco", tmp_path)
+    assert [(r.id, r.phrases) for r in sample.referents] == [
+        ("10_0", ("The man.",)),
+        ("10_1", ("a man",)),
+        ("11_0", ("the man and his dog",)),
+        ("12_0", ("two elephants",)),
+    ]
+    assert [int(r.region.mask(H, W).sum()) for r in sample.referents] == [6, 6, 10, 0]
+    run = {"size": [H, W], "counts": [0, 3, H * W - 3]}
+    write_json(
+        base / "instances.json",
+        {"images": images, "annotations": [objects[0], {**objects[1], "segmentation": run}]},
+    )
+    assert open_dataset("grefcoco", tmp_path)[0].referents[2].region.mask(H, W).sum() == 9
+    write_json(base / "grefs(unc).json", [*rows, generalized(14, [77], "x")])
+    with pytest.raises(ValueError, match=r"lacks annotation\(s\) \[77\] that grefs\(unc\).json names"):
+        open_dataset("grefcoco", tmp_path)
+
+
+def test_phrasecut_s_regions_are_drawn_as_phrasecut_draws_them(tmp_path: Path) -> None:
+    task = {
+        "image_id": 61,
+        "phrase": "Black shirt",
+        "Polygons": [[[[1.9, 1], [4, 1], [4, 3.5], [1, 3]]], [[[6, 0], [6, 4]]]],
+    }
+    rows = [{**task, "task_id": "61__1"}, {**task, "task_id": "61__2", "phrase": "sky", "Polygons": [[]]}]
+    write_json(tmp_path / "phrasecut/refer_val.json", rows)
+    write_image(tmp_path / "phrasecut/images/61.jpg")
+    data = open_dataset("phrasecut", tmp_path)
+    (referent,) = data[0].referents
+    assert (referent.id, referent.phrases) == ("61__1", ("Black shirt",))
+    # Coordinates are cut to whole ones and the border is inside: 4 x 3 pixels, and a line of 5.
+    mask = referent.region.mask(H, W)
+    assert mask[1:4, 1:5].all()
+    assert mask[:5, 6].all()
+    assert mask.sum() == 17
+    assert [s.item for s in data.skipped] == ["task 61__2"]
+    write_json(tmp_path / "phrasecut/refer_val.json", [{**task, "task_id": 3}])
+    with pytest.raises(ValueError, match="entry 0: 'task_id' is 3, expected a text"):
+        open_dataset("phrasecut", tmp_path)
+
+
 # Captions and questions.
 
 

@@ -14,8 +14,8 @@ from builders import square, write_ids, write_image, write_json
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import LabelCoding
-from xdecoder.data.folders import pascal_context_459
 from xdecoder.data.opening import open_dataset, select
+from xdecoder.data.pascal import pascal_context_459
 from xdecoder.data.records import VOID
 from xdecoder.structures import decode_rle, encode_rle
 from xdecoder.vocabularies import built_in
@@ -332,6 +332,69 @@ def test_pascal_context_59(tmp_path: Path) -> None:
     write_map(tmp_path / "pascal_ctx_d2/annotations_ctx59/validation/2008_000002.png", [0, 58, 255, 49])
     found = names_of(open_dataset("pascal-context-59", tmp_path))
     assert found[:4] == ["aeroplane", "wood", "void", "diningtable"]
+
+
+def context_names(root: Path) -> None:
+    """A labels.txt of 459 names, "table" and all of the 59 but "diningtable" among them."""
+    vocabulary = open_dataset("pascal-context-59", root).vocabulary
+    assert vocabulary is not None
+    known = [name for name in vocabulary.classes if name != "diningtable"]
+    names = sorted([*known, "table", *(f"rare {i}" for i in range(400))])
+    lines = "\n".join(f"{i}: {name}" for i, name in enumerate(names, start=1))
+    (root / "pascal_ctx_d2/labels.txt").write_text(lines)
+
+
+def test_backgrounds_are_classes_that_stand_for_other_names(tmp_path: Path) -> None:
+    voc = tmp_path / "VOCdevkit/VOC2012"
+    write_image(voc / "JPEGImages/2007_000033.jpg", H, W)
+    write_map(voc / "SegmentationClass/2007_000033.png", [0, 1, 20, 255])
+    (voc / "ImageSets/Segmentation").mkdir(parents=True)
+    (voc / "ImageSets/Segmentation/val.txt").write_text("2007_000033\n")
+    data = open_dataset("pascal-voc-21", tmp_path)
+    background = "background (any other class)"
+    assert names_of(data)[:4] == [background, "aeroplane", "tvmonitor", "void"]
+    assert len(data.background) == 39
+    assert {"sky", "wood"} <= set(data.background)
+    assert "cat" not in data.background
+
+    write_image(tmp_path / "pascal_ctx_d2/images/validation/2008_000002.jpg", H, W)
+    write_map(tmp_path / "pascal_ctx_d2/annotations_ctx59/validation/2008_000002.png", [0, 58, 255])
+    context_names(tmp_path)
+    data = open_dataset("pascal-context-60", tmp_path)
+    assert names_of(data)[:3] == ["aeroplane", "wood", background]
+    assert set(data.background) == {f"rare {i}" for i in range(400)}
+
+
+def mapillary(root: Path, labels: list[tuple[str, bool, bool]]) -> Path:
+    rows = [{"readable": n, "name": "x", "instances": i, "evaluate": e} for n, i, e in labels]
+    write_json(root / "mapillary_vistas/config_v1.2.json", {"labels": rows})
+    folder = root / "mapillary_vistas/validation"
+    write_image(folder / "images/abc.jpg", H, W)
+    return folder
+
+
+def test_mapillary_vistas_takes_its_classes_from_its_configuration(tmp_path: Path) -> None:
+    folder = mapillary(tmp_path, [("Bird", True, True), ("Sky", False, True), ("Unlabeled", False, False)])
+    write_map(folder / "v1.2/labels/abc.png", [1, 0, 2])
+    data = open_dataset("mapillary-vistas", tmp_path, task="semantic")
+    assert names_of(data)[:3] == ["Sky", "Bird", "void"]
+    ids = np.zeros((H, W), np.int64)
+    ids[:, 2:4], ids[:, 4:] = 300, 65536
+    write_ids(folder / "v1.2/panoptic/abc.png", ids)
+    infos = [{"id": 300, "category_id": 1, "iscrowd": 0}, {"id": 65536, "category_id": 3, "iscrowd": 0}]
+    write_json(
+        folder / "v1.2/panoptic/panoptic_2018.json",
+        {
+            "images": [{"id": "abc", "file_name": "abc.jpg", "height": H, "width": W}],
+            "annotations": [{"image_id": "abc", "file_name": "abc.png", "segments_info": infos}],
+        },
+    )
+    panoptic = open_dataset("mapillary-vistas", tmp_path)[0].panoptic()
+    assert [(s.category, s.is_thing, s.area) for s in panoptic.segments] == [(0, True, 2 * H)]
+    assert (panoptic.ids[:, 4:] == 0).all()
+    mapillary(tmp_path, [("Bird", True, False)])
+    with pytest.raises(ValueError, match=r"config_v1.2.json: the vocabulary is empty"):
+        open_dataset("mapillary-vistas", tmp_path)
 
 
 def test_pascal_context_459_takes_its_names_from_the_download(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,6 +50,30 @@ def test_scores_are_hand_computed() -> None:
     assert result.miou == 0.75
     assert result.precision == {0.5: 1, 0.6: 0.5, 0.7: 0.5, 0.8: 0.5, 0.9: 0.5}
     assert result.expressions == 2
+
+
+def strip(length: int) -> np.ndarray:
+    """A mask of the first so many of 100 pixels."""
+    return (np.arange(100) < length).reshape(4, 25)
+
+
+def test_expressions_that_may_mean_nothing_are_hand_computed() -> None:
+    none = strip(0)
+    drawn = [
+        (strip(80), strip(60)),  # found: 60 / 80
+        (strip(60), strip(49)),  # its mask counts as none: 0 / 60
+        (none, none),  # rightly none: IoU 1, no pixel
+        (none, strip(49)),  # likewise, by its size
+        (none, strip(50)),  # wrongly given a mask: IoU 0, 50 pixels of union
+    ]
+    result = gather(drawn).generalized(smallest=50)
+    assert result.giou == pytest.approx((0.75 + 0 + 1 + 1 + 0) / 5)
+    assert result.ciou == pytest.approx(60 / (80 + 60 + 50))
+    assert (result.n_acc, result.t_acc) == (pytest.approx(2 / 3), 0.5)
+    assert result.precision == {0.7: 0.5, 0.8: 0, 0.9: 0}
+    assert result.expressions == 5
+    alone = gather(drawn[:1]).generalized(smallest=50)
+    assert (alone.t_acc, math.isnan(alone.n_acc)) == (1, True)
 
 
 def test_bad_input_says_what_to_do() -> None:

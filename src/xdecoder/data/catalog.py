@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from xdecoder.data.ade20k import open_ade20k
 from xdecoder.data.bdd100k import open_bdd100k_panoptic
 from xdecoder.data.captions import open_coco_karpathy, open_flickr30k
@@ -11,20 +9,18 @@ from xdecoder.data.cityscapes import open_cityscapes
 from xdecoder.data.coco_layouts import (
     open_coco,
     open_coco100,
+    open_lvis,
     open_nocaps,
     open_seginw,
 )
 from xdecoder.data.custom import CUSTOM
 from xdecoder.data.decoding import LabelCoding
-from xdecoder.data.folders import (
-    COCO_STUFF_VALUES,
-    Folders,
-    coco_stuff_171,
-    named,
-    pascal_context_59,
-    pascal_context_459,
-)
+from xdecoder.data.folders import COCO_STUFF_VALUES, Folders, coco_stuff_171, folders_info, named
+from xdecoder.data.grefcoco import GREFCOCO
 from xdecoder.data.info import DatasetInfo, Origin, Split
+from xdecoder.data.mapillary import MAPILLARY_VISTAS
+from xdecoder.data.pascal import PASCAL
+from xdecoder.data.phrasecut import PHRASECUT
 from xdecoder.data.records import Task
 from xdecoder.data.refer import Refer
 from xdecoder.data.scannet import ScanNet
@@ -42,23 +38,13 @@ _COCO_PANOPTIC = (
 )
 _COCO_2014 = "coco/{word}|coco/train2017|coco/test2015"
 _NOCAPS = "nocaps/nocaps_{word}_4500_captions.json"
-_VOC_TERMS = "Flickr terms of use"
 _SCANNET = Origin(
     size="5 GB",
     source="http://www.scan-net.org (terms to sign)",
     license="non-commercial research, ScanNet's terms",
 )
-_CONTEXT = Origin(
-    size="1.6 GB",
-    source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
-    license=_VOC_TERMS,
-)
 _SCANNET_SPLITS = {"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)}
 _BDD_SPLITS = {"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)}
-_CONTEXT_SPLITS = {
-    "val": Split(word="validation", images=5105),
-    "train": Split(word="training", images=4998),
-}
 
 
 def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> DatasetInfo:
@@ -99,27 +85,6 @@ def _seginw(name: str) -> DatasetInfo:
         ),
         vocabulary="the annotation file",
         loader=open_seginw,
-    )
-
-
-def _folders(
-    loader: Folders,
-    *,
-    title: str,
-    splits: Mapping[str, Split],
-    origin: Origin,
-    vocabulary: str,
-    more: tuple[str, ...] = (),
-) -> DatasetInfo:
-    """A row of a data set that is a folder of images and one of label maps."""
-    listing = (loader.listing,) if loader.listing else ()
-    return DatasetInfo(
-        title=title,
-        files={"semantic": (*listing, loader.images, loader.labels, *more)},
-        splits=splits,
-        origin=origin,
-        vocabulary=vocabulary,
-        loader=loader,
     )
 
 
@@ -167,6 +132,24 @@ DATASETS: dict[str, DatasetInfo] = {
         vocabulary="coco",
         loader=open_coco100,
     ),
+    "lvis": DatasetInfo(
+        title="LVIS v1: 1,203 classes as instances in COCO's images, not all annotated in each image",
+        files={
+            "instance": (
+                "lvis/lvis_v1_{word}.json|coco/annotations/lvis_v1_{word}.json",
+                "coco/train2017",
+                "coco/val2017",
+            )
+        },
+        splits={"val": Split(word="val", images=19809), "train": Split(word="train", images=100170)},
+        origin=Origin(
+            size="1.5 GB and COCO's images",
+            source="https://www.lvisdataset.org/dataset",
+            license="annotations CC BY 4.0; images: their Flickr licenses",
+        ),
+        vocabulary="the annotation file",
+        loader=open_lvis,
+    ),
     "coco-karpathy": DatasetInfo(
         title="COCO captions in Karpathy's split, for retrieval and captioning",
         files={
@@ -207,6 +190,8 @@ DATASETS: dict[str, DatasetInfo] = {
         "google",
         {"val": 4650, "train": 24698},
     ),
+    "grefcoco": GREFCOCO,
+    "phrasecut": PHRASECUT,
     "ade20k-150": DatasetInfo(
         title="ADE20K, the 150 classes of SceneParse150, 100 of them things",
         files={
@@ -236,7 +221,7 @@ DATASETS: dict[str, DatasetInfo] = {
         vocabulary="ade20k",
         loader=open_ade20k,
     ),
-    "ade20k-847": _folders(
+    "ade20k-847": folders_info(
         Folders(
             images="ADE20K_2021_17_01/images_detectron2/{word}",
             labels="ADE20K_2021_17_01/annotations_detectron2/{word}",
@@ -276,7 +261,8 @@ DATASETS: dict[str, DatasetInfo] = {
         vocabulary="cityscapes",
         loader=open_cityscapes,
     ),
-    "bdd100k-semantic": _folders(
+    "mapillary-vistas": MAPILLARY_VISTAS,
+    "bdd100k-semantic": folders_info(
         Folders(
             images="bdd100k/images/10k/{word}",
             labels="bdd100k/labels/sem_seg/masks/{word}",
@@ -310,7 +296,7 @@ DATASETS: dict[str, DatasetInfo] = {
         vocabulary="bdd-panoptic",
         loader=open_bdd100k_panoptic,
     ),
-    "sun-rgbd-37": _folders(
+    "sun-rgbd-37": folders_info(
         Folders(
             images="sun_rgbd/image/{word}",
             labels="sun_rgbd/label37/{word}",
@@ -355,48 +341,8 @@ DATASETS: dict[str, DatasetInfo] = {
         vocabulary="scannet-40",
         loader=ScanNet(classes=40),
     ),
-    "pascal-voc-20": _folders(
-        Folders(
-            images="VOCdevkit/VOC2012/JPEGImages",
-            labels="VOCdevkit/VOC2012/SegmentationClass",
-            listing="VOCdevkit/VOC2012/ImageSets/Segmentation/{word}.txt",
-            coding=LabelCoding(classes=20, first=1, void=(0, 255)),
-            vocabulary=named("voc"),
-        ),
-        title="Pascal VOC 2012 segmentation, 20 classes; background is void",
-        splits={"val": Split(word="val", images=1449), "train": Split(word="train", images=1464)},
-        origin=Origin(
-            size="2 GB", source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/", license=_VOC_TERMS
-        ),
-        vocabulary="voc",
-    ),
-    "pascal-context-59": _folders(
-        Folders(
-            images="pascal_ctx_d2/images/{word}",
-            labels="pascal_ctx_d2/annotations_ctx59/{word}",
-            coding=LabelCoding(classes=59, void=(255,)),
-            vocabulary=pascal_context_59,
-        ),
-        title="Pascal Context, 59 classes",
-        splits=_CONTEXT_SPLITS,
-        origin=_CONTEXT,
-        vocabulary="the 59 classes",
-    ),
-    "pascal-context-459": _folders(
-        Folders(
-            images="pascal_ctx_d2/images/{word}",
-            labels="pascal_ctx_d2/annotations_ctx459/{word}",
-            label_suffix=".tif",
-            coding=LabelCoding(classes=459, void=(65535,)),
-            vocabulary=pascal_context_459,
-        ),
-        title="Pascal Context full, 459 classes, 16-bit label maps",
-        splits=_CONTEXT_SPLITS,
-        origin=_CONTEXT,
-        vocabulary="the download's labels.txt",
-        more=("pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt",),
-    ),
-    "coco-stuff-171": _folders(
+    **PASCAL,
+    "coco-stuff-171": folders_info(
         Folders(
             images="coco/{word}",
             labels="coco/stuffthingmaps/{word}",

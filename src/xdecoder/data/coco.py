@@ -178,9 +178,15 @@ def read_instances(
             listed = ListedAnnotations(regions=tuple(regions.get(image.id, ())))
             samples.append(
                 InstanceSample(
-                    image_id=image.id, source=FileImage(path=path), size=image.size, region_source=listed
+                    image_id=image.id,
+                    source=FileImage(path=path),
+                    size=image.size,
+                    region_source=listed,
+                    absent=_categories_listed(image, "neg_category_ids", match, file),
+                    incomplete=_categories_listed(image, "not_exhaustive_category_ids", match, file) or (),
                 )
             )
+    file.problems.refuse()
     return Dataset(
         samples,
         name=selection.name,
@@ -188,8 +194,34 @@ def read_instances(
         split=selection.split,
         vocabulary=match.vocabulary,
         category_ids=match.ids,
+        frequencies=_frequencies(file, match),
         skipped=(*existing.finish(), *left_out),
     )
+
+
+def _categories_listed(
+    image: ImageRow, name: str, match: Categories, file: CocoFile
+) -> tuple[int, ...] | None:
+    """The categories that a field of an image of LVIS lists; None where it has no such field."""
+    listed = image.fields.get(name)
+    if listed is None:
+        return None
+    try:
+        return tuple(match.index(i, f"image {image.id}, {name!r}") for i in listed)
+    except (TypeError, ValueError) as error:
+        file.problems.add(str(error))
+        return None
+
+
+def _frequencies(file: CocoFile, match: Categories) -> tuple[str, ...]:
+    """How frequent LVIS says that each class is; none for other files."""
+    known = {
+        match.index_of[row["id"]]: row.get("frequency")
+        for row in file.categories
+        if row["id"] in match.index_of
+    }
+    told = [known[k] for k in sorted(known)]
+    return tuple(str(f) for f in told) if all(f in ("r", "c", "f") for f in told) else ()
 
 
 def _regions(file: CocoFile, match: Categories) -> tuple[dict[Any, list[Annotation]], list[Skip]]:

@@ -18,11 +18,19 @@ from xdecoder.vocabularies import Vocabulary
 @final
 @dataclass(frozen=True, kw_only=True)
 class ImageRow:
-    """An entry of "images"; `size` is (height, width), None where the file does not say it."""
+    """An entry of "images".
+
+    Attributes:
+        id: its id.
+        file_name: where it lies; of LVIS, its URL.
+        size: (height, width), None where the file does not say it.
+        fields: all that the entry has.
+    """
 
     id: ImageId
     file_name: str
     size: tuple[int, int] | None
+    fields: Mapping[str, Any]
 
 
 @final
@@ -103,8 +111,9 @@ def read_coco_file(path: Path) -> CocoFile:
     images: dict[ImageId, ImageRow] = {}
     rows = rows_of(data, "images", path, what)
     for place, row in enumerate(rows):
-        if has_fields(row, {"id": (int, str), "file_name": str}, f"images[{place}]", problems):
-            images[row["id"]] = ImageRow(id=row["id"], file_name=row["file_name"], size=_size(row))
+        name = "coco_url" if "file_name" not in row and "coco_url" in row else "file_name"  # LVIS has the URL
+        if has_fields(row, {"id": (int, str), name: str}, f"images[{place}]", problems):
+            images[row["id"]] = ImageRow(id=row["id"], file_name=row[name], size=_size(row), fields=row)
     annotations: list[AnnotationRow] = []
     stray: list[object] = []
     for place, row in enumerate(rows_of(data, "annotations", path, what)):

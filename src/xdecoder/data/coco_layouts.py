@@ -1,12 +1,13 @@
-"""Data sets in COCO's formats: COCO itself, NoCaps and Segmentation in the Wild."""
+"""Data sets in COCO's formats: COCO itself, LVIS, NoCaps and Segmentation in the Wild."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from xdecoder.data.coco import read_captions, read_instances, read_panoptic
-from xdecoder.data.coco_file import categories_by_name, categories_of_file
+from xdecoder.data.coco_file import Categories, CocoFile, categories_by_name, categories_of_file
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.records import CaptionSample
 from xdecoder.data.selection import Selection, built_in_for, read_image_list
@@ -57,6 +58,23 @@ def open_seginw(selection: Selection) -> Dataset[Any]:
         images=folder,
         categories=categories_of_file,
     )
+
+
+def open_lvis(selection: Selection) -> Dataset[Any]:
+    """LVIS v1: instances of 1,203 classes in COCO's images, under `coco/`."""
+    return read_instances(
+        selection,
+        annotations=selection.path("lvis/lvis_v1_{word}.json|coco/annotations/lvis_v1_{word}.json"),
+        images=selection.path("coco"),
+        categories=_categories_of_lvis,
+    )
+
+
+def _categories_of_lvis(file: CocoFile, used: Collection[object]) -> Categories:
+    """The classes that the file lists, "alarm_clock" being "alarm clock"."""
+    found = categories_of_file(file, used)
+    words = tuple(name.replace("_", " ") for name in found.vocabulary.classes)
+    return replace(found, vocabulary=replace(found.vocabulary, classes=words))
 
 
 def open_nocaps(selection: Selection) -> Dataset[CaptionSample]:

@@ -46,6 +46,8 @@ class Dataset(Sequence[S_co], Generic[S_co]):
         vocabulary: the class names that category indexes point into; None for text-only data.
         category_ids: of each class of the vocabulary, the id that the data set's own files give it; 1, 2, ...
             where they give none.
+        background: what the last class, a background, is made of, by name; empty for other data sets.
+        frequencies: of LVIS, whether a class is rare, common or frequent: "r", "c" or "f".
         skipped: what was left out on opening, and why.
     """
 
@@ -58,6 +60,8 @@ class Dataset(Sequence[S_co], Generic[S_co]):
         split: str = "",
         vocabulary: Vocabulary | None = None,
         category_ids: Sequence[int] = (),
+        background: Sequence[str] = (),
+        frequencies: Sequence[str] = (),
         skipped: Sequence[Skip] = (),
     ) -> None:
         packed = [pickle.dumps(sample, protocol=pickle.HIGHEST_PROTOCOL) for sample in samples]
@@ -69,6 +73,8 @@ class Dataset(Sequence[S_co], Generic[S_co]):
         self.split = split
         self.vocabulary = vocabulary
         self.category_ids = tuple(category_ids) or tuple(range(1, len(vocabulary or ()) + 1))
+        self.background = tuple(background)
+        self.frequencies = tuple(frequencies)
         self.skipped = tuple(skipped)
         self._ends = np.cumsum([len(p) for p in packed], dtype=np.int64)
         self._bytes = b"".join(packed)
@@ -102,6 +108,8 @@ class Dataset(Sequence[S_co], Generic[S_co]):
             split=self.split,
             vocabulary=self.vocabulary,
             category_ids=self.category_ids,
+            background=self.background,
+            frequencies=self.frequencies,
             skipped=self.skipped,
         )
 

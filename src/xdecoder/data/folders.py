@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
+from xdecoder.data.info import DatasetInfo, Origin, Split
 from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import SemanticSample
 from xdecoder.data.selection import Selection
-from xdecoder.vocabularies import Vocabulary, built_in, parse_vocabulary
-
-PASCAL_CONTEXT_59 = (
-    "aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, cabinet, car, "
-    "cat, ceiling, chair, cloth, computer, cow, cup, curtain, dog, door, fence, floor, flower, food, grass, "
-    "ground, horse, keyboard, light, motorbike, mountain, mouse, person, plate, platform, pottedplant, road, "
-    "rock, sheep, shelves, sidewalk, sign, sky, snow, sofa, diningtable, track, train, tree, truck, "
-    "tvmonitor, wall, water, window, wood"
-)
-"""The 59 frequent classes of Pascal Context, in the order of their numbers among the 459."""
+from xdecoder.vocabularies import Vocabulary, built_in
 
 
 @final
@@ -35,7 +27,8 @@ class Folders:
         images: pattern of the image folder.
         labels: pattern of the label folder.
         coding: how label files write categories; `classes` must be the vocabulary's number.
-        vocabulary: a built-in vocabulary's name, or "59" / "459" for Pascal Context.
+        vocabulary: gives the classes.
+        background: gives the names of what the last class, a background, is made of (`Dataset.background`).
         listing: pattern of a text file with one stem a line; without it, the label folder decides.
         label_suffix: how label files end.
         by_number: match files by the number that ends their names (SUN RGB-D names the two differently).
@@ -45,6 +38,7 @@ class Folders:
     labels: str
     coding: LabelCoding
     vocabulary: Callable[[Selection], Vocabulary]
+    background: Callable[[Selection], tuple[str, ...]] | None = None
     listing: str = ""
     label_suffix: str = ".png"
     by_number: bool = False
@@ -88,6 +82,7 @@ class Folders:
             task="semantic",
             split=selection.split,
             vocabulary=self.vocabulary(selection),
+            background=self.background(selection) if self.background else (),
             skipped=existing.finish(),
         )
 
@@ -107,29 +102,30 @@ def _names(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
     return sorted(e.name for e in os.scandir(folder) if e.name.lower().endswith(suffixes))
 
 
+def folders_info(
+    loader: Folders,
+    *,
+    title: str,
+    splits: Mapping[str, Split],
+    origin: Origin,
+    vocabulary: str,
+    more: tuple[str, ...] = (),
+) -> DatasetInfo:
+    """The row of a data set that is a folder of images and one of label maps."""
+    listing = (loader.listing,) if loader.listing else ()
+    return DatasetInfo(
+        title=title,
+        files={"semantic": (*listing, loader.images, loader.labels, *more)},
+        splits=splits,
+        origin=origin,
+        vocabulary=vocabulary,
+        loader=loader,
+    )
+
+
 def named(name: str) -> Callable[[Selection], Vocabulary]:
     """The built-in vocabulary of that name."""
     return lambda _request: built_in(name)
-
-
-def pascal_context_59(_request: Selection) -> Vocabulary:
-    """The 59 classes of Pascal Context."""
-    return parse_vocabulary(PASCAL_CONTEXT_59)
-
-
-def pascal_context_459(selection: Selection) -> Vocabulary:
-    """The 459 classes from Pascal Context's own `labels.txt` ("1: accordion" and so on).
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: it does not name 459 classes.
-    """
-    path = selection.path("pascal_ctx_d2/labels.txt|VOCdevkit/VOC2010/labels.txt")
-    names = [name for _number, name in sorted(_numbered_names(path, "Pascal Context").items())]
-    names = [name for name in names if name != "unknown"]
-    if len(names) != 459:
-        raise ValueError(f"{path}: expected 459 classes, one per line as '1: accordion', got {len(names)}")
-    return Vocabulary(classes=tuple(names), things=frozenset(), name="pascal-context-459")
 
 
 COCO_STUFF_VALUES = tuple(
@@ -146,7 +142,7 @@ def coco_stuff_171(selection: Selection) -> Vocabulary:
         ValueError: it does not name them.
     """
     path = selection.path("coco/stuffthingmaps/labels.txt|coco/labels.txt")
-    name_of = _numbered_names(path, "COCO-Stuff")
+    name_of = numbered_names(path, "COCO-Stuff")
     ids = [value + 1 for value in COCO_STUFF_VALUES]
     if lacking := [i for i in ids if i not in name_of]:
         raise ValueError(
@@ -156,7 +152,7 @@ def coco_stuff_171(selection: Selection) -> Vocabulary:
     return Vocabulary(classes=tuple(name_of[i] for i in ids), things=things, name="coco-stuff-171")
 
 
-def _numbered_names(path: Path, download: str) -> dict[int, str]:
+def numbered_names(path: Path, download: str) -> dict[int, str]:
     """Class names by number, from lines such as "1: accordion".
 
     Raises:

@@ -24,6 +24,7 @@ from xdecoder.structures.masks import (
     decode_rle,
     encode_rle,
     mask_box,
+    outlined_rle,
     segmentation_rle,
 )
 
@@ -46,6 +47,7 @@ class Annotation:
         box: the file's box; None where it has none, and the mask's counts.
         area: the file's area in pixels, which COCO's size classes go by; None where it has none.
         segmentation: polygons or run lengths, as the file has them.
+        outlined: polygons are drawn as PhraseCut draws them (`outlined_rle`), not filled as COCO does.
     """
 
     id: int
@@ -54,6 +56,7 @@ class Annotation:
     box: Box | None
     area: float | None
     segmentation: Polygons | Rle
+    outlined: bool = False
 
     def rle(self, height: int, width: int) -> Rle:
         """The mask, compressed, for an image of this size.
@@ -62,6 +65,8 @@ class Annotation:
             ValueError: the annotation's run lengths are of another size.
         """
         try:
+            if self.outlined and isinstance(self.segmentation, tuple):
+                return outlined_rle(self.segmentation, height, width)
             return segmentation_rle(self.segmentation, height, width)
         except ValueError as error:
             raise ValueError(f"annotation {self.id}: {error}") from error
@@ -298,9 +303,18 @@ class PanopticSample(Sample):
 @final
 @dataclass(frozen=True, kw_only=True)
 class InstanceSample(Sample):
-    """An image with its objects."""
+    """An image with its objects.
+
+    Attributes:
+        region_source: where they lie.
+        absent: of a federated data set (LVIS), the categories that are known not to be in the image; of those
+            that are neither here nor among its objects nothing is known. None where all are annotated.
+        incomplete: likewise, the categories of which there may be more objects than are annotated.
+    """
 
     region_source: StoredAnnotations
+    absent: tuple[int, ...] | None = None
+    incomplete: tuple[int, ...] = ()
 
     def regions(self) -> tuple[Annotation, ...]:
         """The objects, crowds included."""
@@ -310,9 +324,15 @@ class InstanceSample(Sample):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Referent:
-    """One object and the phrases that people used for it."""
+    """What phrases mean, and the phrases that people used for it.
 
-    id: int
+    Attributes:
+        id: the data set's.
+        phrases: one or more.
+        region: an object; in gRefCOCO several as one, or, with an empty mask, none.
+    """
+
+    id: int | str
     phrases: tuple[str, ...]
     region: Annotation
 

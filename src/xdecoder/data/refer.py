@@ -8,7 +8,7 @@ COCO-like JSON of X-Decoder's layout, are read too.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, final
@@ -21,8 +21,13 @@ from xdecoder.data.problems import Problems, has_fields, refuse_duplicates, rows
 from xdecoder.data.records import ImageId, Referent, ReferringSample
 from xdecoder.data.selection import Selection
 
-_REF = {"ref_id": int, "ann_id": int, "image_id": (int, str), "split": str, "sentences": list}
-"""What a ref holds."""
+_REF: Mapping[str, type | tuple[type, ...]] = {
+    "ref_id": int,
+    "image_id": (int, str),
+    "split": str,
+    "sentences": list,
+}
+"""What a ref holds beside its object."""
 
 
 class _PlainUnpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage]
@@ -76,7 +81,7 @@ class Refer:
             return _from_coco_like(selection, coco_like)
         refs_path, rows = self._refs(selection)
         refs = [row for row in rows if row["split"] == selection.word]
-        file = read_coco_file(self._file(selection, "instances.json"))
+        file = read_coco_file(refer_path(selection, self.folder, "instances.json"))
         return _of_coco(selection, file, file.of_refs(refs, refs_path))
 
     def image_ids(self, selection: Selection) -> frozenset[ImageId]:
@@ -85,20 +90,25 @@ class Refer:
         return frozenset(row["image_id"] for row in rows if row["split"] == selection.word)
 
     def _refs(self, selection: Selection) -> tuple[Path, list[dict[str, Any]]]:
-        path = self._file(selection, f"refs({self.partition}).p")
+        path = refer_path(selection, self.folder, f"refs({self.partition}).p")
         if not path.is_file():
-            path = self._file(selection, f"refs({self.partition}).json")
+            path = refer_path(selection, self.folder, f"refs({self.partition}).json")
         rows = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
         return path, read_refs(rows, path)
 
-    def _file(self, selection: Selection, name: str) -> Path:
-        return selection.path(
-            f"refcocoseg/{self.folder}/{name}|{self.folder}/{name}|refer/data/{self.folder}/{name}"
-        )
+
+def refer_path(selection: Selection, folder: str, name: str) -> Path:
+    """A file of one of the sets in `refer`'s layout."""
+    return selection.path(f"refcocoseg/{folder}/{name}|{folder}/{name}|refer/data/{folder}/{name}")
 
 
-def read_refs(rows: object, path: Path) -> list[dict[str, Any]]:
+def read_refs(rows: object, path: Path, *, objects: type = int) -> list[dict[str, Any]]:
     """A list of refs, checked.
+
+    Args:
+        rows: what the file holds.
+        path: the file.
+        objects: the type of a ref's `ann_id`; a list in gRefCOCO.
 
     Raises:
         ValueError: it is no list of objects, or what a ref needs is missing; all is told.
@@ -106,7 +116,7 @@ def read_refs(rows: object, path: Path) -> list[dict[str, Any]]:
     refs = rows_of({"refs": rows}, "refs", path, "a list of refs")
     problems = Problems(path)
     for place, row in enumerate(refs):
-        if has_fields(row, _REF, f"ref {place}", problems):
+        if has_fields(row, {**_REF, "ann_id": objects}, f"ref {place}", problems):
             _check_sentences(row["sentences"], f"ref {place}", problems)
     problems.refuse()
     for split in sorted({row["split"] for row in refs}):
@@ -118,6 +128,11 @@ def _check_sentences(sentences: list[Any], where: str, problems: Problems) -> No
     for sentence in sentences:
         if not isinstance(sentence, dict) or not isinstance(sentence.get("raw", sentence.get("sent")), str):
             problems.add(f'{where}: a sentence is an object with a text under "raw" or "sent"')
+
+
+def phrase_of(sentence: Mapping[str, Any]) -> str:
+    """The text of a checked sentence."""
+    return str(sentence.get("raw") or sentence.get("sent", "")).strip()
 
 
 def _from_coco_like(selection: Selection, path: Path) -> Dataset[ReferringSample]:
@@ -133,13 +148,20 @@ def _from_coco_like(selection: Selection, path: Path) -> Dataset[ReferringSample
 
 def _of_coco(selection: Selection, file: CocoFile, items: Sequence[Ref]) -> Dataset[ReferringSample]:
     """Refs whose images are COCO's."""
-
-    def image_of(image_id: ImageId) -> tuple[ImageId, str]:
-        number = coco_number(image_id, file.path)
-        return number, str(coco_image(selection, number, "train2014"))
-
     existing = ExistingFiles(selection.name, selection.missing)
-    return referring_samples(selection, file, items, existing, image_of)
+    return referring_samples(
+        selection, file, items, existing, lambda image_id: train_image(selection, image_id, file.path)
+    )
+
+
+def train_image(selection: Selection, image_id: ImageId, where: Path) -> tuple[ImageId, str]:
+    """The number and the path of one of COCO's training images of 2014.
+
+    Raises:
+        ValueError: the id is none of COCO's.
+    """
+    number = coco_number(image_id, where)
+    return number, str(coco_image(selection, number, "train2014"))
 
 
 def referring_samples(
@@ -175,7 +197,7 @@ def referring_samples(
         referents: list[Referent] = []
         for ref_id, sentences, row in rows:
             category = row.fields.get("category_id", 0)
-            phrases = tuple(str(s.get("raw") or s.get("sent", "")).strip() for s in sentences)
+            phrases = tuple(phrase_of(s) for s in sentences)
             if not any(phrases):
                 left_out.append(Skip(item=f"ref {ref_id}", reason="no phrase"))
                 continue

@@ -12,6 +12,9 @@ BenchmarkTask = Literal[
     "panoptic", "instance", "semantic", "referring", "caption", "retrieval", "question", "picturebook"
 ]
 
+ApRule = Literal["coco", "cityscapes", "lvis"]
+"""Whose average precision."""
+
 METRICS: dict[BenchmarkTask, tuple[str, ...]] = {
     "panoptic": ("PQ",),
     "instance": ("AP",),
@@ -39,8 +42,11 @@ class Benchmark:
         vocabulary: the built-in list that the model is asked for; None for the data set's own, or for words.
         asked: whether the things of the vocabulary are asked for alone, or its stuff with them.
         ap: instance: whose average precision is scored.
+        detections: instance: detections of an image at the most; None for the model's own number.
         object_threshold: panoptic: class probability over which a query counts; None for the model's own.
         overlap_threshold: panoptic: share of its own mask that a segment must have won; likewise.
+        smallest_mask: referring: a mask of fewer pixels says that the phrase means nothing; None where each
+            phrase means something.
         published: what `PUBLISHED` calls the data set; None where no score of these checkpoints is known.
         remark: what differs from the rows like it.
     """
@@ -52,9 +58,11 @@ class Benchmark:
     resizing: Resizing | None
     vocabulary: str | None = None
     asked: Literal["all", "things"] = "all"
-    ap: Literal["coco", "cityscapes"] = "coco"
+    ap: ApRule = "coco"
+    detections: int | None = None
     object_threshold: float | None = None
     overlap_threshold: float | None = None
+    smallest_mask: int | None = None
     published: str | None = None
     remark: str = ""
 
@@ -72,4 +80,8 @@ class Benchmark:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Its headline figures."""
+        if self.ap == "lvis":
+            return "AP", "APr", "APc", "APf"
+        if self.smallest_mask is not None:
+            return "gIoU", "cIoU", "N-acc", "T-acc"
         return METRICS[self.kind]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from xdecoder.data.catalog import DATASETS
 from xdecoder.evaluation.benchmark import Benchmark, BenchmarkTask
 from xdecoder.evaluation.resizing import Resizing
+from xdecoder.metrics.lvis_ap import MOST_DETECTIONS
 
 
 def _nearest(short: int, long: int) -> Resizing:
@@ -34,6 +35,7 @@ _VQA = Resizing(short_side=640, long_side=640)
 _OPEN_VOCABULARY = 0.4
 _TRAINED = 0.8
 _OVERLAP = 0.8
+_SMALLEST_MASK = 50
 
 
 def _benchmark(
@@ -64,9 +66,15 @@ def _benchmark(
     )
 
 
-def _referring(data: str, split: str, published: str | None = None) -> Benchmark:
+def _referring(data: str, split: str, published: str | None = None, *, remark: str = "") -> Benchmark:
     return Benchmark(
-        name=f"{data}-{split}", data=data, kind="referring", split=split, resizing=_512, published=published
+        name=f"{data}-{split}",
+        data=data,
+        kind="referring",
+        split=split,
+        resizing=_512,
+        published=published,
+        remark=remark,
     )
 
 
@@ -81,6 +89,8 @@ def _drawn(split: str) -> Benchmark:
 
 
 _OUR_SIZE = "input size chosen here"
+_BACKGROUND = "background asked for by the names of Pascal Context's {} other classes; " + _OUR_SIZE
+_NO_SCORE = "no published score"
 _TRAINED_ON = "published models were trained on these images"
 
 _ROWS: tuple[Benchmark, ...] = (
@@ -88,6 +98,7 @@ _ROWS: tuple[Benchmark, ...] = (
     _benchmark("coco", "instance", _COCO, "coco", "COCO"),
     _benchmark("coco", "semantic", _COCO, "coco", "COCO"),
     _benchmark("coco-stuff-171", "semantic", _COCO, remark=_OUR_SIZE),
+    replace(_benchmark("lvis", "instance", _COCO, remark=_OUR_SIZE), ap="lvis", detections=MOST_DETECTIONS),
     _benchmark(
         "coco100", "panoptic", _COCO, "coco", object_threshold=_TRAINED, split="train", remark=_TRAINED_ON
     ),
@@ -98,7 +109,9 @@ _ROWS: tuple[Benchmark, ...] = (
     _benchmark("ade20k-150", "semantic", _ADE20K, "ade20k", "ADE20K-150"),
     _benchmark("ade20k-847", "semantic", _ADE20K, "ade20k-847", "ADE20K-847"),
     _benchmark("pascal-voc-20", "semantic", _PASCAL, "voc", remark=_OUR_SIZE),
+    _benchmark("pascal-voc-21", "semantic", _PASCAL, remark=_BACKGROUND.format(39)),
     _benchmark("pascal-context-59", "semantic", _PASCAL, remark=_OUR_SIZE),
+    _benchmark("pascal-context-60", "semantic", _PASCAL, remark=_BACKGROUND.format(400)),
     _benchmark("pascal-context-459", "semantic", _PASCAL, remark=_OUR_SIZE),
     _benchmark("sun-rgbd-37", "semantic", _512, "sun", "SUN RGB-D 37"),
     _benchmark("scannet-20", "panoptic", _512, "scannet", "ScanNet-20"),
@@ -111,12 +124,19 @@ _ROWS: tuple[Benchmark, ...] = (
         ap="cityscapes",
     ),
     _benchmark("cityscapes", "semantic", _CITYSCAPES, "cityscapes", "Cityscapes"),
+    _benchmark("mapillary-vistas", "panoptic", _CITYSCAPES, remark=_OUR_SIZE),
+    _benchmark("mapillary-vistas", "semantic", _CITYSCAPES, remark=_OUR_SIZE),
     _benchmark("bdd100k-panoptic", "panoptic", _800, "bdd-panoptic", "BDD100K"),
     _benchmark("bdd100k-semantic", "semantic", _800, "bdd", "BDD100K"),
     _referring("refcocog-umd", "val", "RefCOCOg"),
     _referring("refcocog-umd", "test"),
     _referring("refcocog-google", "val"),
     *(_referring(data, split) for data in ("refcoco", "refcoco+") for split in ("val", "testA", "testB")),
+    *(
+        replace(_referring("grefcoco", split, remark=_NO_SCORE), smallest_mask=_SMALLEST_MASK)
+        for split in ("val", "testA", "testB")
+    ),
+    *(_referring("phrasecut", split, remark=_NO_SCORE) for split in ("val", "test")),
     _benchmark("coco-karpathy", "retrieval", _SQUARE, published="COCO-Karpathy", split="test"),
     _benchmark("coco-karpathy", "caption", _SQUARE, published="COCO-Karpathy", split="test"),
     _benchmark("flickr30k", "retrieval", _SQUARE, split="test"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from xdecoder.data.selection import things_of
@@ -54,17 +54,30 @@ class BenchmarkClasses:
         return dict(zip(self.ids, self.truth.classes, strict=True))
 
 
-def classes_of(benchmark: Benchmark, truth: Vocabulary, ids: tuple[int, ...]) -> BenchmarkClasses:
-    """The classes of a benchmark whose data set has the vocabulary `truth`, with these ids in its files.
+def classes_of(
+    benchmark: Benchmark, truth: Vocabulary, ids: tuple[int, ...], background: tuple[str, ...] = ()
+) -> BenchmarkClasses:
+    """The classes of a benchmark.
+
+    Args:
+        benchmark: the row.
+        truth: the data set's vocabulary.
+        ids: of each of its classes, the id in its files.
+        background: what its last class, a background, is made of; it is asked for by these names.
 
     Raises:
         ValueError: the data set's classes are neither the benchmark's nor its things.
     """
+    if background:
+        last = len(truth) - 1
+        asked = replace(truth, classes=(*truth.classes[:-1], *background), name=truth.name)
+        category = (*range(last), *(last for _ in background))
+        return BenchmarkClasses(asked=asked, truth=truth, category=category, ids=ids)
     asked = built_in(benchmark.vocabulary) if benchmark.vocabulary else truth
     if benchmark.asked == "things":
         asked = things_of(asked)
     if asked.classes == truth.classes:
-        category: tuple[int | None, ...] = tuple(range(len(asked)))
+        category = tuple(range(len(asked)))
     elif things_of(asked).classes == truth.classes:
         place = {thing: k for k, thing in enumerate(sorted(asked.things))}
         category = tuple(place.get(i) for i in range(len(asked)))

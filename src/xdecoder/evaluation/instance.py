@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 from pycocotools import mask as coco
 
@@ -26,7 +26,11 @@ from xdecoder.evaluation.result_files import (
     write_list,
 )
 from xdecoder.metrics.average_precision import AveragePrecisionResult, IouType, average_precision
+from xdecoder.metrics.lvis_ap import LvisApResult, lvis_average_precision
 from xdecoder.structures.masks import Rle, box_to_xywh, read_segmentation, rle_area, segmentation_rle
+
+Rule = Literal["coco", "lvis"]
+"""Whose average precision."""
 
 _OBJECT: Fields = {"image_id": ID, "category_id": int}
 _RESULT: Fields = {**_OBJECT, "score": NUMBER}
@@ -45,7 +49,12 @@ class Instance(BenchmarkProtocol[InstanceSample]):
         return self.picture(image, (region.category for region in regions))
 
     def predict(self, predictor: Predictor, sample: InstanceSample, picture: Picture) -> Entry:
-        result = predictor.segment(self.encode(predictor, picture.pixels), picture.asked, task="instance")
+        result = predictor.segment(
+            self.encode(predictor, picture.pixels),
+            picture.asked,
+            task="instance",
+            detections=self.run.benchmark.detections,
+        )
         ids = {k: i for k, i in enumerate(self.names.id_of(i) for i in picture.places) if i is not None}
         kept = [i for i in result.instances if i.category in ids]
         found = type(result)(
@@ -77,7 +86,8 @@ class Instance(BenchmarkProtocol[InstanceSample]):
 
     def score(self, path: Path, left_out: Collection[ImageId] = ()) -> Scores:
         truth, skipped = self._truth(left_out, {})
-        return score_instances(read_list(path, _RESULT), truth, path, skipped)
+        rule = "lvis" if self.run.benchmark.ap == "lvis" else "coco"
+        return score_instances(read_list(path, _RESULT), truth, path, skipped, rule=rule)
 
     @cached_property
     def _numbers(self) -> Mapping[ImageId, int]:
@@ -102,7 +112,11 @@ class Instance(BenchmarkProtocol[InstanceSample]):
                 continue
             number = number_of(sample.image_id, self._numbers)
             name = Path(sample.source.name).name
-            images.append({"id": number, "file_name": name, "height": height, "width": width})
+            image = {"id": number, "file_name": name, "height": height, "width": width}
+            if sample.absent is not None:
+                image["neg_category_ids"] = [self.names.ids[i] for i in sample.absent]
+                image["not_exhaustive_category_ids"] = [self.names.ids[i] for i in sample.incomplete]
+            images.append(image)
             for region, mask in zip(regions, masks, strict=True):
                 annotations.append(
                     {
@@ -115,7 +129,11 @@ class Instance(BenchmarkProtocol[InstanceSample]):
                         "segmentation": mask,
                     }
                 )
-        categories = [{"id": i, "name": name} for i, name in self.names.name_of_id.items()]
+        categories: list[dict[str, Any]] = [
+            {"id": i, "name": name} for i, name in self.names.name_of_id.items()
+        ]
+        for category, frequency in zip(categories, self.dataset.frequencies, strict=False):  # LVIS's alone
+            category["frequency"] = frequency
         return {"images": images, "categories": categories, "annotations": annotations}, tuple(skipped)
 
 
@@ -125,9 +143,14 @@ def number_of(image_id: ImageId, numbers: Mapping[ImageId, int]) -> int:
 
 
 def score_instances(
-    rows: Sequence[Entry], truth: Mapping[str, Any], path: Path, skipped: tuple[Skip, ...] = ()
+    rows: Sequence[Entry],
+    truth: Mapping[str, Any],
+    path: Path,
+    skipped: tuple[Skip, ...] = (),
+    *,
+    rule: Rule = "coco",
 ) -> Scores:
-    """Score a COCO result list by COCO's twelve figures, of masks and of boxes.
+    """Score a COCO result list by COCO's twelve figures or by LVIS's ten, of masks and of boxes.
 
     Results without boxes have those around their masks; results without masks have figures of boxes alone.
     A list without results scores 0.
@@ -137,10 +160,11 @@ def score_instances(
         truth: a COCO annotation file's content.
         path: of the results, for messages.
         skipped: images that were left out of the truth.
+        rule: whose average precision.
 
     Raises:
         ValueError: an entry has neither mask nor box, or one that is damaged or of another image's size; or
-            as `metrics.average_precision`.
+            as `metrics.average_precision` and `metrics.lvis_ap`.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
     refuse_unknown((row["image_id"] for row in rows), path, sizes)
@@ -151,10 +175,13 @@ def score_instances(
     boxes: tuple[IouType, str] = ("bbox", "box ")
     kinds: list[tuple[IouType, str]] = [("segm", ""), boxes] if masked else [boxes]
     figures: dict[str, float] = {}
-    results: list[AveragePrecisionResult] = []
+    results: list[AveragePrecisionResult | LvisApResult] = []
     for kind, prefix in kinds:
         try:
-            result = average_precision(truth, found, kind=kind)
+            if rule == "coco":
+                result = average_precision(truth, found, kind=kind)
+            else:
+                result = lvis_average_precision(truth, found, kind=kind)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         results.append(result)
@@ -166,7 +193,7 @@ def score_instances(
         images=best.images,
         per_class={names[i]: 100 * ap for i, ap in best.per_category.items()},
         per_class_metric="AP",
-        precision_at_50=best.precision_at_50,
+        precision_at_50=best.precision_at_50 if isinstance(best, AveragePrecisionResult) else (),
         skipped=skipped,
         missing=tuple(ids[number] for number in best.without_detection),
     )
@@ -183,14 +210,25 @@ def _with_numbers(
     return {**truth, "images": images, "annotations": annotations}, results
 
 
-def _figures(result: AveragePrecisionResult) -> dict[str, float]:
-    return {
+def _figures(result: AveragePrecisionResult | LvisApResult) -> dict[str, float]:
+    precisions = {
         "AP": result.ap,
         "AP50": result.ap50,
         "AP75": result.ap75,
         "APs": result.ap_small,
         "APm": result.ap_medium,
         "APl": result.ap_large,
+    }
+    if isinstance(result, LvisApResult):
+        return {
+            **precisions,
+            "APr": result.ap_rare,
+            "APc": result.ap_common,
+            "APf": result.ap_frequent,
+            "AR@300": result.ar300,
+        }
+    return {
+        **precisions,
         "AR@1": result.ar1,
         "AR@10": result.ar10,
         "AR@100": result.ar100,
@@ -200,7 +238,7 @@ def _figures(result: AveragePrecisionResult) -> dict[str, float]:
     }
 
 
-def score_instance_files(predictions: Path, truth: Path) -> Scores:
+def score_instance_files(predictions: Path, truth: Path, *, rule: Rule = "coco") -> Scores:
     """Score a COCO result file against a COCO annotation file; as `score_instances`.
 
     An annotation file may stand for results: its objects, crowds left out, with score 1.
@@ -215,23 +253,24 @@ def score_instance_files(predictions: Path, truth: Path) -> Scores:
         rows = [{"score": 1.0, **row} for row in listed if not row.get("iscrowd")]
     else:
         rows = read_list(predictions, _RESULT)
-    return score_instances(rows, _read_truth(truth), predictions)
+    return score_instances(rows, _read_truth(truth), predictions, rule=rule)
 
 
 def _read_truth(path: Path) -> dict[str, Any]:
     """An annotation file's content, with every mask checked, and with areas and boxes where it has none."""
     file = read_coco_file(path)
-    names: dict[int, str] = {}
-    for place, row in enumerate(file.categories):
-        if has_fields(row, {"id": int, "name": str}, f"categories[{place}]", file.problems):
-            names[row["id"]] = row["name"]
+    known = {
+        row["id"]
+        for place, row in enumerate(file.categories)
+        if has_fields(row, {"id": int, "name": str}, f"categories[{place}]", file.problems)
+    }
     annotations: list[dict[str, Any]] = []
     for row in file.annotations:
         size, category = file.images[row.image_id].size, row.fields.get("category_id")
         if size is None:
             file.problems.add(f"image {row.image_id} has no height and width")
             continue
-        if not isinstance(category, int) or category not in names:
+        if not isinstance(category, int) or category not in known:
             file.problems.add(f"annotation {row.number}: unknown category id {category!r}")
             continue
         try:
@@ -250,15 +289,14 @@ def _read_truth(path: Path) -> dict[str, Any]:
                 "segmentation": mask,
             }
         )
-    sized = {image.id: image.size for image in file.images.values() if image.size is not None}
-    for image_id in file.images.keys() - sized.keys():
-        file.problems.add(f"image {image_id} has no height and width")
+    images: list[dict[str, Any]] = []
+    for image in file.images.values():
+        if image.size is None:
+            file.problems.add(f"image {image.id} has no height and width")
+        else:
+            images.append({**image.fields, "height": image.size[0], "width": image.size[1]})
     file.problems.refuse()
-    return {
-        "images": [{"id": i, "height": height, "width": width} for i, (height, width) in sized.items()],
-        "categories": [{"id": i, "name": name} for i, name in names.items()],
-        "annotations": annotations,
-    }
+    return {"images": images, "categories": file.categories, "annotations": annotations}
 
 
 def _detection(row: Entry, size: tuple[int, int], where: str) -> Entry:

@@ -102,7 +102,9 @@ def plan_run(benchmark: Benchmark, dataset: Dataset[Any], *, folder: Path, overr
     if overrides.classes == "present" and not segments:
         raise ValueError(f"{benchmark.name} asks for no classes: --classes present is for segmentation")
     truth = dataset.vocabulary
-    names = classes_of(benchmark, truth, dataset.category_ids) if segments and truth is not None else None
+    names = None
+    if segments and truth is not None:
+        names = classes_of(benchmark, truth, dataset.category_ids, dataset.background)
     return Run(
         benchmark=benchmark,
         resizing=_resizing(benchmark, overrides.short_side),

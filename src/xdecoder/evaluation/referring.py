@@ -79,11 +79,20 @@ class Referring(BenchmarkProtocol[ReferringSample]):
                         f"image {sample.size[0]} x {sample.size[1]} (height x width): resize it"
                     )
                 gathered.update([referent.id], truth[None], mask[None])
-        result = gathered.result()
-        precisions = {f"P@{x}": 100 * share for x, share in result.precision.items()}
         return Scores(
-            figures={"mIoU": 100 * result.miou, "cIoU": 100 * result.ciou, **precisions},
+            figures=self._figures(gathered),
             images=len(kept),
             skipped=tuple(skipped),
             missing=tuple(missing),
         )
+
+    def _figures(self, gathered: ReferringSegmentation) -> dict[str, float]:
+        smallest = self.run.benchmark.smallest_mask
+        if smallest is None:
+            result = gathered.result()
+            figures = {"mIoU": result.miou, "cIoU": result.ciou}
+        else:
+            result = gathered.generalized(smallest=smallest)
+            figures = {"gIoU": result.giou, "cIoU": result.ciou, "N-acc": result.n_acc, "T-acc": result.t_acc}
+        figures |= {f"P@{x}": share for x, share in result.precision.items()}
+        return {name: 100 * value for name, value in figures.items()}

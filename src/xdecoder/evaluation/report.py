@@ -74,8 +74,12 @@ class BenchmarkReport:
                 used = [u if o is None else o for o, u in zip(own, usual, strict=True)]
                 return f"; thresholds: object {used[0]}, overlap {used[1]}"
             case "instance":
-                whose = "" if benchmark.ap == "coco" else "; Cityscapes' own AP"
-                return f"; the best {settings.detections} detections{whose}"
+                whose = {"coco": "", "cityscapes": "; Cityscapes' own AP", "lvis": "; LVIS's AP"}[
+                    benchmark.ap
+                ]
+                return f"; the best {benchmark.detections or settings.detections} detections{whose}"
+            case "referring" if benchmark.smallest_mask is not None:
+                return f"; masks below {benchmark.smallest_mask} pixels are none"
             case "semantic":
                 taken = "truth or prediction" if self.run.absent == "union" else "truth alone"
                 return f"; mIoU over the classes in {taken}"

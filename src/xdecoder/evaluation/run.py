@@ -172,7 +172,7 @@ def _settings_changed(settings: InferenceConfig, benchmark: Benchmark) -> list[s
     published = InferenceConfig()
     relevant: dict[BenchmarkTask, tuple[str, ...]] = {
         "panoptic": ("prompt_ensemble",),
-        "instance": ("detections", "prompt_ensemble"),
+        "instance": ("prompt_ensemble",) if benchmark.detections else ("detections", "prompt_ensemble"),
         "semantic": ("resize_probabilities", "prompt_ensemble"),
         "caption": ("caption_steps", "caption_beams"),
     }

@@ -10,7 +10,7 @@ from xdecoder.evaluation.protocol import Scores
 from xdecoder.metrics.semantic import AbsentRule
 from xdecoder.vocabularies import parse_vocabulary
 
-FileKind = Literal["panoptic", "instance", "semantic", "caption", "vqa", "retrieval"]
+FileKind = Literal["panoptic", "instance", "lvis", "semantic", "caption", "vqa", "retrieval"]
 """The result files that are scored against a truth file of the same field's format."""
 
 
@@ -75,6 +75,10 @@ def score(name: str, predictions: Path, truth: Truth) -> Scores:
             from xdecoder.evaluation.instance import score_instance_files
 
             return score_instance_files(predictions, truth.needed(name))
+        case "lvis":
+            from xdecoder.evaluation.instance import score_instance_files
+
+            return score_instance_files(predictions, truth.needed(name), rule="lvis")
         case "semantic":
             from xdecoder.evaluation.semantic import score_semantic_files
 

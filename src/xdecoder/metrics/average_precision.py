@@ -105,23 +105,23 @@ def average_precision(
     recall = np.asarray(evaluator.eval["recall"])  # T K A M: IoU, category, area, detections
     image_ids = {int(image["id"]) for image in truth["images"]}
     return AveragePrecisionResult(
-        ap=_mean(precision[..., _ALL]),
-        ap50=_mean(precision[_IOU_50, ..., _ALL]),
-        ap75=_mean(precision[_IOU_75, ..., _ALL]),
-        ap_small=_mean(precision[..., _SMALL]),
-        ap_medium=_mean(precision[..., _MEDIUM]),
-        ap_large=_mean(precision[..., _LARGE]),
-        ar1=_mean(recall[..., _ALL, 0]),
-        ar10=_mean(recall[..., _ALL, 1]),
-        ar100=_mean(recall[..., _ALL, 2]),
-        ar_small=_mean(recall[..., _SMALL, 2]),
-        ar_medium=_mean(recall[..., _MEDIUM, 2]),
-        ar_large=_mean(recall[..., _LARGE, 2]),
+        ap=mean_of_known(precision[..., _ALL]),
+        ap50=mean_of_known(precision[_IOU_50, ..., _ALL]),
+        ap75=mean_of_known(precision[_IOU_75, ..., _ALL]),
+        ap_small=mean_of_known(precision[..., _SMALL]),
+        ap_medium=mean_of_known(precision[..., _MEDIUM]),
+        ap_large=mean_of_known(precision[..., _LARGE]),
+        ar1=mean_of_known(recall[..., _ALL, 0]),
+        ar10=mean_of_known(recall[..., _ALL, 1]),
+        ar100=mean_of_known(recall[..., _ALL, 2]),
+        ar_small=mean_of_known(recall[..., _SMALL, 2]),
+        ar_medium=mean_of_known(recall[..., _MEDIUM, 2]),
+        ar_large=mean_of_known(recall[..., _LARGE, 2]),
         per_category={
-            int(category): _mean(precision[:, :, k, _ALL])
+            int(category): mean_of_known(precision[:, :, k, _ALL])
             for k, category in enumerate(evaluator.params.catIds)
         },
-        precision_at_50=tuple(_mean(row) for row in precision[_IOU_50, :, :, _ALL]),
+        precision_at_50=tuple(mean_of_known(row) for row in precision[_IOU_50, :, :, _ALL]),
         kind=kind,
         images=len(image_ids),
         without_detection=tuple(sorted(image_ids - {d["image_id"] for d in own})),
@@ -185,6 +185,7 @@ def _check_names(truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]],
             )
 
 
-def _mean(precision: Float[np.ndarray, "..."] | Integer[np.ndarray, "..."]) -> float:
+def mean_of_known(precision: Float[np.ndarray, "..."] | Integer[np.ndarray, "..."]) -> float:
+    """The mean of what is not -1, which stands for "nothing to find"; NaN where all is."""
     known = precision[precision > -1]
     return float(known.mean()) if known.size else math.nan

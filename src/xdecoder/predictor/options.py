@@ -21,6 +21,7 @@ _TASK_OF = {
     "object_threshold": "panoptic",
     "overlap_threshold": "panoptic",
     "score_threshold": "instance",
+    "detections": "instance",
 }
 
 
@@ -65,12 +66,14 @@ class SegmentOptions:
         object_threshold: panoptic: class probability over which a query counts.
         overlap_threshold: panoptic: share of its own mask that a segment must have won.
         score_threshold: instance: scores below are left out; where None, none is.
+        detections: instance: the best (query, class) pairs that are kept, before those of stuff are dropped.
     """
 
     task: SegmentationTask = "panoptic"
     object_threshold: float | None = None
     overlap_threshold: float | None = None
     score_threshold: float | None = None
+    detections: int | None = None
 
     def __post_init__(self) -> None:
         tasks = get_args(SegmentationTask)
@@ -79,7 +82,10 @@ class SegmentOptions:
             value = getattr(self, name)
             if value is None:
                 continue
-            check_share(name, value)
+            if name == "detections":
+                check_whole_number(name, value)
+            else:
+                check_share(name, value)
             require(
                 task == self.task,
                 f"{name} says nothing to the task {self.task}: it is for {task}; leave it out",

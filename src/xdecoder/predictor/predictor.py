@@ -174,6 +174,7 @@ class Predictor:
         things: str | Sequence[str] | None = ...,
         stuff: str | Sequence[str] | None = ...,
         score_threshold: float | None = ...,
+        detections: int | None = ...,
     ) -> InstanceSegmentation: ...
     @overload
     def segment(
@@ -197,6 +198,7 @@ class Predictor:
         object_threshold: float | None = ...,
         overlap_threshold: float | None = ...,
         score_threshold: float | None = ...,
+        detections: int | None = ...,
     ) -> Segmentation | list[Segmentation]: ...
 
     @torch.inference_mode()
@@ -211,6 +213,7 @@ class Predictor:
         object_threshold: float | None = None,
         overlap_threshold: float | None = None,
         score_threshold: float | None = None,
+        detections: int | None = None,
     ) -> Segmentation | list[Segmentation]:
         """Divide images into the classes of a vocabulary.
 
@@ -225,6 +228,8 @@ class Predictor:
             object_threshold: panoptic: class probability over which a query counts.
             overlap_threshold: panoptic: share of its own mask that a segment must have won.
             score_threshold: instance: scores below are left out.
+            detections: instance: the best (query, class) pairs that are kept, before those of stuff are
+                dropped; by default the model's own number.
 
         Raises:
             ValueError: a bad image, vocabulary or threshold, an unknown task, or a threshold of another task.
@@ -234,6 +239,7 @@ class Predictor:
             object_threshold=object_threshold,
             overlap_threshold=overlap_threshold,
             score_threshold=score_threshold,
+            detections=detections,
         )
         segmenter = self._segmenter(vocabulary, things, stuff)
         return self._run(image, lambda items: [segmenter.segment(item, options) for item in items])

@@ -44,7 +44,7 @@ class Segmenter:
             case "panoptic":
                 return self.panoptic(item, options).segmentation
             case "instance":
-                return self.instances(item, score_threshold=options.score_threshold or 0.0)
+                return self.instances(item, options)
             case "semantic":
                 return self.semantic(item)
 
@@ -70,12 +70,13 @@ class Segmenter:
             vectors=normalize(logits.embeddings[list(output.queries)].float()),
         )
 
-    def instances(self, item: EncodedImage, *, score_threshold: float) -> InstanceSegmentation:
+    def instances(self, item: EncodedImage, options: SegmentOptions) -> InstanceSegmentation:
         """Things alone, with scores; they may overlap."""
+        score_threshold = options.score_threshold or 0.0
         output = segmentation.instances(
             self._logits(item),
             item.geometry,
-            detections=self.model.config.inference.detections,
+            detections=options.detections or self.model.config.inference.detections,
             things=self.words.things,
         )
         masks = list(output.query_masks.cpu().numpy())  # shared by the instances of a query, not copied

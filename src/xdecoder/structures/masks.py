@@ -8,6 +8,7 @@ from typing import Any, TypedDict, cast
 
 import numpy as np
 from jaxtyping import Bool, Int64
+from PIL import Image, ImageDraw
 from pycocotools import mask as coco
 
 from xdecoder.images import MAX_PIXELS
@@ -141,6 +142,16 @@ def segmentation_rle(segmentation: Polygons | Rle, height: int, width: int) -> R
     if not rings:
         return encode_rle(np.zeros((height, width), np.bool_))
     return _from_coco(coco.merge(coco.frPyObjects(rings, height, width)))
+
+
+def outlined_rle(polygons: Polygons, height: int, width: int) -> Rle:
+    """The mask of polygons as PhraseCut draws them: by Pillow, at whole coordinates, borders included."""
+    image = Image.new("1", (width, height))
+    for ring in polygons:
+        points = [int(v) for v in _clip(ring, height, width)]
+        if len(points) >= 4:
+            ImageDraw.Draw(image).polygon(points, outline=1, fill=1)
+    return encode_rle(np.asarray(image))
 
 
 def _from_coco(code: Any) -> Rle:

@@ -19,6 +19,7 @@ _LISTED = 5
 EPILOG = (
     "xdecoder score panoptic panoptic.json --truth panoptic_val2017.json\n\n"
     "xdecoder score instance instances.json --truth instances_val2017.json\n\n"
+    "xdecoder score lvis instances.json --truth lvis_v1_val.json\n\n"
     "xdecoder score semantic maps/ --truth labels/ --vocabulary ade20k\n\n"
     "xdecoder score caption captions.json --truth captions_val2017.json\n\n"
     "xdecoder score vqa answers.json --truth v2_mscoco_val2014_annotations.json\n\n"
@@ -68,8 +69,8 @@ def score(
     name: Annotated[
         str,
         typer.Argument(
-            help="Kind of file: panoptic, instance, semantic, caption, vqa or retrieval; or a benchmark, "
-            "whose data set is then the truth.",
+            help="Kind of file: panoptic, instance, lvis, semantic, caption, vqa or retrieval; or a "
+            "benchmark, whose data set is then the truth.",
             metavar="KIND|BENCHMARK",
         ),
     ],
