@@ -112,7 +112,13 @@ def test_panoptic_thresholds_are_those_of_the_published_open_vocabulary_evaluati
     }
     assert thresholds.pop("coco") == thresholds.pop("coco100") == (0.8, 0.8)
     assert thresholds.pop("custom-panoptic") == (None, None)
-    assert set(thresholds) == {"ade20k-150", "cityscapes", "bdd100k-panoptic", "scannet-20"}
+    assert set(thresholds) == {
+        "ade20k-150",
+        "cityscapes",
+        "bdd100k-panoptic",
+        "scannet-20",
+        "mapillary-vistas",
+    }
     assert set(thresholds.values()) == {(0.4, 0.8)}
 
 
