@@ -8,6 +8,7 @@ import json
 import random
 import sys
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -127,7 +128,29 @@ def yolo(root: Path) -> None:
     text(root / "data.yaml", "train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['nut', 'screw']\n")
 
 
+def fiftyone(root: Path) -> None:
+    picture(root / "data/a.jpg")
+    picture(root / "data/val/b.jpg")
+    array = io.BytesIO()
+    np.save(array, np.full((6, 6), 255, np.uint8))
+    mask = base64.b64encode(zlib.compress(array.getvalue())).decode()
+    box = [2 / W, 3 / H, 6 / W, 6 / H]
+
+    def detection(label: str, **more: Any) -> dict[str, Any]:
+        return {"_cls": "Detection", "label": label, "bounding_box": box, **more}
+
+    nut = detection("nut", mask=mask)
+    own = [nut, detection("screw", mask=mask), detection("nut", mask=None)]
+    samples = [
+        {"filepath": f"data/{name}", "ground_truth": {"_cls": "Detections", "detections": detections}}
+        for name, detections in (("a.jpg", own), ("val/b.jpg", [nut]))
+    ]
+    text(root / "samples.json", {"samples": samples})
+    text(root / "metadata.json", {"media_type": "image"})
+
+
 INSTANCES: dict[str, Callable[[Path], None]] = {
+    "fiftyone": fiftyone,
     "labelme": labelme,
     "labelstudio": labelstudio,
     "cvat": cvat,

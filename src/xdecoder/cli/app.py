@@ -10,6 +10,7 @@ from xdecoder.cli.command import add_command
 from xdecoder.cli.commands import (
     answer,
     caption,
+    convert,
     datasets,
     demo,
     edit,
@@ -45,6 +46,7 @@ add_command(app, epilog=refer.EPILOG)(refer.refer)
 add_command(app, epilog=caption.EPILOG)(caption.caption)
 add_command(app, epilog=answer.EPILOG)(answer.answer)
 add_command(app, epilog=edit.EPILOG)(edit.edit)
+add_command(app, epilog=convert.EPILOG)(convert.convert)
 add_command(app, epilog=embed.EPILOG)(embed.embed)
 add_command(app, epilog=index.EPILOG)(index.index)
 add_command(app, epilog=search.EPILOG)(search.search)

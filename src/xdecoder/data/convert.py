@@ -18,7 +18,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.formats.labeled import LabeledFolder, LabeledImage, LabelKind
 from xdecoder.data.formats.table import FORMATS, detect_format
 from xdecoder.data.records import VOID
-from xdecoder.jobs.files import remove_drafts, safe_name, whole_folder
+from xdecoder.jobs.files import flat_name, remove_drafts, whole_folder
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.structures.masks import box_to_xywh, decode_rle, mask_box, rle_area, segmentation_rle
 from xdecoder.structures.png import write_png
@@ -137,7 +137,7 @@ def _write(
     counts: Counter[str] = Counter()
     for number, image in enumerate(labeled.images):
         split = image.split or "train"
-        stem = _stem(image.path.relative_to(source), names)
+        stem = flat_name(image.path.relative_to(source), names)
         file_name = f"{stem}{image.path.suffix.lower()}"
         row = {"id": number + 1, "file_name": file_name, "height": image.size[0], "width": image.size[1]}
         rows = files.setdefault(split, {"images": [], "annotations": []})
@@ -156,15 +156,6 @@ def _write(
         raise ValueError(f"{source}: no image could be used; the first: {skipped[0].reason}")
     _write_lists(labeled, out, files)
     return dict(counts)
-
-
-def _stem(path: Path, taken: set[str]) -> str:
-    """A file's name without suffix; with its folders where another has the name."""
-    stem = safe_name(path.stem)
-    if stem.casefold() in taken:
-        stem = safe_name(path.as_posix())
-    taken.add(stem.casefold())
-    return stem
 
 
 def _write_labels(

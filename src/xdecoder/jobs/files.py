@@ -16,7 +16,7 @@ import sys
 import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Final
 
 if sys.platform != "win32":  # where nobody can delete a file that is open
@@ -142,6 +142,20 @@ def safe_name(name: str) -> str:
     readable = re.sub(r"[^\w ()+,;=@&-]+", "_", composed).strip(" ")
     stem = readable.encode("utf-8", "ignore")[: _LONGEST - len(digest) - 1].decode("utf-8", "ignore")
     return f"{'_' if _RESERVED.fullmatch(stem) else ''}{stem}~{digest}"
+
+
+def flat_name(path: PurePath, taken: set[str]) -> str:
+    """A file name, without suffix, for a file that joins others of many folders in one.
+
+    Args:
+        path: where it lies: its own name is taken, with its folders' where another has that.
+        taken: names that were given, without case; the new one is added.
+    """
+    name = safe_name(path.stem)
+    if name.casefold() in taken:
+        name = safe_name(path.as_posix())
+    taken.add(name.casefold())
+    return name
 
 
 def _new_draft(parent: Path) -> Path:

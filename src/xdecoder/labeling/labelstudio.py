@@ -13,7 +13,7 @@ from xdecoder.drawing.regions import Region
 from xdecoder.labeling.brush import encode_brush
 from xdecoder.labeling.outlines import to_shares, trace_outline
 from xdecoder.labeling.picture import ClassList, LabeledPicture, Losses, Shapes
-from xdecoder.labeling.text import printable_xml
+from xdecoder.labeling.text import writable
 from xdecoder.structures.masks import mask_box
 
 IMAGES = "images"
@@ -126,7 +126,7 @@ def label_config(classes: Iterable[str], shapes: Shapes) -> str:
     ElementTree.SubElement(view, "Image", name=_IMAGE, value=f"${_IMAGE}", zoom="true")
     labels = ElementTree.SubElement(view, _TAGS[shapes], name=_CONTROL, toName=_IMAGE)
     for name in classes:
-        ElementTree.SubElement(labels, "Label", value=printable_xml(name))
+        ElementTree.SubElement(labels, "Label", value=writable(name))
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 

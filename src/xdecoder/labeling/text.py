@@ -1,13 +1,13 @@
-"""Names from results as XML can hold them."""
+"""Names from results as files of text can hold them."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNWRITABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def printable_xml(text: str) -> str:
-    """The text with what XML 1.0 has no character for replaced."""
-    return _NO_XML.sub("\ufffd", text)
+def writable(text: str) -> str:
+    """The text with control characters, and what neither UTF-8 nor XML can hold, replaced."""
+    return _UNWRITABLE.sub("\ufffd", text)

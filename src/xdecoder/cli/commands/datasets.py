@@ -190,8 +190,8 @@ def convert(
         str | None,
         typer.Option(
             "--from",
-            help="masks, voc, yolo, labelme, labelstudio, cvat, coco-panoptic or cityscapes; by default what "
-            "the folder looks like.",
+            help="masks, voc, yolo, labelme, labelstudio, cvat, fiftyone, coco-panoptic or cityscapes; by "
+            "default what the folder looks like.",
             show_default=False,
         ),
     ] = None,

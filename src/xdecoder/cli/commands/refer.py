@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdecoder.cli.command import Debug
+from xdecoder.cli.labeling import FormatOptions
 from xdecoder.cli.options import FirstImage, ModelOptions, PictureOutput, images_and_texts
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def refer(
     ] = False,
     *,
     output: PictureOutput,
+    export: FormatOptions,
     model: ModelOptions,
     debug: Debug = False,
 ) -> int:
@@ -58,6 +60,7 @@ def refer(
     For several images give the phrases with -p: all arguments are images then.
     """
     sources, phrases = images_and_texts("refer", image, more, phrase, what="phrase", example="the left dog")
+    export.check(output.folder)
 
     from xdecoder.cli.over_images import ImageTask, run_over_images
 
@@ -70,4 +73,6 @@ def refer(
 
         return ImageTask(compute=compute, batch_size=predictor.batch_size, finish=results.write_picture)
 
-    return run_over_images(sources, output, prepare, debug=debug)
+    code = run_over_images(sources, output, prepare, debug=debug)
+    export.write(output.folder)
+    return code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from xdecoder.cli.command import Debug
+from xdecoder.cli.labeling import FormatOptions
 from xdecoder.cli.options import Images, ModelOptions, PictureOutput
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "xdecoder segment photo.jpg\n\n"
     "xdecoder segment photos/ --vocabulary 'dog, cat, grass' --stuff grass --out results\n\n"
+    "xdecoder segment photos/ --vocabulary 'dog, cat' --out results --format yolo\n\n"
     "xdecoder segment 'photos/**/*.jpg' --task instance --score-threshold 0.5 --json"
 )
 
@@ -111,12 +113,14 @@ def segment(
     classes: Classes,
     segmentation: SegmentationOptions,
     output: PictureOutput,
+    export: FormatOptions,
     model: ModelOptions,
     debug: Debug = False,
 ) -> int:
     """Divide images into the classes of any vocabulary."""
     given = classes.parse()
     segmentation.check()
+    export.check(output.folder)
 
     from xdecoder.cli.over_images import ImageTask, run_over_images
 
@@ -140,4 +144,6 @@ def segment(
 
         return ImageTask(compute=compute, batch_size=predictor.batch_size, finish=results.write_picture)
 
-    return run_over_images(images, output, prepare, debug=debug)
+    code = run_over_images(images, output, prepare, debug=debug)
+    export.write(output.folder)
+    return code

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
-
 from xdecoder.data.dataset import Skip
 from xdecoder.data.formats.labeled import (
     BOX,
@@ -19,6 +17,7 @@ from xdecoder.data.formats.labeled import (
     labeled_size,
     split_of,
 )
+from xdecoder.labeling.cvat import decode_runs
 from xdecoder.structures.masks import Rle, encode_rle
 
 
@@ -117,12 +116,5 @@ def _read_shapes(image: ElementTree.Element, size: tuple[int, int], reader: Obje
 def _mask(shape: ElementTree.Element, size: tuple[int, int]) -> Rle:
     """Run lengths, row by row, of a rectangle of the image."""
     left, top, width, height = (int(float(shape.get(k, ""))) for k in ("left", "top", "width", "height"))
-    if min(left, top) < 0 or min(width, height) < 1 or top + height > size[0] or left + width > size[1]:
-        raise ValueError("the mask lies outside the image")
     runs = [int(v) for v in shape.get("rle", "").split(",")]
-    if min(runs) < 0 or sum(runs) != height * width:
-        raise ValueError(f"the run lengths cover {sum(runs)} pixels of {width}x{height}")
-    values = np.arange(len(runs)) % 2 == 1
-    whole = np.zeros(size, np.bool_)
-    whole[top : top + height, left : left + width] = np.repeat(values, runs).reshape(height, width)
-    return encode_rle(whole)
+    return encode_rle(decode_runs(runs, (left, top, width, height), size))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
@@ -24,7 +20,7 @@ from xdecoder.data.formats.labeled import (
     ring,
     split_of,
 )
-from xdecoder.images import read_stored
+from xdecoder.labeling.labelme import decode_mask
 from xdecoder.structures.masks import encode_rle
 
 
@@ -95,7 +91,7 @@ def _read_shapes(shapes: list[Any], size: tuple[int, int], reader: ObjectReader)
             reader.add(label, [_circle(*points)], what)
         elif kind == "mask" and len(points) == 4:
             try:
-                reader.add(label, _mask(shape.get("mask"), points, size), what)
+                reader.add(label, encode_rle(decode_mask(shape.get("mask"), points, size)), what)
             except ValueError as error:
                 reader.leave_out(what, str(error))
         elif kind == "rectangle":
@@ -110,20 +106,3 @@ def _circle(x: float, y: float, edge_x: float, edge_y: float) -> list[float]:
     radius = math.hypot(edge_x - x, edge_y - y)
     angles = [2 * math.pi * k / 64 for k in range(64)]
     return [v for a in angles for v in (x + radius * math.cos(a), y + radius * math.sin(a))]
-
-
-def _mask(text: Any, points: list[float], size: tuple[int, int]) -> Any:
-    """A mask that is a PNG in base64, lying at its first point."""
-    try:
-        stored = read_stored(base64.b64decode(str(text), validate=True), name="its mask") > 0
-    except binascii.Error as error:
-        raise ValueError(f"its mask is no base64 ({error})") from error
-    whole = np.zeros(size, np.bool_)
-    if not all(abs(v) < 1e6 for v in points):
-        raise ValueError("its mask lies outside the image")
-    left, top = round(points[0]), round(points[1])
-    bottom, right = top + stored.shape[0], left + stored.shape[1]
-    if stored.ndim != 2 or left < 0 or top < 0 or bottom > size[0] or right > size[1]:
-        raise ValueError("its mask lies outside the image")
-    whole[top:bottom, left:right] = stored
-    return encode_rle(whole)

@@ -36,11 +36,16 @@ def _tasks(path: Path) -> list[Any]:
     except ValueError:
         return []
     first = data[0] if isinstance(data, list) and data else None
-    return data if isinstance(first, dict) and "data" in first and "annotations" in first else []
+    labeled = (
+        isinstance(first, dict) and "data" in first and ("annotations" in first or "predictions" in first)
+    )
+    return data if labeled else []
 
 
 def read(folder: Path) -> LabeledFolder:
     """Read polygons and brush strokes of each task's first annotation that was not cancelled.
+
+    A file of tasks that were never annotated, with predictions to import, is read by its predictions.
 
     Raises:
         ValueError: an image is missing twice over, or a file is damaged.
@@ -77,7 +82,7 @@ def _image_and_results(task: Any, finder: ImageFinder, path: Path) -> tuple[Path
     names = [v for k, v in data.items() if isinstance(v, str) and (k in ("image", "img") or "/" in v)]
     if not names:
         raise ValueError('its "data" names no image')
-    annotations = task.get("annotations")
+    annotations = task.get("annotations", task.get("predictions"))
     done = [
         a
         for a in (annotations if isinstance(annotations, list) else [])

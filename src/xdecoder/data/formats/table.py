@@ -11,6 +11,7 @@ from xdecoder.data.formats import (
     cityscapes,
     coco_panoptic,
     cvat,
+    fiftyone,
     labelme,
     labelstudio,
     masks,
@@ -36,6 +37,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         title="COCO's panoptic JSON and PNGs", detect=coco_panoptic.detect, read=coco_panoptic.read
     ),
     "cvat": Format(title="CVAT for images, XML", detect=cvat.detect, read=cvat.read),
+    "fiftyone": Format(title="FiftyOne's data set, JSON", detect=fiftyone.detect, read=fiftyone.read),
     "labelme": Format(title="LabelMe's JSON files", detect=labelme.detect, read=labelme.read),
     "labelstudio": Format(title="Label Studio's JSON", detect=labelstudio.detect, read=labelstudio.read),
     "voc": Format(title="Pascal VOC's SegmentationClass", detect=voc.detect, read=voc.read),

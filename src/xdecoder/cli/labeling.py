@@ -1,0 +1,141 @@
+"""Results written as labeling tools' files: the options, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xdecoder.cli.console import print_error, print_notice, printable
+from xdecoder.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from xdecoder.labeling.export import Exported
+
+_OUTPUT = "Output"
+_SHOWN = 20
+
+
+class LabelingFormat(StrEnum):
+    """Labeling tools' formats, as `xdecoder.labeling.table.FORMATS` has them."""
+
+    coco = "coco"
+    yolo = "yolo"
+    labelme = "labelme"
+    labelstudio = "labelstudio"
+    cvat = "cvat"
+    fiftyone = "fiftyone"
+
+
+class ResultFormat(StrEnum):
+    """What a command makes: its own files alone, or a labeling tool's beside them."""
+
+    native = "native"
+    coco = "coco"
+    yolo = "yolo"
+    labelme = "labelme"
+    labelstudio = "labelstudio"
+    cvat = "cvat"
+    fiftyone = "fiftyone"
+
+
+class RegionShapes(StrEnum):
+    """How regions are written."""
+
+    masks = "masks"
+    polygons = "polygons"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How a labeling tool's files are written."""
+
+    shapes: Annotated[
+        RegionShapes | None,
+        typer.Option(
+            help="masks: pixel by pixel; polygons: outlines that can be edited, with holes filled. By "
+            "default masks where the format has them.",
+            show_default=False,
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None
+    copy_images: Annotated[
+        bool, typer.Option(help="Copy the images beside their labels.", rich_help_panel=_OUTPUT)
+    ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatOptions(ExportOptions):
+    """What a command that makes masks writes beside its own files."""
+
+    format: Annotated[
+        ResultFormat,
+        typer.Option(
+            help="Also write all results of the folder as a labeling tool's files, in OUT/FORMAT.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = ResultFormat.native
+
+    def check(self, folder: Path | None) -> None:
+        """Refuse what cannot be written, before a model is loaded.
+
+        Args:
+            folder: of the results.
+
+        Raises:
+            ValueError: there is no folder, or the format has no such shapes.
+        """
+        if self.format is ResultFormat.native:
+            if self.shapes is not None or not self.copy_images:
+                raise ValueError("--shapes and --no-copy-images go with a --format, such as --format coco")
+            return
+        if folder is None:
+            raise ValueError(f"--format {self.format.value} needs a folder: add --out FOLDER")
+
+        from xdecoder.labeling.export import check_format
+
+        check_format(self.format.value, None if self.shapes is None else self.shapes.value)
+
+    def write(self, folder: Path | None) -> None:
+        """Write the results of the folder in the format, where it is another than the command's own."""
+        if self.format is not ResultFormat.native and folder is not None:
+            to = LabelingFormat(self.format.value)
+            write_export(folder, folder / to.value, to, self, replace=True)
+
+
+def write_export(
+    results: Path, folder: Path, to: LabelingFormat, options: ExportOptions, *, replace: bool
+) -> Exported:
+    """Write the files and say what was written; errors as `xdecoder.labeling.export.export`."""
+    from xdecoder.labeling.export import export
+
+    shapes = None if options.shapes is None else options.shapes.value
+    with ProgressBar(f"writing {to.value}") as progress:
+        exported = export(
+            results,
+            folder,
+            format=to.value,
+            shapes=shapes,
+            images=options.copy_images,
+            replace=replace,
+            progress=progress,
+        )
+    labels = f"{len(exported.classes)} class{'' if len(exported.classes) == 1 else 'es'}"
+    count = f"{exported.images} image{'' if exported.images == 1 else 's'}"
+    print_notice(f"{count} with {labels} written to {printable(str(folder))}")
+    if options.copy_images and exported.copied < exported.images:
+        missing = exported.images - exported.copied
+        print_notice(
+            f"{missing} of them have no copy of their image: the results name files that are not there; run "
+            "convert where the results were made"
+        )
+    for loss in exported.losses:
+        print_notice(loss)
+    for reason in exported.skipped[:_SHOWN]:
+        print_error(printable(reason))
+    if len(exported.skipped) > _SHOWN:
+        print_notice(f"... and {len(exported.skipped) - _SHOWN} more")
+    return exported
