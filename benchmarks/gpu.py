@@ -43,7 +43,7 @@ from xdecoder.config import (
     TextConfig,
 )
 from xdecoder.jobs.distributed import World, shard
-from xdecoder.losses.masks import PointSampling
+from xdecoder.losses.config import PointSampling
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.focal_block import PlainBlock
@@ -57,6 +57,7 @@ from xdecoder.tasks.retrieval import embed_images
 from xdecoder.tasks.segmentation import instances, panoptic, segmentation_logits, semantic
 from xdecoder.training.activation_checkpointing import checkpoint_activations
 from xdecoder.training.compile import compile_encoders
+from xdecoder.training.config import OptimizerConfig, RunConfig
 from xdecoder.training.datasets.batches import (
     DatasetBatch,
     NounTexts,
@@ -64,9 +65,10 @@ from xdecoder.training.datasets.batches import (
     SegmentationBatch,
     SegmentPhrases,
 )
-from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
-from xdecoder.training.loop import RunConfig, take_step
-from xdecoder.training.optimizer import OptimizerConfig, build_optimizer
+from xdecoder.training.datasets.objective import PublishedObjective
+from xdecoder.training.datasets.recipe import PublishedLosses
+from xdecoder.training.loop import take_step
+from xdecoder.training.optimizer import build_optimizer
 
 TINY = ModelConfig(
     backbone=FocalNetConfig(block="plain", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=2),

@@ -19,8 +19,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = PictureBookRecipe(images=arguments.images, text_steps=0, patch_steps=0, caption_reward_from=1.0)
-    batches = [recipe.build_source().batch(recipe.steps - 1 - k, 0, 1) for k in range(arguments.steps)]
-    objective = recipe.build().train()
+    curriculum = recipe.open()
+    batches = [curriculum.build_source().batch(recipe.steps - 1 - k, 0, 1) for k in range(arguments.steps)]
+    objective = curriculum.build().train()
     optimizer = build_optimizer(objective, recipe.optimizer)
     seconds: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
     for batch in batches:  # in turn, so that both have the same noise of the machine

@@ -27,7 +27,7 @@ from xdecoder.config import (
     PixelDecoderConfig,
     TextConfig,
 )
-from xdecoder.losses.predictions import SupervisedLayers
+from xdecoder.losses.config import SupervisedLayers
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS, draw_scene
@@ -35,11 +35,14 @@ from xdecoder.picturebook.export import export
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import build_word_tokenizer
 from xdecoder.training.batches import Batch, BatchSource
-from xdecoder.training.optimizer import Cosine, OptimizerConfig
+from xdecoder.training.config import Cosine, OptimizerConfig
+from xdecoder.training.curriculum import Curriculum, Phase
 from xdecoder.training.picturebook.batches import SceneBatch
-from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
-from xdecoder.training.picturebook.source import PictureBookBatches, Resolution, SceneMixture, build_tokenizer
-from xdecoder.training.recipe import Phase, Recipe
+from xdecoder.training.picturebook.objective import PictureBookObjective
+from xdecoder.training.picturebook.recipe import PictureBookLosses, SceneMixture
+from xdecoder.training.picturebook.source import PictureBookBatches, Resolution
+from xdecoder.training.picturebook.tokenizer import build_tokenizer
+from xdecoder.training.recipe import Recipe
 from xdecoder.weights.folder import save_model
 
 # Models.
@@ -186,8 +189,8 @@ def cut(batch: SceneBatch, images: range) -> SceneBatch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tiny(Recipe):
-    """Every task on tiny scenes, without batch norm, whose statistics differ between processes."""
+class TinyRecipe(Recipe):
+    """The settings of `Tiny`."""
 
     steps: int = 20
     optimizer: OptimizerConfig = OptimizerConfig(  # noqa: RUF009  (frozen)
@@ -196,18 +199,28 @@ class Tiny(Recipe):
     backbone: BackboneConfig = FOCALNET
     pixel_decoder: PixelDecoderConfig = FPN
 
+    def open(self) -> Tiny:
+        return Tiny(**vars(self))
+
+
+class Tiny(Curriculum[TinyRecipe]):
+    """Every task on tiny scenes, without batch norm, whose statistics differ between processes."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(TinyRecipe(**settings))
+
     @property
     def config(self) -> ModelConfig:
         return tiny_config(
             build_tokenizer(CONTEXT).vocabulary_size,
             context_length=CONTEXT,
-            backbone=self.backbone,
-            pixel_decoder=self.pixel_decoder,
+            backbone=self.recipe.backbone,
+            pixel_decoder=self.recipe.pixel_decoder,
         )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        return (Phase(name="scenes", steps=self.steps, images=4, schedule=Cosine(warmup=2)),)
+        return (Phase(name="scenes", steps=self.recipe.steps, images=4, schedule=Cosine(warmup=2)),)
 
     def build_source(self) -> Shared:
         return Shared(
@@ -218,8 +231,8 @@ class Tiny(Recipe):
                 text_steps=0,
                 patch_steps=0,
                 patches=0,
-                resolutions=(Resolution(steps=self.steps, scene_size=64, image_size=64),),
-                caption_reward_from=self.steps,
+                resolutions=(Resolution(steps=self.recipe.steps, scene_size=64, image_size=64),),
+                caption_reward_from=self.recipe.steps,
                 images=4,
                 question_length=18,
                 mixture=SceneMixture(phrases=2),

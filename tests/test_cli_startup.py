@@ -57,6 +57,10 @@ def test_lists_are_told_without_torch(words: str, tmp_path: Path) -> None:
     "words",
     [
         "train nope",
+        "train picturebook --set nonsense=1",
+        "train pretrain_focal_t --set segments.flip=2",
+        "train custom --set run.save_every=0",
+        "train custom --task boxes",
         "segment nowhere.jpg",
         "segment . --vocabulary cocoo",
         "segment . --task semantic --object-threshold 0.5",

@@ -18,11 +18,13 @@ from builders import Tiny
 from pretended_device import DEVICE, Pretended, pretended_device, to_device
 from xdecoder.config import DaViTConfig, HybridConfig, ModelConfig
 from xdecoder.jobs.distributed import World
-from xdecoder.losses.masks import PointSampling
+from xdecoder.losses.config import PointSampling
 from xdecoder.model import XDecoder
-from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
-from xdecoder.training.loop import RunConfig, take_step
-from xdecoder.training.optimizer import OptimizerConfig, build_optimizer
+from xdecoder.training.config import OptimizerConfig, RunConfig
+from xdecoder.training.datasets.objective import PublishedObjective
+from xdecoder.training.datasets.recipe import PublishedLosses
+from xdecoder.training.loop import take_step
+from xdecoder.training.optimizer import build_optimizer
 
 FOCALNET, FPN = gpu.TINY.backbone, gpu.TINY.pixel_decoder
 VARIANTS = {
@@ -100,7 +102,7 @@ def test_a_step_of_the_picture_book_computes_on_the_device(tmp_path: Path) -> No
     batch = tiny.build_source().batch(0, 0, 1)
     with pretended_device():
         objective = to_device(tiny.build())
-        optimizer = build_optimizer(objective, tiny.optimizer)
+        optimizer = build_optimizer(objective, tiny.recipe.optimizer)
         run, world = RunConfig(folder=tmp_path), World(device=DEVICE)
         terms = take_step(objective, optimizer, [batch.to(DEVICE)], 5.0, run, world, 0)
         assert float(terms["total"]) > 0

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from curricula import SEEDS, dataset_batch, dataset_model, scene_batch, scene_model
 from goldens import FOLDER
-from xdecoder.losses.masks import PointSampling
-from xdecoder.losses.predictions import SupervisedLayers
-from xdecoder.training.datasets.objective import PublishedLosses, PublishedObjective
-from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
-from xdecoder.training.picturebook.source import build_tokenizer
+from xdecoder.losses.config import PointSampling, SupervisedLayers
+from xdecoder.training.datasets.objective import PublishedObjective
+from xdecoder.training.datasets.recipe import PublishedLosses
+from xdecoder.training.picturebook.objective import PictureBookObjective
+from xdecoder.training.picturebook.recipe import PictureBookLosses
+from xdecoder.training.picturebook.tokenizer import build_tokenizer
 
 GOLDEN = json.loads((FOLDER / "losses" / "curricula.json").read_text())
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from goldens import FOLDER, Golden
 from xdecoder.losses import objective as objective_module
-from xdecoder.losses.masks import PointSampling, SampledPoints
+from xdecoder.losses.config import LossConfig, PointSampling, SupervisedLayers
+from xdecoder.losses.masks import SampledPoints
 from xdecoder.losses.matching import Matches
-from xdecoder.losses.objective import LossConfig, Losses, Objective
-from xdecoder.losses.predictions import SupervisedLayers, chosen, predict_layers
+from xdecoder.losses.objective import Losses, Objective
+from xdecoder.losses.predictions import chosen, predict_layers
 from xdecoder.losses.targets import (
     CaptionTargets,
     NounTargets,

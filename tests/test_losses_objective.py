@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xdecoder.losses.masks import MatchedLayer, PointSampling, SampledPoints, WholeMasks
-from xdecoder.losses.matching import MatchCosts, assign, match_masks, match_nouns
-from xdecoder.losses.objective import LossConfig, Losses, Objective
+from xdecoder.losses.config import LossConfig, MatchCosts, PointSampling
+from xdecoder.losses.masks import MatchedLayer, SampledPoints, WholeMasks
+from xdecoder.losses.matching import assign, match_masks, match_nouns
+from xdecoder.losses.objective import Losses, Objective
 from xdecoder.losses.points import RandomPoints
 from xdecoder.losses.predictions import LayerPredictions, chosen
 from xdecoder.losses.targets import (

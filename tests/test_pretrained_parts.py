@@ -146,7 +146,7 @@ def test_a_recipe_begins_with_them(golden_a: Golden, tmp_path: Path, monkeypatch
     from xdecoder.training.settings import override
 
     settings = ["preset=tiny", f"backbone={path}", f"text_encoder={path}"]
-    model = override(PretrainFocalT(), settings).build().model
+    model = override(PretrainFocalT(), settings).open().build().model
     state = model.state_dict()
     assert torch.equal(state["backbone_projection"], golden_a.weights["backbone_proj"])
     assert torch.equal(state["text_encoder.projection"], golden_a.weights[f"{TEXT}lang_proj"])

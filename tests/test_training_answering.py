@@ -51,7 +51,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_answers_are_those_that_most_people_gave_to_enough_questions(data: Path, model: Path) -> None:
     def answers(least: int) -> tuple[str, ...]:
-        return FinetuneAnswering(start=model, data=data, min_questions=least).answer_list
+        return FinetuneAnswering(start=model, data=data, min_questions=least).open().answer_list
 
     assert answers(1) == ("2", "yes", "car")  # normalized as the metric does
     assert answers(2) == ("2",)

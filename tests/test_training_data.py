@@ -142,18 +142,19 @@ def test_the_task_is_read_from_the_data(data: Path) -> None:
 
 
 def test_defaults_suit_the_model_that_is_started_from(data: Path) -> None:
-    bundled = Custom.begin({"data": data})
+    bundled = Custom(data=data).adapted()
     assert bundled.start == Path("picturebook")
     assert bundled.segments is not None
     assert (bundled.segments.size, bundled.losses.points.points) == (224, 784)
     assert (bundled.optimizer.lr, bundled.optimizer.lr_factors) == (1e-3, ())
-    published = Custom.begin({"data": data, "start": None})
+    published = Custom(data=data, start=None).adapted()
     assert published.segments is not None
     assert (published.segments.size, published.losses.points.points) == (1024, 12544)
     assert published.optimizer.lr == 1e-4
     assert published.optimizer.lr_factors
-    assert bundled.phases[0].steps == 300  # 50 epochs of four images are 25 steps
-    assert bundled.run_defaults() == {"validate_every": 30, "save_every": 30, "patience": 5}
+    curriculum = bundled.open()
+    assert curriculum.phases[0].steps == 300  # 50 epochs of four images are 25 steps
+    assert curriculum.run_defaults() == {"validate_every": 30, "save_every": 30, "patience": 5}
 
 
 def test_one_command_learns_from_a_folder_and_keeps_the_best_model(
@@ -306,12 +307,13 @@ def test_pretraining_takes_pairs_from_disk(data: Path, model: Path, tmp_path: Pa
     )
     segments = TaskConfig(dataset="custom-panoptic", task="panoptic", split="train+val", images=2, size=64)
     recipe = DatasetRecipe(start=model, data=data, segments=segments, pairs=part, epochs=3.0)
-    assert recipe.phases[0].steps == 9  # three epochs of four and two images
-    assert recipe.check() == (
+    curriculum = recipe.open()
+    assert curriculum.phases[0].steps == 9  # three epochs of four and two images
+    assert curriculum.check() == (
         "panoptic: 6 images of custom-panoptic",
         f"caption: 6 images of {part.dataset}",
     )
-    terms = recipe.build()(recipe.build_source().batch(0, 0, 1))
+    terms = curriculum.build()(curriculum.build_source().batch(0, 0, 1))
     assert {"segmentation", "pairs"} <= set(terms)
     assert all(torch.isfinite(term) for term in terms.values())
 
@@ -320,7 +322,7 @@ def test_a_dry_run_tells_sizes_before_it_opens_data_and_measures_a_share(
     data: Path, model: Path, tmp_path: Path
 ) -> None:
     segments = TaskConfig(dataset="custom-panoptic", task="panoptic", split="train", images=4, size=64)
-    absent = estimate(DatasetRecipe(start=model, data=tmp_path / "none", segments=segments), World())
+    absent = estimate(DatasetRecipe(start=model, data=tmp_path / "none", segments=segments).open(), World())
     told: list[str] = []
     with pytest.raises(FileNotFoundError, match="none"):
         told.extend(absent)
@@ -339,7 +341,7 @@ def test_a_dry_run_tells_sizes_before_it_opens_data_and_measures_a_share(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DatasetBatches, "batch", spy)
-        lines = list(estimate(recipe, World()))
+        lines = list(estimate(recipe.open(), World()))
     assert seen == [2]
     assert "data sets: 2 steps of 10 images" in lines
     assert "measuring 1/2 of a step, images by kind: 4, 6" in lines

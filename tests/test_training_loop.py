@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,16 +19,11 @@ from xdecoder.networks.focalnet import FocalNet
 from xdecoder.training import checkpoints
 from xdecoder.training.activation_checkpointing import checkpoint_activations
 from xdecoder.training.batches import Batch, BatchSource
-from xdecoder.training.loop import NonFiniteLossError, RunConfig, lr_at, train
-from xdecoder.training.optimizer import (
-    EMA,
-    Cosine,
-    MultiStep,
-    OptimizerConfig,
-    build_optimizer,
-    set_lr,
-)
-from xdecoder.training.recipe import Phase, Recipe
+from xdecoder.training.config import Cosine, MultiStep, OptimizerConfig, RunConfig
+from xdecoder.training.curriculum import Curriculum, Phase
+from xdecoder.training.loop import NonFiniteLossError, lr_at, train
+from xdecoder.training.optimizer import EMA, build_optimizer, set_lr
+from xdecoder.training.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +58,30 @@ class Net(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(Recipe):
+class FitRecipe(Recipe):
     steps: int = 6
     bad: int = -1
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-2, lr_factors=(), ema_decay=0.5)  # noqa: RUF009
-    seen: list[dict[str, float]] = field(default_factory=list, compare=False)
+
+    def open(self) -> Curriculum["FitRecipe"]:
+        return Fit(**vars(self))
+
+
+class Fit(Curriculum[FitRecipe]):
+    def __init__(self, **settings: object) -> None:
+        super().__init__(FitRecipe(**settings))  # pyright: ignore[reportArgumentType]
+        self.seen: list[dict[str, float]] = []
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        steps = self.recipe.steps - 2
         return (
             Phase(name="first", steps=2, images=6),
-            Phase(name="second", steps=self.steps - 2, images=6, schedule=Cosine(warmup=2)),
+            Phase(name="second", steps=steps, images=6, schedule=Cosine(warmup=2)),
         )
 
     def build_source(self) -> Line:
-        return Line(self.bad)
+        return Line(self.recipe.bad)
 
     def build(self) -> Net:
         return Net()
@@ -168,7 +172,6 @@ def test_a_share_cut_in_two_is_learned_as_a_whole(tmp_path: Path) -> None:
             rows = slice(rank * share, (rank + 1) * share)
             return Numbers(x=whole.x[rows], y=whole.y[rows])
 
-    @dataclass(frozen=True, kw_only=True)
     class Plain(Fit):
         def build_source(self) -> Cut:  # pyright: ignore[reportIncompatibleMethodOverride]
             return Cut()
@@ -294,7 +297,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 
     train(Fit(), config(tmp_path), World())
     module = Wider().build()
-    optimizer = build_optimizer(module, Fit().optimizer)
+    optimizer = build_optimizer(module, Fit().recipe.optimizer)
     newest, _ = checkpoints.find_newest(tmp_path / "checkpoints", World())
     assert newest is not None
     with pytest.raises(ValueError, match=r"is of another model or optimizer: .* such as ema\."):
@@ -309,14 +312,14 @@ def test_a_used_folder_is_finished_goes_on_or_is_refused(
     capsys.readouterr()
     train(Fit(), config(tmp_path, workers=1, save_every=3), World(), name="fit")  # changes nothing learned
     assert capsys.readouterr().out == f"already finished: the model is in {tmp_path / 'model'}\n"
-    for recipe, run, differing in (
+    for curriculum, run, differing in (
         (Fit(steps=8), config(tmp_path), "steps 6 there, 8 now"),
         (Fit(), config(tmp_path, seed=1), "run.seed 0 there, 1 now"),
         (Fit(start=Path("a")), config(tmp_path), 'start null there, "a" now'),
         (Fit(optimizer=OptimizerConfig(lr=1.0)), config(tmp_path), r"optimizer.lr 0.01 there, 1.0 now"),
     ):
         with pytest.raises(ValueError, match=f"holds a run made otherwise .*{re.escape(differing)}"):
-            train(recipe, run, World(), name="fit")
+            train(curriculum, run, World(), name="fit")
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
@@ -339,11 +342,8 @@ def test_a_run_stopped_between_its_last_checkpoint_and_its_export_is_ended(
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Scored(Fit):
     """Its scores rise to the fourth step and fall from there."""
-
-    steps: int = 12
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         return {"score": -abs(step - 4.0)}
@@ -354,14 +354,14 @@ class Scored(Fit):
 
 def test_a_run_ends_when_scores_rise_no_more_and_keeps_the_best_model(tmp_path: Path) -> None:
     run = config(tmp_path, validate_every=2, patience=2, save_every=100)
-    train(Scored(), run, World())
+    train(Scored(steps=12), run, World())
     assert [row["step"] for row in rows(tmp_path)] == list(range(1, 9))
     best, last = (torch.load(tmp_path / name / "weights.pt") for name in ("model-best", "model"))
     assert not torch.equal(best["model.1.weight"], last["model.1.weight"])
-    train(Scored(), run, World())
+    train(Scored(steps=12), run, World())
     assert len(rows(tmp_path)) == 8  # finished
     (tmp_path / "finished.json").unlink()
-    train(Scored(), run, World())
+    train(Scored(steps=12), run, World())
     assert len(rows(tmp_path)) == 8  # ended again, without a further step
 
 
@@ -375,7 +375,6 @@ def test_samples_that_cannot_be_read_are_told_once_up_to_a_limit(
                 super().batch(step, rank, world_size), left_out=("a.png: cut short", f"{step % 2}.png")
             )
 
-    @dataclass(frozen=True, kw_only=True)
     class Lossy(Fit):
         def build_source(self) -> Torn:  # pyright: ignore[reportIncompatibleMethodOverride]
             return Torn()
@@ -393,7 +392,6 @@ def test_an_error_in_a_worker_is_told_in_its_own_words(tmp_path: Path) -> None:
         def batch(self, step: int, rank: int, world_size: int) -> Numbers:
             raise ValueError("images/7.jpg: of another size")
 
-    @dataclass(frozen=True, kw_only=True)
     class Bad(Fit):
         def build_source(self) -> Broken:  # pyright: ignore[reportIncompatibleMethodOverride]
             return Broken()

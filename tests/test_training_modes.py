@@ -19,7 +19,8 @@ from xdecoder.config import BackboneConfig, DaViTConfig, FocalNetConfig, PixelDe
 from xdecoder.jobs.distributed import World
 from xdecoder.training.activation_checkpointing import checkpoint_activations
 from xdecoder.training.compile import compile_encoders
-from xdecoder.training.loop import RunConfig, train
+from xdecoder.training.config import RunConfig
+from xdecoder.training.loop import train
 
 FOCALNET = FocalNetConfig(block="depthwise", widths=(8, 12, 16, 20), depths=(1, 1, 1, 1), focal_levels=1)
 DAVIT = DaViTConfig(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(2, 2, 2, 4), groups=(2, 2, 4, 2))

@@ -20,8 +20,8 @@ from xdecoder.config import (
     InferenceConfig,
 )
 from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
+from xdecoder.losses.config import SupervisedLayers
 from xdecoder.losses.phrases import concatenate
-from xdecoder.losses.predictions import SupervisedLayers
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import (
@@ -42,15 +42,10 @@ from xdecoder.predictor.predictor import Predictor
 from xdecoder.training.ablations import Ablation, PretrainingTask
 from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.picturebook.caption_reward import caption_reward
-from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
-from xdecoder.training.picturebook.recipe import PictureBookRecipe
-from xdecoder.training.picturebook.source import (
-    PictureBookBatches,
-    Resolution,
-    SceneMixture,
-    build_tokenizer,
-    coverage,
-)
+from xdecoder.training.picturebook.objective import PictureBookObjective
+from xdecoder.training.picturebook.recipe import PictureBookLosses, PictureBookRecipe, SceneMixture
+from xdecoder.training.picturebook.source import PictureBookBatches, Resolution, coverage
+from xdecoder.training.picturebook.tokenizer import build_tokenizer
 from xdecoder.weights.folder import load_answer_head, load_model, save_model
 
 TOKENIZER = build_tokenizer(40)
@@ -339,7 +334,7 @@ def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> Non
     first = CliRunner().invoke(app, ["train", "picturebook", "--out", str(tmp_path / "run"), *settings])
     assert first.exit_code == 0, first.output
     model, _ = load_model(tmp_path / "run" / "model")
-    assert model.config == PictureBookRecipe().config
+    assert model.config == PictureBookRecipe().open().config
     assert (tmp_path / "run" / "model" / "model.safetensors").stat().st_size < 20 * 2**20
     head = load_answer_head(tmp_path / "run" / "model")
     assert head is not None
@@ -357,9 +352,9 @@ def test_the_command_trains_the_bundled_model_and_goes_on(tmp_path: Path) -> Non
 
 
 def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
-    recipe = PictureBookRecipe(start=Path("picturebook"))
-    assert [phase.name for phase in recipe.phases] == ["scenes"]
-    built, bundled = recipe.build(), xdecoder.load("picturebook")
+    curriculum = PictureBookRecipe(start=Path("picturebook")).open()
+    assert [phase.name for phase in curriculum.phases] == ["scenes"]
+    built, bundled = curriculum.build(), xdecoder.load("picturebook")
     for name, tensor in bundled.model.state_dict().items():
         assert torch.equal(built.model.state_dict()[name], tensor.to(built.model.state_dict()[name].dtype))
     assert bundled.answer_head is not None
@@ -367,7 +362,7 @@ def test_a_run_starts_from_a_model(tmp_path: Path) -> None:
         assert torch.equal(built.answer_head.state_dict()[name], tensor.float())
     save_model(tmp_path, XDecoder(CONFIG), TOKENIZER)
     with pytest.raises(ValueError, match="is of other sizes than the recipe"):
-        PictureBookRecipe(start=tmp_path).build()
+        PictureBookRecipe(start=tmp_path).open().build()
 
 
 def test_the_command_says_what_is_wrong() -> None:
@@ -404,9 +399,9 @@ def test_every_thing_has_a_token_of_its_own() -> None:
 def test_a_task_that_is_left_out_leaves_no_term(left_out: PretrainingTask, gone: set[str]) -> None:
     sizes = dataclasses.replace(CONFIG, inference=dataclasses.replace(CONFIG.inference, caption_steps=4))
     recipe = PictureBookRecipe(sizes=sizes, losses=PictureBookLosses(layers=LAYERS))
-    full = set(recipe.build()(scenes()))
+    full = set(recipe.open().build()(scenes()))
     ablated = dataclasses.replace(recipe, ablation=Ablation(left_out=(left_out,)))
-    assert full - set(ablated.build()(scenes())) >= gone <= full
+    assert full - set(ablated.open().build()(scenes())) >= gone <= full
 
 
 def test_some_scenes_come_without_text() -> None:

@@ -15,7 +15,8 @@ import torch
 
 from builders import Tiny
 from xdecoder.jobs.distributed import join_world, leave_world
-from xdecoder.training.loop import RunConfig, train
+from xdecoder.training.config import RunConfig
+from xdecoder.training.loop import train
 
 
 def command(

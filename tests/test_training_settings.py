@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
+from xdecoder.training.config import Cosine, OptimizerConfig, RunConfig
 from xdecoder.training.datasets.parts import TaskConfig
-from xdecoder.training.loop import RunConfig
-from xdecoder.training.optimizer import Cosine, OptimizerConfig
 from xdecoder.training.recipes import find_recipe
 from xdecoder.training.settings import override
 
@@ -26,7 +25,7 @@ def test_settings_change_a_copy_of_a_record() -> None:
         PICTUREBOOK, ["start=some/run", "steps=1", "enlarged_from=1", "mixture.region_captions=0"]
     )
     assert recipe.start == Path("some/run")
-    assert recipe.phases[-1].steps == 1
+    assert recipe.open().phases[-1].steps == 1
 
 
 @pytest.mark.parametrize(
@@ -116,5 +115,5 @@ def test_values_of_another_type_are_told_by_the_fields_name(setting: str, messag
 
 
 def test_only_what_a_run_takes_is_shared_out() -> None:
-    assert PICTUREBOOK.build_source().images_a_step == (64, 16)
-    assert override(PICTUREBOOK, ["start=some/run"]).build_source().images_a_step == (16,)
+    assert PICTUREBOOK.open().build_source().images_a_step == (64, 16)
+    assert override(PICTUREBOOK, ["start=some/run"]).open().build_source().images_a_step == (16,)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from xdecoder.losses.config import PointSampling
 from xdecoder.losses.matching import Matches
 from xdecoder.losses.points import (
     PointSampler,
@@ -96,33 +97,6 @@ class MaskComparison(ABC):
             layers: what was matched.
             masks: per image, its targets' masks.
         """
-
-
-@dataclass(frozen=True, kw_only=True)
-class PointSampling:
-    """At how many points masks are compared, and how they are chosen.
-
-    Attributes:
-        points: of a mask, and of an image in matching.
-        oversampling: candidates for each point.
-        important_share: of the points, those chosen by uncertainty.
-    """
-
-    points: int = 12544
-    oversampling: float = 3.0
-    important_share: float = 0.75
-
-    def __post_init__(self) -> None:
-        if self.points < 1 or self.oversampling < 1 or not 0 <= self.important_share <= 1:
-            raise ValueError(
-                "PointSampling needs points >= 1, oversampling >= 1 and important_share in [0, 1], got "
-                f"{self.points}, {self.oversampling} and {self.important_share}"
-            )
-
-    @property
-    def important(self) -> int:
-        """Points chosen by uncertainty."""
-        return int(self.important_share * self.points)
 
 
 @final

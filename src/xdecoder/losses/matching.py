@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xdecoder.bounds import require_at_least
+from xdecoder.losses.config import MatchCosts
 from xdecoder.losses.terms import pairwise_dice, pairwise_mask_bce, unit
 
 try:
@@ -19,24 +19,6 @@ except ImportError as error:
 
 _FORBIDDEN = 1e6
 """The cost of what is not finite."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MatchCosts:
-    """Weights of the three costs of matching a query to a target.
-
-    Attributes:
-        classes: of minus the probability of the target's class or phrase.
-        mask_bce: of the masks' binary cross-entropy.
-        mask_dice: of the masks' dice loss.
-    """
-
-    classes: float = 2.0
-    mask_bce: float = 5.0
-    mask_dice: float = 5.0
-
-    def __post_init__(self) -> None:
-        require_at_least(0, self, "classes", "mask_bce", "mask_dice")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,17 +7,17 @@ and random points drawn, from the last layer to the first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xdecoder.bounds import require_at_least
 from xdecoder.jobs.gather import gather_rows, mean_over_world
+from xdecoder.losses.config import LossConfig
 from xdecoder.losses.masks import MaskComparison, MatchedLayer
-from xdecoder.losses.matching import MatchCosts, Matches, match_masks, match_nouns
+from xdecoder.losses.matching import Matches, match_masks, match_nouns
 from xdecoder.losses.predictions import LayerPredictions
 from xdecoder.losses.targets import (
     CaptionTargets,
@@ -41,55 +41,6 @@ from xdecoder.losses.terms import (
     wide,
 )
 from xdecoder.networks.decoder import QueryOutputs
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """Weights of the terms, and how they are counted; the defaults are the published ones.
-
-    Attributes:
-        class_ce: weight of the class cross-entropy.
-        mask_bce: weight of the segments' binary cross-entropy.
-        mask_dice: weight of the segments' dice loss.
-        referring_ce: weight of the cross-entropy over queries.
-        referring_bce: weight of the phrases' binary cross-entropy.
-        referring_dice: weight of the phrases' dice loss.
-        nouns: weight of the caption-noun alignment; 0 leaves it out.
-        captioning: weight of the next-token cross-entropy (8 in the published Focal-T run).
-        retrieval: weight of the contrastive loss of the global token (8 in that run).
-        token_contrast: within it, weight of the contrast of object queries and single tokens, which the paper
-            does not mention.
-        backbone_retrieval: weight of the contrastive loss of the pooled backbone.
-        answers: weight of the cross-entropy of answers.
-        background: weight of the background in the class cross-entropy.
-        match: weights of the matching costs.
-        images_alike: the cross-entropy over queries is averaged over the phrases of an image, then over the
-            images; else over all phrases.
-        noun_gradient: whether queries that answer for no segment learn from the nouns. The published program
-            means them to, but its matcher normalizes them in place, without a gradient.
-    """
-
-    class_ce: float = 2.0
-    mask_bce: float = 5.0
-    mask_dice: float = 5.0
-    referring_ce: float = 0.4
-    referring_bce: float = 1.0
-    referring_dice: float = 1.0
-    nouns: float = 1.0
-    captioning: float = 2.0
-    retrieval: float = 2.0
-    token_contrast: float = 0.5
-    backbone_retrieval: float = 8.0
-    answers: float = 1.0
-    background: float = 0.1
-    match: MatchCosts = field(default_factory=MatchCosts)
-    images_alike: bool = True
-    noun_gradient: bool = False
-
-    def __post_init__(self) -> None:
-        require_at_least(0, self, "class_ce", "mask_bce", "mask_dice", "referring_ce", "referring_bce")
-        require_at_least(0, self, "referring_dice", "nouns", "captioning", "retrieval", "token_contrast")
-        require_at_least(0, self, "backbone_retrieval", "answers", "background")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,34 +8,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from xdecoder.losses.config import SupervisedLayers
 from xdecoder.model import XDecoder
 from xdecoder.networks.decoder import QueryOutputs
-
-LAST_THREE = (-3, -2, -1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SupervisedLayers:
-    """Which predictions are supervised, as indices into the model's: 0 the first, -1 the last; None for all.
-
-    Latent queries and copies predict before the first layer and after each one, captions and questions after
-    each layer. An index that a model is too shallow for is passed over.
-
-    Attributes:
-        segmentation: classes and masks of the object queries.
-        nouns: of these, which are aligned with the nouns of captions.
-        referring: classes and masks of the copies.
-        captioning: next tokens of captions.
-        retrieval: embeddings of the global query.
-        answers: answers to questions.
-    """
-
-    segmentation: tuple[int, ...] | None = None
-    nouns: tuple[int, ...] | None = LAST_THREE
-    referring: tuple[int, ...] | None = LAST_THREE
-    captioning: tuple[int, ...] | None = LAST_THREE
-    retrieval: tuple[int, ...] | None = LAST_THREE
-    answers: tuple[int, ...] | None = (-1,)
 
 
 @dataclass(frozen=True, kw_only=True)

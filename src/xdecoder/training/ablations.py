@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, final
 
 from xdecoder.config import InteractionConfig
-from xdecoder.losses.objective import LossConfig
+from xdecoder.losses.config import LossConfig
 
 PretrainingTask = Literal["segmentation", "referring", "captioning", "retrieval"]
 

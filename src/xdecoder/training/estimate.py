@@ -10,37 +10,38 @@ import torch
 from torch import nn
 
 from xdecoder.jobs.distributed import World
+from xdecoder.training.curriculum import Curriculum
 from xdecoder.training.progress import memory_gib
 from xdecoder.training.recipe import Recipe
 
 
-def estimate(recipe: Recipe, world: World) -> Iterator[str]:
+def estimate(curriculum: Curriculum[Recipe], world: World) -> Iterator[str]:
     """Lines as they are known: parameters, the batch and the weights' memory, then time and memory measured.
 
     A share of every step is measured, the smallest into which it can be cut evenly, twice; the rest is
     arithmetic.
 
     Args:
-        recipe: what would be trained.
+        curriculum: what would be trained.
         world: the processes that share every step.
     """
-    module = recipe.build()
+    module = curriculum.build()
     yield "part                     parameters"
     for name, part in _parts(module):
         yield f"{name:24} {sum(p.numel() for p in part.parameters()) / 1e6:8.2f} M"
     total = sum(p.numel() for p in module.parameters())
     yield f"{'all':24} {total / 1e6:8.2f} M"
-    copies = 5 if recipe.optimizer.ema_decay else 4  # weights, gradients, two moments, average
+    copies = 5 if curriculum.recipe.optimizer.ema_decay else 4  # weights, gradients, two moments, average
     held = copies * total * 4 / 2**30
     yield f"weights, gradients, optimizer: {held:.2f} GiB a process in float32"
-    for phase in recipe.phases:
+    for phase in curriculum.phases:
         yield f"{phase.name}: {phase.steps} steps of {phase.images} images"
-    source = recipe.build_source()
+    source = curriculum.build_source()
     shares = math.gcd(*source.images_a_step)
     yield f"measuring 1/{shares} of a step, images by kind: {', '.join(map(str, source.images_a_step))}"
     module = module.to(world.device).train()
     first, seconds, before = 0, 0.0, memory_gib()
-    for phase in recipe.phases:
+    for phase in curriculum.phases:
         batch = source.batch(first, world.rank, shares).to(world.device)
         took = 0.0
         for _ in range(2):

@@ -6,8 +6,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +13,6 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from xdecoder.bounds import require_at_least
 from xdecoder.jobs.distributed import (
     World,
     average_small_gradients,
@@ -31,57 +28,12 @@ from xdecoder.training import checkpoints, run_folder
 from xdecoder.training.activation_checkpointing import checkpoint_activations
 from xdecoder.training.batches import Batch, stream
 from xdecoder.training.compile import compile_encoders
+from xdecoder.training.config import RunConfig
+from xdecoder.training.curriculum import Curriculum, Phase
 from xdecoder.training.optimizer import EMA, build_optimizer, named_tensors, set_lr
 from xdecoder.training.progress import RunLog, read_scores
-from xdecoder.training.recipe import Phase, Recipe
+from xdecoder.training.recipe import Recipe
 from xdecoder.training.run_folder import BEST_MODEL, CHECKPOINTS, MODEL
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """How a run goes, whatever it trains.
-
-    Attributes:
-        folder: where checkpoints, numbers and samples go.
-        seed: of everything random.
-        workers: processes a process makes its batches in; 0 makes them in line, while the step waits.
-        log_every: steps between two lines of numbers.
-        save_every: steps between two checkpoints.
-        keep: checkpoints kept.
-        validate_every: steps between two validations; 0 for none but the last.
-        patience: validations in a row without a better headline score after which a run ends; 0 for none.
-        max_unreadable: samples that cannot be read and are gone past; one more ends the run.
-        accumulate: batches that a process's share of a step is cut into, one after the other, to save memory.
-            Contrastive losses then see the negatives of one cut alone.
-        sharded: share gradients and the optimizer's state out among the processes (FSDP2) instead of keeping
-            them in each (DDP).
-        activation_checkpointing: keep no activations inside the encoders' and the decoder's blocks, but
-            compute them again on the way back: a third more arithmetic for a fraction of the memory.
-        compile: let `torch.compile` build the encoders, which takes minutes at the start.
-        bfloat16: compute in bfloat16 where autocast thinks it safe.
-        tensorboard: write TensorBoard's files too.
-    """
-
-    folder: Path
-    seed: int = 0
-    workers: int = 1
-    log_every: int = 20
-    save_every: int = 200
-    keep: int = 2
-    validate_every: int = 500
-    patience: int = 0
-    max_unreadable: int = 100
-    accumulate: int = 1
-    sharded: bool = False
-    activation_checkpointing: bool = False
-    compile: bool = False
-    bfloat16: bool = False
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        require_at_least(0, self, "workers", "validate_every", "patience", "max_unreadable")
-        require_at_least(1, self, "log_every", "save_every", "keep", "accumulate")
-
 
 _OPEN, _FINISHED, _REFUSED = range(3)
 
@@ -90,14 +42,14 @@ class NonFiniteLossError(RuntimeError):
     """A loss was not a number; the batch lies beside the run's numbers."""
 
 
-def train(recipe: Recipe, run: RunConfig, world: World, *, name: str | None = None) -> None:
+def train(curriculum: Curriculum[Recipe], run: RunConfig, world: World, *, name: str | None = None) -> None:
     """Run, or go on with, a training.
 
     A run is resumed by starting it again with the same folder: it goes on from the newest good checkpoint as
     if it had never stopped, and a run that was stopped before its last export is ended.
 
     Args:
-        recipe: what is trained.
+        curriculum: what is trained.
         run: how.
         world: the processes; all call this together.
         name: of the recipe; its class's unless told.
@@ -112,7 +64,7 @@ def train(recipe: Recipe, run: RunConfig, world: World, *, name: str | None = No
         if world.is_first:
             try:
                 stack.enter_context(lock_run(run.folder))
-                finished = _open_run(recipe, run, name or type(recipe).__name__)
+                finished = _open_run(curriculum, run, name or type(curriculum.recipe).__name__)
             except Exception:
                 number_of_first(_REFUSED)
                 raise
@@ -122,14 +74,14 @@ def train(recipe: Recipe, run: RunConfig, world: World, *, name: str | None = No
         if state == _REFUSED:
             raise ValueError("the run does not begin; the first process says why")
         if state == _OPEN:
-            _Training(recipe, run, world).go()
+            _Training(curriculum, run, world).go()
 
 
-def _open_run(recipe: Recipe, run: RunConfig, name: str) -> bool:
+def _open_run(curriculum: Curriculum[Recipe], run: RunConfig, name: str) -> bool:
     """Look at the data and at the run's folder, in the first process; whether the run there is finished."""
-    notes = recipe.check()
+    notes = curriculum.check()
     changing = {"seed": run.seed, "accumulate": run.accumulate, "bfloat16": run.bfloat16}
-    finished = run_folder.enter(run.folder, run_folder.describe(name, recipe, changing))
+    finished = run_folder.enter(run.folder, run_folder.describe(name, curriculum, changing))
     for line in (f"already finished: the model is in {run.folder / MODEL}",) if finished else notes:
         print(line, flush=True)
     return finished
@@ -138,22 +90,22 @@ def _open_run(recipe: Recipe, run: RunConfig, name: str) -> bool:
 class _Training:
     """The state of a run in one process."""
 
-    def __init__(self, recipe: Recipe, run: RunConfig, world: World) -> None:
-        self.recipe = recipe
+    def __init__(self, curriculum: Curriculum[Recipe], run: RunConfig, world: World) -> None:
+        self.curriculum = curriculum
         self.run = run
         self.world = world
-        self.steps = sum(phase.steps for phase in recipe.phases)
+        self.steps = sum(phase.steps for phase in curriculum.phases)
         self.saved = run.folder / CHECKPOINTS
         torch.manual_seed(run.seed)
-        self.module = recipe.build().to(world.device).train()
+        self.module = curriculum.build().to(world.device).train()
         if run.activation_checkpointing:
             checkpoint_activations(self.module)
         if run.compile:
             compile_encoders(self.module)
         sharded = run.sharded and world.size > 1
         self.wrapped = shard(self.module, world) if sharded else replicate(self.module, world)
-        self.optimizer = build_optimizer(self.module, recipe.optimizer)
-        decay = recipe.optimizer.ema_decay
+        self.optimizer = build_optimizer(self.module, curriculum.recipe.optimizer)
+        decay = curriculum.recipe.optimizer.ema_decay
         self.ema = EMA(self.module, decay) if decay else None
         newest, bad = checkpoints.find_newest(self.saved, world)
         for problem in bad:
@@ -186,11 +138,11 @@ class _Training:
 
     def _take_steps(self, log: RunLog) -> int:
         """All steps that are left, unless the scores end the run before; how many are done then."""
-        run, world, recipe = self.run, self.world, self.recipe
+        run, world, curriculum = self.run, self.world, self.curriculum
         if self.first == self.steps:
             return self.steps
         batches = stream(
-            recipe.build_source(),
+            curriculum.build_source(),
             first=self.first,
             last=self.steps,
             rank=world.rank,
@@ -202,16 +154,16 @@ class _Training:
         done = self.first
         for step, own in enumerate(batches, start=self.first):
             self._tell_unreadable(own, log)
-            phase, factor = lr_at(recipe.phases, step)
+            phase, factor = lr_at(curriculum.phases, step)
             set_lr(self.optimizer, factor)
             waited = time.monotonic() - began
             moved = [batch.to(world.device) for batch in own]
-            limit = recipe.optimizer.max_grad_norm
+            limit = curriculum.recipe.optimizer.max_grad_norm
             terms = take_step(self.wrapped, self.optimizer, moved, limit, run, world, step)
             if self.ema is not None:
                 self.ema.update(self.module, step)
             done = step + 1
-            log.take(done, phase, terms, lr=factor * recipe.optimizer.lr, waited=waited)
+            log.take(done, phase, terms, lr=factor * curriculum.recipe.optimizer.lr, waited=waited)
             validates = self._validates_at(done)
             if done % run.save_every == 0 or done == self.steps or (validates and run.patience):
                 self._save(done, log)
@@ -231,15 +183,15 @@ class _Training:
         ends = False
         if self.world.is_first:
             with torch.random.fork_rng():
-                copy = self.recipe.build().to(self.world.device)
+                copy = self.curriculum.build().to(self.world.device)
             for name, tensor in named_tensors(copy):
                 tensor.copy_(tensors[name])
-            log.score(done, self.recipe.validate(copy.eval(), self.run.folder, done))
-            self.recipe.export(copy, self.run.folder / MODEL)
+            log.score(done, self.curriculum.validate(copy.eval(), self.run.folder, done))
+            self.curriculum.export(copy, self.run.folder / MODEL)
             headlines = self._headlines()
             best = max(headlines.values(), default=None)
             if best is not None and headlines.get(done) == best:
-                self.recipe.export(copy, self.run.folder / BEST_MODEL)
+                self.curriculum.export(copy, self.run.folder / BEST_MODEL)
             since = [step for step, score in headlines.items() if score == best]
             if self.run.patience and since:
                 waited = sum(step > since[0] for step in headlines)
@@ -253,7 +205,7 @@ class _Training:
         """Step -> headline score, of all validations up to now."""
         found: dict[int, float] = {}
         for step, scores in read_scores(self.run.folder).items():
-            headline = self.recipe.headline(scores)
+            headline = self.curriculum.headline(scores)
             if headline is not None:
                 found[step] = headline
         return found

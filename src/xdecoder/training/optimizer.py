@@ -1,96 +1,13 @@
-"""AdamW with a learning rate per part, schedules by step, and the moving average of the weights."""
+"""AdamW with a learning rate per part, and the moving average of the weights."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from xdecoder.bounds import require, require_at_least, require_positive
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cosine:
-    """A linear warm-up, then half a cosine down to a share of the peak.
-
-    Attributes:
-        warmup: steps of the warm-up.
-        floor: the last step's share of the peak.
-    """
-
-    warmup: int = 0
-    floor: float = 0.0
-
-    def factor(self, step: int, steps: int) -> float:
-        """The learning rate's factor at `step` of `steps`."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, steps - self.warmup)
-        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class MultiStep:
-    """A linear warm-up, then a constant rate that drops at milestones (the published schedule).
-
-    Attributes:
-        milestones: shares of the run at which the rate drops.
-        gamma: the factor of every drop.
-        warmup: steps of the warm-up.
-    """
-
-    milestones: tuple[float, ...] = (8 / 9, 26 / 27)
-    gamma: float = 0.1
-    warmup: int = 10
-
-    def factor(self, step: int, steps: int) -> float:
-        """The learning rate's factor at `step` of `steps`."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        return self.gamma ** sum(step >= share * steps for share in self.milestones)
-
-
-Schedule = Cosine | MultiStep
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """How parameters move.
-
-    Attributes:
-        lr: learning rate at the schedule's peak.
-        lr_factors: (part of a parameter's name, factor of its learning rate); the first that fits decides.
-            As published by default: the published names hold "backbone" or "lang_encoder".
-        betas: AdamW's decay of the two moments.
-        weight_decay: for every parameter but norms, biases and embeddings.
-        max_grad_norm: the longest gradient, over all parameters.
-        ema_decay: decay of the moving average of the weights; 0 keeps none.
-    """
-
-    lr: float = 1e-4
-    lr_factors: tuple[tuple[str, float], ...] = (
-        ("backbone", 0.1),
-        ("text_encoder.", 0.1),
-        ("logit_scale", 0.1),
-    )
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.05
-    max_grad_norm: float = 5.0
-    ema_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        require_positive(self, "lr", "max_grad_norm")
-        require_at_least(0, self, "weight_decay")
-        require(
-            0 <= self.ema_decay < 1, f"OptimizerConfig.ema_decay must lie in [0, 1), got {self.ema_decay}"
-        )
-
-    def factor(self, name: str) -> float:
-        """The factor of a parameter's learning rate."""
-        return next((factor for part, factor in self.lr_factors if part in name), 1.0)
+from xdecoder.training.config import OptimizerConfig
 
 
 def undecayed(model: nn.Module) -> set[str]:

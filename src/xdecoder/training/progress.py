@@ -20,7 +20,7 @@ from torch import Tensor
 
 from xdecoder.jobs.distributed import World
 from xdecoder.jobs.gather import mean_over_world
-from xdecoder.training.recipe import Phase
+from xdecoder.training.curriculum import Phase
 
 _SCORES: Final = "scores.jsonl"
 

@@ -123,16 +123,10 @@ def find_recipe(name: str) -> type[Recipe]:
 
     Raises:
         ValueError: there is no recipe of that name.
-        ModuleNotFoundError: what training needs is not installed.
     """
     if name not in RECIPES:
         raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    try:
-        return getattr(importlib.import_module(RECIPES[name].module), RECIPES[name].kind)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
-        ) from error
+    return getattr(importlib.import_module(RECIPES[name].module), RECIPES[name].kind)
 
 
 def list_recipes() -> str:

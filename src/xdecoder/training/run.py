@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xdecoder.jobs.distributed import find_world, join_world, leave_world
-from xdecoder.training.estimate import estimate
-from xdecoder.training.loop import RunConfig, train
+from xdecoder.training.config import RunConfig
 from xdecoder.training.recipes import find_recipe
 from xdecoder.training.settings import override
 
@@ -38,20 +36,33 @@ def run_recipe(
     Raises:
         ValueError: there is no such recipe or setting, or another run is going on in the folder.
         FileNotFoundError: there is nothing to start from, or to learn from.
+        ModuleNotFoundError: a package that training needs is not installed.
     """
     own = [setting for setting in settings if not setting.startswith("run.")]
     of_run = [setting.removeprefix("run.") for setting in settings if setting.startswith("run.")]
     given = {"start": start, "data": data, "task": task}
     recipe = find_recipe(name).begin({key: value for key, value in given.items() if value is not None})
+    # Settings that cannot work are refused here, before torch is imported and the data is looked at.
     recipe = override(recipe, own)
-    run = override(RunConfig(folder=out, **recipe.run_defaults()), of_run)
+    override(RunConfig(folder=out), of_run)
+    try:
+        from xdecoder.jobs.distributed import find_world, join_world, leave_world
+        from xdecoder.training.estimate import estimate
+        from xdecoder.training.loop import train
+
+        curriculum = override(recipe.adapted(), own).open()
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
+        ) from error
+    run = override(RunConfig(folder=out, **curriculum.run_defaults()), of_run)
     if dry_run:
         world = find_world(device)
-        for line in estimate(recipe, world) if world.is_first else ():
+        for line in estimate(curriculum, world) if world.is_first else ():
             print(line, flush=True)
         return
     world = join_world(device)
     try:
-        train(recipe, run, world, name=name)
+        train(curriculum, run, world, name=name)
     finally:
         leave_world()

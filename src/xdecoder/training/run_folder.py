@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from xdecoder.jobs.files import write_whole
+from xdecoder.training.curriculum import Curriculum
 from xdecoder.training.recipe import Recipe
 
 CHECKPOINTS: Final = "checkpoints"
@@ -22,15 +23,20 @@ _FINISHED: Final = "finished.json"
 _SHOWN: Final = 6
 
 
-def describe(name: str, recipe: Recipe, run: Mapping[str, object]) -> dict[str, object]:
+def describe(name: str, curriculum: Curriculum[Recipe], run: Mapping[str, object]) -> dict[str, object]:
     """All that decides what a run learns, as plain JSON values.
 
     Args:
         name: of the recipe.
-        recipe: with its settings.
+        curriculum: what is trained, with its settings.
         run: the settings of how the run goes that change what is learned.
     """
-    described = {"recipe": name, "settings": _plain(recipe), "run": run, "made_of": recipe.fingerprint()}
+    described = {
+        "recipe": name,
+        "settings": _plain(curriculum.recipe),
+        "run": run,
+        "made_of": curriculum.fingerprint(),
+    }
     return json.loads(json.dumps(described))
 
 

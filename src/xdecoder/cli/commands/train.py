@@ -49,12 +49,11 @@ def train(
 
     Several processes: `torchrun --nproc-per-node N -m xdecoder train ...`.
     """
-    from xdecoder.training.recipes import find_recipe, list_recipes
-
     if recipe == "list":
+        from xdecoder.training.recipes import list_recipes
+
         typer.echo(list_recipes())
         return
-    find_recipe(recipe)  # tells a wrong name, or what is not installed, first
     from xdecoder.training.run import run_recipe
 
     run_recipe(

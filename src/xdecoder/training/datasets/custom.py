@@ -16,17 +16,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from xdecoder.bounds import require
 from xdecoder.config import ModelConfig
 from xdecoder.data.catalog import DATASETS
 from xdecoder.data.opening import select
 from xdecoder.data.records import Task
-from xdecoder.training.datasets.objective import PublishedLosses
+from xdecoder.training.config import Cosine, OptimizerConfig, Schedule
 from xdecoder.training.datasets.parts import TaskConfig
-from xdecoder.training.datasets.recipe import DatasetRecipe
-from xdecoder.training.optimizer import Cosine, OptimizerConfig, Schedule
-from xdecoder.weights.folder import build_model
+from xdecoder.training.datasets.recipe import DatasetRecipe, PublishedLosses
+from xdecoder.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from xdecoder.training.datasets.curriculum import CustomCurriculum
 
 CustomTask = Literal["auto", "panoptic", "instance", "semantic"]
 
@@ -42,9 +45,6 @@ _SMALL: Final = 30_000_000
 
 _LARGEST: Final = 1024
 _ASPECT: Final = 4 / 3
-_FEWEST_STEPS: Final = 300
-_VALIDATIONS: Final = 10
-_PATIENCE: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,30 +66,29 @@ class Custom(DatasetRecipe):
     schedule: Schedule = field(default_factory=lambda: Cosine(warmup=20))
 
     @classmethod
-    def begin(cls, given: Mapping[str, object]) -> Custom:
+    def begin(cls, given: Mapping[str, object]) -> Recipe:
+        task, tasks = given.get("task", "auto"), get_args(CustomTask)
+        require(task in tasks, f"task must be {', '.join(tasks)}, got {task!r}")
+        return super().begin(given)
+
+    def adapted(self) -> Custom:
         """The recipe with defaults by the data and by the model that is started from."""
-        kinds = get_args(CustomTask)
-        if given.get("task", kinds[0]) not in kinds:
-            raise ValueError(f"task must be {', '.join(kinds)}, got {given['task']!r}")
-        recipe = cast("Custom", super().begin(given))
-        dataset, task = find_annotations(recipe.data, recipe.task)
-        assert recipe.segments is not None
-        segments = replace(recipe.segments, dataset=dataset, task=task, size=training_size(recipe.config))
-        optimizer = recipe.optimizer
-        if sum(p.numel() for p in build_model(recipe.config).parameters()) < _SMALL:
+        from xdecoder.weights.folder import build_model
+
+        dataset, task = find_annotations(self.data, self.task)
+        config = self.open().config
+        assert self.segments is not None
+        segments = replace(self.segments, dataset=dataset, task=task, size=training_size(config))
+        optimizer = self.optimizer
+        if sum(p.numel() for p in build_model(config).parameters()) < _SMALL:
             optimizer = replace(optimizer, lr=1e-3, lr_factors=())
-        return replace(
-            recipe, segments=segments, optimizer=optimizer, losses=losses_for(segments.size, recipe.losses)
-        )
+        losses = losses_for(segments.size, self.losses)
+        return replace(self, segments=segments, optimizer=optimizer, losses=losses)
 
-    @property
-    def length(self) -> int:
-        """Steps of the run: the epochs, but a few hundred at least."""
-        return self.steps or max(_FEWEST_STEPS, self.epoch_steps)
+    def open(self) -> CustomCurriculum:
+        from xdecoder.training.datasets.curriculum import CustomCurriculum
 
-    def run_defaults(self) -> Mapping[str, Any]:
-        every = max(1, self.length // _VALIDATIONS)
-        return {"validate_every": every, "save_every": every, "patience": _PATIENCE}
+        return CustomCurriculum(self)
 
 
 def find_annotations(data: Path, task: CustomTask) -> tuple[str, Task]:

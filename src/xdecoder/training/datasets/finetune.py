@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from xdecoder.losses.objective import LossConfig
-from xdecoder.training.datasets.objective import PublishedLosses
+from xdecoder.losses.config import LossConfig
+from xdecoder.training.config import MultiStep, OptimizerConfig, Schedule
 from xdecoder.training.datasets.parts import TaskConfig
-from xdecoder.training.datasets.recipe import DatasetRecipe
-from xdecoder.training.optimizer import MultiStep, OptimizerConfig, Schedule
+from xdecoder.training.datasets.recipe import DatasetRecipe, PublishedLosses
 
 _LAST_EPOCHS = MultiStep(milestones=(21 / 24, 23 / 24))
 _CAPTIONED = TaskConfig(

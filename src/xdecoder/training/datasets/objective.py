@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xdecoder.bounds import require_at_least
 from xdecoder.jobs.gather import mean_over_world
-from xdecoder.losses.masks import MaskComparison, PointSampling, SampledPoints
-from xdecoder.losses.objective import LossConfig, Losses, Objective
+from xdecoder.losses.masks import MaskComparison, SampledPoints
+from xdecoder.losses.objective import Losses, Objective
 from xdecoder.losses.phrases import concatenate
 from xdecoder.losses.points import RandomPoints
-from xdecoder.losses.predictions import SupervisedLayers, chosen, predict_layers
+from xdecoder.losses.predictions import chosen, predict_layers
 from xdecoder.losses.targets import (
     CaptionTargets,
     NounTargets,
@@ -34,28 +31,7 @@ from xdecoder.training.datasets.batches import (
     ReferringBatch,
     SegmentationBatch,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedLosses:
-    """What is learned from which part.
-
-    Attributes:
-        config: weights of the terms.
-        points: where masks are compared.
-        layers: which predictions are supervised.
-        name_weight: weight of the cross-entropy over queries where classes are referred to by their names.
-        phrase_weight: likewise, where phrases are free text.
-    """
-
-    config: LossConfig = field(default_factory=LossConfig)
-    points: PointSampling = field(default_factory=PointSampling)
-    layers: SupervisedLayers = field(default_factory=SupervisedLayers)
-    name_weight: float = 0.5
-    phrase_weight: float = 2.0
-
-    def __post_init__(self) -> None:
-        require_at_least(0, self, "name_weight", "phrase_weight")
+from xdecoder.training.datasets.recipe import PublishedLosses
 
 
 class PublishedObjective(nn.Module):

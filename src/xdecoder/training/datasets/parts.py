@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
-
 from xdecoder.bounds import require, require_at_least, require_positive, require_shares
 from xdecoder.data.records import Task
-from xdecoder.training.datasets.crops import View
 
 
 @final
@@ -73,12 +70,6 @@ class TaskConfig:
         require_positive(self, "size", "scale")
         require(self.size % 32 == 0, f"TaskConfig.size must be a multiple of 32, got {self.size}")
         require(self.scale[0] <= self.scale[1], f"TaskConfig.scale must rise, got {self.scale}")
-
-    def view(self, shape: tuple[int, ...], rng: np.random.Generator) -> View:
-        """A random look at an image of a height and width."""
-        if self.squeeze:
-            return View.squeeze(rng, size=self.size, flip=self.flip)
-        return View.draw(shape, rng, size=self.size, scale=self.scale, flip=self.flip)
 
     @property
     def sources(self) -> tuple[str, ...]:

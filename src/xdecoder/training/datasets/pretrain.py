@@ -16,12 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from xdecoder.config import InteractionConfig
-from xdecoder.losses.objective import LossConfig
-from xdecoder.losses.predictions import SupervisedLayers
+from xdecoder.losses.config import LossConfig, SupervisedLayers
 from xdecoder.training.ablations import ABLATIONS
-from xdecoder.training.datasets.objective import PublishedLosses
 from xdecoder.training.datasets.parts import TaskConfig
-from xdecoder.training.datasets.recipe import DatasetRecipe
+from xdecoder.training.datasets.recipe import DatasetRecipe, PublishedLosses
 
 _SEGMENTS = TaskConfig(
     dataset="coco",

@@ -222,7 +222,7 @@ class DatasetBatches(BatchSource[Batch]):
 
     def _segments(self, part: TaskConfig, sample: Sample, rng: np.random.Generator) -> _Segments:
         image, index, stack = _read_segments(sample)
-        view = part.view(image.shape[:2], rng)
+        view = _view(part, image.shape[:2], rng)
         found = view.masks(stack)
         kept = found.flatten(1).any(1)
         labels = torch.tensor(index, dtype=torch.long)[kept]
@@ -327,7 +327,7 @@ class DatasetBatches(BatchSource[Batch]):
         """An image, phrases and the mask that each means."""
         assert isinstance(sample, ReferringSample)
         image = sample.image()
-        view = part.view(image.shape[:2], rng)
+        view = _view(part, image.shape[:2], rng)
         stack = np.stack([r.region.mask(*image.shape[:2]) for r in sample.referents])
         found = view.masks(stack)
         seen = [i for i in rng.permutation(len(stack)).tolist() if found[i].any()][: self.phrases]
@@ -351,7 +351,7 @@ class DatasetBatches(BatchSource[Batch]):
         """An image and one of its captions."""
         assert isinstance(sample, CaptionSample)
         image = sample.image()
-        seen = self._normalize(part.view(image.shape[:2], rng).image(image), part.size)
+        seen = self._normalize(_view(part, image.shape[:2], rng).image(image), part.size)
         return seen, sample.captions[int(rng.integers(len(sample.captions)))]
 
     def _join_pairs(self, rows: Sequence[tuple[Tensor, str]]) -> PairBatch:
@@ -367,7 +367,7 @@ class DatasetBatches(BatchSource[Batch]):
         """An image, a question, and what share of people gave each answer."""
         assert isinstance(sample, QuestionSample)
         image = sample.image()
-        seen = self._normalize(part.view(image.shape[:2], rng).image(image), part.size)
+        seen = self._normalize(_view(part, image.shape[:2], rng).image(image), part.size)
         question = sample.questions[int(rng.integers(len(sample.questions)))]
         shares = torch.zeros(len(self.answers))
         for answer in map(normalize_answer, question.answers):
@@ -406,6 +406,13 @@ class _Segments:
     texts: tuple[tuple[str, str], ...]
     referred: tuple[tuple[str, Tensor], ...]
     order: tuple[int, ...]
+
+
+def _view(part: TaskConfig, shape: tuple[int, ...], rng: np.random.Generator) -> View:
+    """A random look at an image of a height and width."""
+    if part.squeeze:
+        return View.squeeze(rng, size=part.size, flip=part.flip)
+    return View.draw(shape, rng, size=part.size, scale=part.scale, flip=part.flip)
 
 
 def _left_out(source: Sequence[Sample]) -> list[str]:

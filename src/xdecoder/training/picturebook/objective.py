@@ -7,7 +7,6 @@ phrases, K texts of the vocabulary with the background last, L tokens, D width, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
@@ -16,13 +15,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from xdecoder.bounds import require_at_least
 from xdecoder.jobs.gather import mean_over_world
 from xdecoder.losses import terms
 from xdecoder.losses.masks import WholeMasks
-from xdecoder.losses.objective import LearnedTasks, LossConfig, Losses, Objective
+from xdecoder.losses.objective import LearnedTasks, Losses, Objective
 from xdecoder.losses.phrases import concatenate
-from xdecoder.losses.predictions import SupervisedLayers, chosen, predict_layers
+from xdecoder.losses.predictions import chosen, predict_layers
 from xdecoder.losses.targets import CaptionTargets, ReferringTargets, RetrievalTargets, SegmentTargets
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answer_head import AnswerHead
@@ -33,42 +31,7 @@ from xdecoder.tasks.captioning import sample_captions
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.picturebook.caption_reward import caption_reward
-
-_WEIGHTS = LossConfig(
-    referring_ce=2.0,
-    referring_bce=3.0,
-    referring_dice=3.0,
-    captioning=3.0,
-    retrieval=1.0,
-    backbone_retrieval=0.5,
-    answers=4.5,
-    images_alike=False,
-)
-_LAYERS = SupervisedLayers(
-    segmentation=(0, 2, 4, 6), referring=(3, 6), captioning=(3, 5), retrieval=(-1,), answers=(3, 5)
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureBookLosses:
-    """What is learned from drawn scenes.
-
-    Attributes:
-        config: weights of the published terms.
-        layers: which predictions are supervised.
-        dense: weight of the auxiliary loss of the maps.
-        repetition: weight of the unlikelihood of the names that a caption repeats.
-        caption_reward: weight of the reward of the captions that the model makes up.
-    """
-
-    config: LossConfig = _WEIGHTS
-    layers: SupervisedLayers = _LAYERS
-    dense: float = 4.0
-    repetition: float = 9.0
-    caption_reward: float = 2.0
-
-    def __post_init__(self) -> None:
-        require_at_least(0, self, "dense", "repetition", "caption_reward")
+from xdecoder.training.picturebook.recipe import PictureBookLosses
 
 
 class DenseHeads(nn.Module):

@@ -12,15 +12,10 @@ model's own are rewarded, and pictures are read enlarged.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from xdecoder.bounds import require_at_least, require_shares
+from xdecoder.bounds import require, require_at_least, require_shares
 from xdecoder.config import (
     DecoderConfig,
     HybridConfig,
@@ -29,28 +24,104 @@ from xdecoder.config import (
     PixelDecoderConfig,
     TextConfig,
 )
-from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
-from xdecoder.model import XDecoder
-from xdecoder.networks.answer_head import AnswerHead
-from xdecoder.picturebook import ANSWERS
-from xdecoder.predictor.predictor import Predictor
-from xdecoder.tokenizer import Tokenizer
+from xdecoder.losses.config import LossConfig, SupervisedLayers
+from xdecoder.picturebook import SETTINGS, STYLES, Setting, Style
 from xdecoder.training.ablations import Ablation
-from xdecoder.training.optimizer import Cosine, OptimizerConfig
-from xdecoder.training.picturebook.objective import PictureBookLosses, PictureBookObjective
-from xdecoder.training.picturebook.samples import draw_samples
-from xdecoder.training.picturebook.source import (
-    PictureBookBatches,
-    Resolution,
-    SceneMixture,
-    build_tokenizer,
-)
-from xdecoder.training.recipe import Phase, Recipe
-from xdecoder.training.start import find_start, start_digest, start_from
-from xdecoder.weights.folder import save_model
+from xdecoder.training.config import OptimizerConfig
+from xdecoder.training.picturebook.tokenizer import build_tokenizer
+from xdecoder.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from xdecoder.training.picturebook.curriculum import PictureBookCurriculum
 
 CONTEXT_LENGTH = 48
-QUESTION_LENGTH = 20
+
+_WEIGHTS = LossConfig(
+    referring_ce=2.0,
+    referring_bce=3.0,
+    referring_dice=3.0,
+    captioning=3.0,
+    retrieval=1.0,
+    backbone_retrieval=0.5,
+    answers=4.5,
+    images_alike=False,
+)
+_LAYERS = SupervisedLayers(
+    segmentation=(0, 2, 4, 6), referring=(3, 6), captioning=(3, 5), retrieval=(-1,), answers=(3, 5)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureBookLosses:
+    """What is learned from drawn scenes.
+
+    Attributes:
+        config: weights of the published terms.
+        layers: which predictions are supervised.
+        dense: weight of the auxiliary loss of the maps.
+        repetition: weight of the unlikelihood of the names that a caption repeats.
+        caption_reward: weight of the reward of the captions that the model makes up.
+    """
+
+    config: LossConfig = _WEIGHTS
+    layers: SupervisedLayers = _LAYERS
+    dense: float = 4.0
+    repetition: float = 9.0
+    caption_reward: float = 2.0
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "dense", "repetition", "caption_reward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneMixture:
+    """What a batch of scenes is made of.
+
+    Attributes:
+        pair_share: batches whose vocabulary is "color category" instead of categories.
+        vocabulary_size: names of a pair vocabulary, the segments' own among them.
+        template_share: names that are put into a template.
+        synonym_share: names for which a synonym stands.
+        phrases: referring phrases an image, at the most.
+        hard_share: images that are asked for the leftmost of its kind, or for one at a place, before others.
+        pairs: share of the scenes of a step that come with text: captions, and what retrieval learns from.
+        pair_settings: where the scenes play that come with text.
+        captions: captions an image.
+        styles: of captions.
+        setting_share: captions that name the largest things and where the scene plays, the others being of
+            any of `styles`: what is commonest is what greedy decoding says.
+        region_captions: captions of one thing, by its mask or its box, an image.
+        box_share: such regions that are boxes.
+        rewarded_captions: captions of its own that the model is rewarded for, an image; at least 2.
+        questions: questions an image, those that are hard to learn the most often.
+        description_share: images that retrieval knows by their full description, the others by a caption.
+    """
+
+    pair_share: float = 0.3
+    vocabulary_size: int = 48
+    template_share: float = 0.5
+    synonym_share: float = 0.2
+    phrases: int = 5
+    hard_share: float = 0.4
+    pairs: float = 1.0
+    pair_settings: tuple[Setting, ...] = SETTINGS
+    captions: int = 2
+    styles: tuple[Style, ...] = STYLES
+    setting_share: float = 0.6
+    region_captions: int = 1
+    box_share: float = 0.3
+    rewarded_captions: int = 2
+    questions: int = 7
+    description_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_shares(self, "pair_share", "template_share", "synonym_share", "hard_share")
+        require_shares(self, "setting_share", "box_share", "description_share", "pairs")
+        for name in ("pair_settings", "styles"):
+            require(bool(getattr(self, name)), f"SceneMixture.{name} is empty: name one at the least")
+        require_at_least(0, self, "region_captions")
+        require_at_least(1, self, "vocabulary_size", "phrases", "captions", "questions")
+        require_at_least(2, self, "rewarded_captions")
 
 
 def bundled_config() -> ModelConfig:
@@ -139,81 +210,7 @@ class PictureBookRecipe(Recipe):
                 f"{self.enlarged_from} and {self.large_from}"
             )
 
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        """The world's words."""
-        return build_tokenizer(CONTEXT_LENGTH)
+    def open(self) -> PictureBookCurriculum:
+        from xdecoder.training.picturebook.curriculum import PictureBookCurriculum
 
-    @cached_property
-    def config(self) -> ModelConfig:
-        """What the model is: its sizes, and which kinds of its queries see which."""
-        decoder = replace(self.sizes.decoder, interactions=self.ablation.interactions)
-        return replace(self.sizes, decoder=decoder)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        warm = (
-            Phase(name="texts", steps=self.text_steps, images=0, schedule=Cosine(warmup=20, floor=0.2)),
-            Phase(
-                name="patches",
-                steps=self.patch_steps,
-                images=self.patches,
-                schedule=Cosine(warmup=50, floor=0.3),
-            ),
-        )
-        scenes = Phase(name="scenes", steps=self.steps, images=self.images, schedule=Cosine(warmup=200))
-        return tuple(p for p in ((*warm, scenes) if self.start is None else (scenes,)) if p.steps)
-
-    def build_source(self) -> PictureBookBatches:
-        large, enlarged = (round(share * self.steps) for share in (self.large_from, self.enlarged_from))
-        return PictureBookBatches(
-            config=self.config,
-            tokenizer=self.tokenizer,
-            seed=self.seed,
-            text_steps=0 if self.start else self.text_steps,
-            patch_steps=0 if self.start else self.patch_steps,
-            patches=self.patches,
-            resolutions=(
-                Resolution(steps=large, scene_size=96, image_size=96),
-                Resolution(steps=enlarged - large, scene_size=128, image_size=128),
-                Resolution(steps=self.steps - enlarged, scene_size=128, image_size=160),
-            ),
-            caption_reward_from=round(self.caption_reward_from * self.steps),
-            images=self.images,
-            question_length=QUESTION_LENGTH,
-            mixture=replace(self.mixture, pairs=self.mixture.pairs * self.ablation.pairs),
-        )
-
-    def build(self) -> PictureBookObjective:
-        model = XDecoder(self.config)
-        answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
-        objective = PictureBookObjective(
-            model,
-            answer_head,
-            tokenizer=self.tokenizer,
-            losses=self._losses(),
-            rewarded_captions=self.mixture.rewarded_captions,
-        )
-        if self.start is not None:
-            start_from(find_start(self.start), model, answer_head)
-        return objective
-
-    def _losses(self) -> PictureBookLosses:
-        """What is learned, the maps' auxiliary loss with segmentation alone."""
-        dense = 0.0 if "segmentation" in self.ablation.left_out else self.losses.dense
-        return replace(self.losses, config=self.ablation.weigh(self.losses.config), dense=dense)
-
-    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
-        assert isinstance(module, PictureBookObjective)
-        predictor = Predictor(module.model, self.tokenizer, answer_head=module.answer_head)
-        scores = evaluate_picturebook(predictor, count=self.validation)
-        draw_samples(module.model, self.tokenizer, folder / "samples" / f"step_{step:08d}.png")
-        return scores.to_dict()
-
-    def export(self, module: nn.Module, folder: Path) -> None:
-        assert isinstance(module, PictureBookObjective)
-        kept = copy.deepcopy(module).half()
-        save_model(folder, kept.model, self.tokenizer, answer_head=kept.answer_head)
-
-    def fingerprint(self) -> Mapping[str, object]:
-        return {"start": None if self.start is None else start_digest(self.start)}
+        return PictureBookCurriculum(self)

@@ -13,24 +13,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from xdecoder.bounds import require, require_at_least, require_shares
 from xdecoder.config import ModelConfig
 from xdecoder.picturebook import (
     ANSWERS,
     COLORS,
     HELD_OUT_PAIRS,
     QUESTION_SHARES,
-    SETTINGS,
     STUFF_CATEGORIES,
-    STYLES,
     SYNONYMS,
     THING_CATEGORIES,
     WORDS,
     Phrase,
     QuestionKind,
     Scene,
-    Setting,
-    Style,
     caption,
     captions,
     description,
@@ -44,15 +39,15 @@ from xdecoder.picturebook import (
 from xdecoder.picturebook import names as forms_of
 from xdecoder.tasks.captioning import region_at_levels
 from xdecoder.tasks.geometry import Geometry, normalize_images
-from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
+from xdecoder.tokenizer import Tokenizer
 from xdecoder.training.batches import Batch, BatchSource, text_id
 from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
-from xdecoder.vocabularies import prompts, training_prompt
+from xdecoder.training.picturebook.recipe import SceneMixture
+from xdecoder.training.picturebook.tokenizer import BACKGROUND, TEMPLATES
+from xdecoder.vocabularies import training_prompt
 
-BACKGROUND = "background"
 PATCH_SIZE = 64
 _LEVELS = (32, 16, 8)
-_TEMPLATES = prompts("thing")
 _PAIRS: tuple[tuple[str, str], ...] = tuple(
     (color, category)
     for category in THING_CATEGORIES
@@ -70,62 +65,6 @@ _QUESTION_SHARES: Mapping[QuestionKind, int] = {
 
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms}
 _PLACES = {word: place for place, word in enumerate((*WORDS, BACKGROUND))}
-
-
-def build_tokenizer(context_length: int) -> Tokenizer:
-    """The small vocabulary: the world's words and those of the prompt templates; all else is spelled."""
-    return build_word_tokenizer((*WORDS, BACKGROUND, *_TEMPLATES), context_length=context_length)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SceneMixture:
-    """What a batch of scenes is made of.
-
-    Attributes:
-        pair_share: batches whose vocabulary is "color category" instead of categories.
-        vocabulary_size: names of a pair vocabulary, the segments' own among them.
-        template_share: names that are put into a template.
-        synonym_share: names for which a synonym stands.
-        phrases: referring phrases an image, at the most.
-        hard_share: images that are asked for the leftmost of its kind, or for one at a place, before others.
-        pairs: share of the scenes of a step that come with text: captions, and what retrieval learns from.
-        pair_settings: where the scenes play that come with text.
-        captions: captions an image.
-        styles: of captions.
-        setting_share: captions that name the largest things and where the scene plays, the others being of
-            any of `styles`: what is commonest is what greedy decoding says.
-        region_captions: captions of one thing, by its mask or its box, an image.
-        box_share: such regions that are boxes.
-        rewarded_captions: captions of its own that the model is rewarded for, an image; at least 2.
-        questions: questions an image, those that are hard to learn the most often.
-        description_share: images that retrieval knows by their full description, the others by a caption.
-    """
-
-    pair_share: float = 0.3
-    vocabulary_size: int = 48
-    template_share: float = 0.5
-    synonym_share: float = 0.2
-    phrases: int = 5
-    hard_share: float = 0.4
-    pairs: float = 1.0
-    pair_settings: tuple[Setting, ...] = SETTINGS
-    captions: int = 2
-    styles: tuple[Style, ...] = STYLES
-    setting_share: float = 0.6
-    region_captions: int = 1
-    box_share: float = 0.3
-    rewarded_captions: int = 2
-    questions: int = 7
-    description_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        require_shares(self, "pair_share", "template_share", "synonym_share", "hard_share")
-        require_shares(self, "setting_share", "box_share", "description_share", "pairs")
-        for name in ("pair_settings", "styles"):
-            require(bool(getattr(self, name)), f"SceneMixture.{name} is empty: name one at the least")
-        require_at_least(0, self, "region_captions")
-        require_at_least(1, self, "vocabulary_size", "phrases", "captions", "questions")
-        require_at_least(2, self, "rewarded_captions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,7 +332,7 @@ class PictureBookBatches(BatchSource[Batch]):
                 for word in name.split()
             )
         if rng.random() < self.mixture.template_share:
-            return training_prompt(name, int(rng.integers(len(_TEMPLATES))))
+            return training_prompt(name, int(rng.integers(len(TEMPLATES))))
         return f"{name}."
 
     def _encode(self, texts: Sequence[str], length: int | None = None) -> Int[Tensor, "M L"]:

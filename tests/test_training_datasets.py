@@ -1,4 +1,4 @@
-"""Recipes on photographs, tried on drawn scenes that were exported in COCO's layout."""
+"""Training on data sets, tried on drawn scenes that were exported in COCO's layout."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from xdecoder.evaluation.benchmarks import BENCHMARKS
 from xdecoder.evaluation.plan import Overrides
 from xdecoder.evaluation.run import EvaluatedModel, evaluate
 from xdecoder.jobs.distributed import World
-from xdecoder.losses.masks import PointSampling
+from xdecoder.losses.config import PointSampling
 from xdecoder.model import XDecoder
 from xdecoder.picturebook import draw_scene
 from xdecoder.structures import encode_rle
 from xdecoder.training.batches import Batch, text_id
+from xdecoder.training.config import OptimizerConfig, RunConfig
+from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.nouns import NounFinder
-from xdecoder.training.datasets.objective import PublishedLosses
 from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.pretrain import PretrainFocalL, PretrainFocalT
-from xdecoder.training.datasets.recipe import DatasetRecipe
+from xdecoder.training.datasets.recipe import DatasetRecipe, PublishedLosses
 from xdecoder.training.datasets.samples import draw_predictions
 from xdecoder.training.datasets.sampling import Samples
 from xdecoder.training.datasets.source import DatasetBatches
 from xdecoder.training.datasets.validation import score_validation, validation_benchmarks
-from xdecoder.training.loop import RunConfig, train
-from xdecoder.training.optimizer import OptimizerConfig
-from xdecoder.training.picturebook.source import build_tokenizer
+from xdecoder.training.loop import train
+from xdecoder.training.picturebook.tokenizer import build_tokenizer
 from xdecoder.training.recipe import Recipe
 from xdecoder.training.recipes import RECIPES, find_recipe
 from xdecoder.weights.folder import load_model, save_model
@@ -158,7 +158,7 @@ def test_mixed_sources_are_taken_as_often_as_they_weigh() -> None:
 
 
 def test_a_view_larger_than_the_square_is_cut(data: Path) -> None:
-    view = segments(size=32, scale=(3.0, 3.0)).view((40, 80), np.random.default_rng(0))
+    view = View.draw((40, 80), np.random.default_rng(0), size=32, scale=(3.0, 3.0), flip=0.5)
     assert view.resized == (48, 96)
     assert view.image(np.zeros((40, 80, 3), np.uint8)).shape == (32, 32, 3)
     assert view.masks(np.ones((2, 40, 80), bool)).all()
@@ -180,7 +180,7 @@ def test_a_recipe_learns_resumes_and_writes_a_model(
         segments=instances if kind == "instance" else None if kind == "pairs" else segments(),
         pairs=pairs if kind in ("pairs", "both") else None,
     )
-    train(recipe, RunConfig(folder=tmp_path, log_every=1, save_every=2, validate_every=0), World())
+    train(recipe.open(), RunConfig(folder=tmp_path, log_every=1, save_every=2, validate_every=0), World())
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3]
     wanted = {"pairs": {"pairs"}, "both": {"segmentation", "pairs"}}.get(kind, {"segmentation"})
@@ -360,7 +360,7 @@ def test_phrases_and_questions_are_learned_from(data: Path, model: Path) -> None
     recipe = DatasetRecipe(
         start=model, phrases=parts[0], questions=parts[1], losses=LOSSES, answers=data / "answers.json"
     )
-    objective = recipe.build()
+    objective = recipe.open().build()
     terms = objective(batch)
     torch.stack([t for t in terms.values() if t.requires_grad]).sum().backward()
     assert {"referring", "answers"} <= set(terms)
@@ -435,7 +435,7 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
     assert nouns.groups[0] == nouns.name_groups[names.classes.index("car")]
     assert nouns.groups[1] == text_id("zebra")
     recipe = DatasetRecipe(start=model, data=data, segments=part, losses=LOSSES)
-    objective = recipe.build()
+    objective = recipe.open().build()
     terms = objective(batch)
     assert terms["segmentation/nouns"] > 0
     without = dataclasses.replace(batch, segments=dataclasses.replace(batch.segments, nouns=None))
@@ -447,14 +447,14 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
 
 def test_a_recipe_may_turn_interactions_off_in_what_it_starts_from(data: Path, model: Path) -> None:
     off = InteractionConfig(texts_see_global=False)
-    recipe = DatasetRecipe(start=model, data=data, segments=segments(), interactions=off)
-    assert recipe.config.decoder.interactions == off
-    built, start = recipe.build().model, load_model(model)[0]
-    assert built.config == recipe.config
+    curriculum = DatasetRecipe(start=model, data=data, segments=segments(), interactions=off).open()
+    assert curriculum.config.decoder.interactions == off
+    built, start = curriculum.build().model, load_model(model)[0]
+    assert built.config == curriculum.config
     for (name, expected), actual in zip(start.named_parameters(), built.parameters(), strict=True):
         assert torch.equal(actual, expected), name
         assert actual.requires_grad
-    kept = DatasetRecipe(start=model, data=data, segments=segments())
+    kept = DatasetRecipe(start=model, data=data, segments=segments()).open()
     assert kept.config == CONFIG
 
 
