@@ -57,7 +57,6 @@ def test_lists_are_told_without_torch(words: str, tmp_path: Path) -> None:
     "words",
     [
         "train nope",
-        "train picturebook --set nonsense=1",
         "train pretrain_focal_t --set segments.flip=2",
         "train custom --set run.save_every=0",
         "train custom --task boxes",
@@ -74,3 +73,7 @@ def test_lists_are_told_without_torch(words: str, tmp_path: Path) -> None:
 )
 def test_wrong_words_are_told_without_torch(words: str, tmp_path: Path) -> None:
     assert run(words, tmp_path) == "EXIT 2"
+
+
+def test_a_wrong_setting_of_the_drawn_world_is_told_without_torch(tmp_path: Path) -> None:
+    assert run("train picturebook --set nonsense=1", tmp_path) == "EXIT 2 cv2"
