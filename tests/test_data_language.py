@@ -19,7 +19,8 @@ from PIL import Image
 
 from builders import REFS, H, W, karpathy_row, ref, refer_layout, square, vqa_layout, write_image, write_json
 from xdecoder.data.opening import open_dataset
-from xdecoder.data.pairs import PairShards, PairTable, find_tables, open_pair_folder
+from xdecoder.data.pair_files import PairTables, find_tables
+from xdecoder.data.pairs import PairShards, open_pair_folder
 from xdecoder.data.refer import read_plain_pickle
 
 
@@ -337,7 +338,7 @@ def test_arrow_tables_follow_one_another_and_survive_pickling(tmp_path: Path) ->
     table = find_tables(tmp_path)
     assert len(table) == 5
     assert table[3].captions == ("one 3", "two 3")
-    again: PairTable = pickle.loads(pickle.dumps(table))
+    again: PairTables = pickle.loads(pickle.dumps(table))
     assert [s.image_id for s in again[-2:]] == ["000000000003.jpg", "000000000004.jpg"]
     assert again[0].image().shape == (H, W, 3)
     with pytest.raises(IndexError):

@@ -1,4 +1,4 @@
-"""Image-text pairs in any order: tar shards read by place, beside tables and folders with a JSON-lines file.
+"""Image-text pairs in any order: tar shards and Arrow and Parquet tables, read by place.
 
 `PairShards` streams shards, from addresses too. Training wants any sample at any time, so that a run goes on
 exactly after a kill; here each shard's table of contents is read once, and a sample is two reads at known
@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import re
 import tarfile
+from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Final, final, overload
+from typing import Any, Final, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xdecoder.data.decoding import EncodedImage
-from xdecoder.data.pairs import IMAGE_SUFFIXES, PairTable, captions_of, find_tables, open_pair_folder
+from xdecoder.data.pairs import IMAGE_SUFFIXES, INSTALL, captions_of, open_pair_folder
 from xdecoder.data.records import CaptionSample
 
 _TEXT_SUFFIXES: Final = ("json", "txt")
@@ -30,35 +32,20 @@ _LAYOUTS: Final = (
 )
 
 
-@final
-class PairArchives(Sequence[CaptionSample]):
-    """Pairs in WebDataset tar shards on disk, one after the other.
-
-    A sample is an image (`key.jpg`, `.png` or `.webp`) and `key.json` ("caption" or "captions") or `key.txt`.
+class PairFiles(ABC, Sequence[CaptionSample]):
+    """Pairs that lie in several files, one file after the other; each is read by its place.
 
     Args:
-        paths: the shards.
+        paths: the files.
+        counts: of the pairs in each.
 
     Attributes:
-        starts: the number of each shard's first sample, and of all samples.
-        incomplete: keys without an image or a caption, which are passed over.
-
-    Raises:
-        ValueError: a shard is damaged, or there is no pair in any.
+        starts: the number of each file's first pair, and of all pairs.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], counts: Iterable[int]) -> None:
         self.paths = tuple(paths)
-        self.incomplete = 0
-        places: list[NDArray[np.int64]] = []
-        self.starts = [0]
-        for path in self.paths:
-            found = self._contents(path)
-            places.append(found)
-            self.starts.append(self.starts[-1] + len(found))
-        if not self.starts[-1]:
-            raise ValueError(f"{self.paths[0]}: no pairs; a pair is key.jpg and key.txt or key.json")
-        self._places = np.concatenate(places)
+        self.starts = (0, *accumulate(counts))
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -73,14 +60,46 @@ class PairArchives(Sequence[CaptionSample]):
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
-        path = self.paths[bisect_right(self.starts, position) - 1]
-        image_at, image_size, text_at, text_size, is_json = self._places[position].tolist()
+        file = bisect_right(self.starts, position) - 1
+        return self._read(file, position - self.starts[file])
+
+    @abstractmethod
+    def _read(self, file: int, place: int) -> CaptionSample:
+        """The pair at a place within a file, both counted from 0."""
+
+
+@final
+class PairArchives(PairFiles):
+    """Pairs in WebDataset tar shards on disk, one after the other.
+
+    A sample is an image (`key.jpg`, `.png` or `.webp`) and `key.json` ("caption" or "captions") or `key.txt`.
+
+    Args:
+        paths: the shards.
+
+    Attributes:
+        incomplete: keys without an image or a caption, which are passed over.
+
+    Raises:
+        ValueError: a shard is damaged, or there is no pair in any.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.incomplete = 0
+        self._places = [self._contents(path) for path in paths]
+        super().__init__(paths, map(len, self._places))
+        if not len(self):
+            raise ValueError(f"{paths[0]}: no pairs; a pair is key.jpg and key.txt or key.json")
+
+    def _read(self, file: int, place: int) -> CaptionSample:
+        path = self.paths[file]
+        image_at, image_size, text_at, text_size, is_json = self._places[file][place].tolist()
         label = f"{path}, byte {image_at}"
-        with path.open("rb") as file:
-            file.seek(image_at)
-            image = file.read(image_size)
-            file.seek(text_at)
-            text = file.read(text_size)
+        with path.open("rb") as shard:
+            shard.seek(image_at)
+            image = shard.read(image_size)
+            shard.seek(text_at)
+            text = shard.read(text_size)
         try:
             captions = captions_of(json.loads(text) if is_json else {"caption": text.decode()})
         except (ValueError, AttributeError) as error:
@@ -118,6 +137,110 @@ class PairArchives(Sequence[CaptionSample]):
         return np.array(rows, np.int64).reshape(-1, 5)
 
 
+@final
+class PairTables(PairFiles):
+    """Pairs in Arrow (memory-mapped) or Parquet tables, one row an image.
+
+    The columns are `image` (bytes, or Hugging Face's {"bytes", "path"}), `caption` (text or a list of texts)
+    and optionally `image_id`. This is the form of the 4M-pair files of ViLT, METER and X-Decoder.
+
+    Args:
+        paths: the tables, `.arrow` or `.parquet`; the rows follow one another.
+
+    Raises:
+        FileNotFoundError: a table is missing.
+        ValueError: a table is damaged, or there is no row in any.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        if not paths:
+            raise ValueError("no tables; expected .arrow or .parquet files")
+        absent = [str(path) for path in paths if not path.is_file()]
+        if absent:
+            raise FileNotFoundError(f"no such table(s): {', '.join(absent[:5])}")
+        self._open: dict[Path, Any] = {}
+        self._group: tuple[Path, int, Any] | None = None
+        super().__init__(paths, map(self._rows, paths))
+        if not len(self):
+            raise ValueError(f"{paths[0]}: the tables have no rows")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}, "_group": None}
+
+    def _read(self, file: int, place: int) -> CaptionSample:
+        row = self._row(self.paths[file], place)
+        where = f"{self.paths[file]}, row {place}"
+        image: Any = row["image"]
+        data = image.get("bytes") if isinstance(image, dict) else image
+        captions = captions_of(row)
+        if not data or not captions:
+            raise ValueError(
+                f"{where}: expected image bytes and a caption, got {'no caption' if data else 'no image'}"
+            )
+        return CaptionSample(
+            image_id=row.get("image_id", self.starts[file] + place),
+            source=EncodedImage(label=where, data=data),
+            captions=captions,
+        )
+
+    def _table(self, path: Path) -> Any:
+        if path not in self._open:
+            try:
+                import pyarrow as pa
+                import pyarrow.parquet as pq
+            except ImportError as error:
+                raise ImportError(f"Arrow and Parquet tables need pyarrow; {INSTALL}") from error
+            try:
+                if path.suffix == ".parquet":
+                    opened: Any = pq.ParquetFile(path)
+                    names = opened.schema_arrow.names
+                else:
+                    opened = _arrow_table(pa, path)
+                    names = opened.column_names
+            except pa.ArrowInvalid as error:
+                raise ValueError(
+                    f"{path}: not an Arrow or Parquet table ({error}); fetch it again"
+                ) from error
+            if "image" not in names or "caption" not in names:
+                raise ValueError(f'{path}: expected the columns "image" and "caption", got {names}')
+            self._open[path] = opened
+        return self._open[path]
+
+    def _rows(self, path: Path) -> int:
+        table = self._table(path)
+        return table.metadata.num_rows if path.suffix == ".parquet" else table.num_rows
+
+    def _row(self, path: Path, row: int) -> dict[str, Any]:
+        table = self._table(path)
+        if path.suffix == ".parquet":
+            group = 0
+            while row >= table.metadata.row_group(group).num_rows:
+                row -= table.metadata.row_group(group).num_rows
+                group += 1
+            if self._group is None or self._group[:2] != (path, group):
+                self._group = (path, group, table.read_row_group(group))
+            table = self._group[2]
+        return {name: table.column(name)[row].as_py() for name in table.column_names}
+
+
+def _arrow_table(pa: Any, path: Path) -> Any:
+    """A table in Arrow's file format, or in the stream format that Hugging Face datasets writes."""
+    mapped = pa.memory_map(str(path), "r")
+    try:
+        return pa.ipc.open_file(mapped).read_all()
+    except pa.ArrowInvalid:
+        mapped.seek(0)
+        return pa.ipc.open_stream(mapped).read_all()
+
+
+def find_tables(folder: Path) -> PairTables:
+    """All `.arrow` and `.parquet` tables of a folder, in the order of their names."""
+    found = [path for path in sorted(folder.glob("*")) if path.suffix in (".arrow", ".parquet")]
+    if not found:
+        raise FileNotFoundError(f"{folder}: no .arrow or .parquet tables")
+    return PairTables(found)
+
+
 def open_pairs(source: str) -> Sequence[CaptionSample]:
     """Pairs on disk, by where they lie.
 
@@ -145,7 +268,7 @@ def open_pairs(source: str) -> Sequence[CaptionSample]:
     if kinds == {".tar"}:
         return PairArchives(found)
     if kinds <= {".arrow", ".parquet"}:
-        return PairTable(found)
+        return PairTables(found)
     raise ValueError(f"{source}: expected {_LAYOUTS}, found files that end in {', '.join(sorted(kinds))}")
 
 

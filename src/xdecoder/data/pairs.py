@@ -1,4 +1,4 @@
-"""Image-text pairs: tar shards (WebDataset), Arrow and Parquet tables, a folder with a JSON-lines file."""
+"""Image-text pairs: streamed tar shards (WebDataset), a folder with a JSON-lines file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, final, overload
+from typing import Any, final
 
 from xdecoder.data.dataset import Dataset, ExistingFiles, Missing, Skip
 from xdecoder.data.decoding import EncodedImage, FileImage
@@ -15,7 +15,7 @@ from xdecoder.data.records import CaptionSample
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 _FETCHED = ("file", "http", "https", "ftp", "ftps")
-_INSTALL = 'install it with: pip install "xdecoder[data]"'
+INSTALL = 'install it with: pip install "xdecoder[data]"'
 
 
 @final
@@ -55,7 +55,7 @@ class PairShards:
         try:
             import webdataset
         except ImportError as error:
-            raise ImportError(f"tar shards need webdataset; {_INSTALL}") from error
+            raise ImportError(f"tar shards need webdataset; {INSTALL}") from error
         wds: Any = webdataset
         self.skipped = []
         addresses = [url for pattern in self.urls for url in wds.shardlists.expand_urls(pattern)]
@@ -101,115 +101,6 @@ class PairShards:
         )
 
 
-@final
-class PairTable(Sequence[CaptionSample]):
-    """Pairs in Arrow (memory-mapped) or Parquet tables, one row an image.
-
-    The columns are `image` (bytes, or Hugging Face's {"bytes", "path"}), `caption` (text or a list of texts)
-    and optionally `image_id`. This is the form of the 4M-pair files of ViLT, METER and X-Decoder.
-
-    Args:
-        paths: the tables, `.arrow` or `.parquet`; the rows follow one another.
-    """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = tuple(paths)
-        if not self.paths:
-            raise ValueError("no tables; expected .arrow or .parquet files")
-        absent = [str(path) for path in self.paths if not path.is_file()]
-        if absent:
-            raise FileNotFoundError(f"no such table(s): {', '.join(absent[:5])}")
-        self._open: dict[int, Any] = {}
-        self._group: tuple[int, int, Any] | None = None
-        self.starts = [0]
-        for i in range(len(self.paths)):
-            self.starts.append(self.starts[-1] + self._rows(i))
-        if not len(self):
-            raise ValueError(f"{self.paths[0]}: the tables have no rows")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}, "_group": None}
-
-    def __len__(self) -> int:
-        return self.starts[-1]
-
-    @overload
-    def __getitem__(self, index: int) -> CaptionSample: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[CaptionSample]: ...
-    def __getitem__(self, index: int | slice) -> CaptionSample | Sequence[CaptionSample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexError(f"row {index} of {len(self)}")
-        table = next(i for i in range(len(self.paths)) if position < self.starts[i + 1])
-        row = self._row(table, position - self.starts[table])
-        where = f"{self.paths[table]}, row {position - self.starts[table]}"
-        image: Any = row["image"]
-        data = image.get("bytes") if isinstance(image, dict) else image
-        captions = captions_of(row)
-        if not data or not captions:
-            raise ValueError(
-                f"{where}: expected image bytes and a caption, got {'no caption' if data else 'no image'}"
-            )
-        return CaptionSample(
-            image_id=row.get("image_id", position),
-            source=EncodedImage(label=where, data=data),
-            captions=captions,
-        )
-
-    def _table(self, i: int) -> Any:
-        if i not in self._open:
-            try:
-                import pyarrow as pa
-                import pyarrow.parquet as pq
-            except ImportError as error:
-                raise ImportError(f"Arrow and Parquet tables need pyarrow; {_INSTALL}") from error
-            path = self.paths[i]
-            try:
-                if path.suffix == ".parquet":
-                    opened: Any = pq.ParquetFile(path)
-                    names = opened.schema_arrow.names
-                else:
-                    opened = _arrow_table(pa, path)
-                    names = opened.column_names
-            except pa.ArrowInvalid as error:
-                raise ValueError(
-                    f"{path}: not an Arrow or Parquet table ({error}); fetch it again"
-                ) from error
-            if "image" not in names or "caption" not in names:
-                raise ValueError(f'{path}: expected the columns "image" and "caption", got {names}')
-            self._open[i] = opened
-        return self._open[i]
-
-    def _rows(self, i: int) -> int:
-        table = self._table(i)
-        return table.metadata.num_rows if self.paths[i].suffix == ".parquet" else table.num_rows
-
-    def _row(self, i: int, row: int) -> dict[str, Any]:
-        table = self._table(i)
-        if self.paths[i].suffix == ".parquet":
-            group = 0
-            while row >= table.metadata.row_group(group).num_rows:
-                row -= table.metadata.row_group(group).num_rows
-                group += 1
-            if self._group is None or self._group[:2] != (i, group):
-                self._group = (i, group, table.read_row_group(group))
-            table = self._group[2]
-        return {name: table.column(name)[row].as_py() for name in table.column_names}
-
-
-def _arrow_table(pa: Any, path: Path) -> Any:
-    """A table in Arrow's file format, or in the stream format that Hugging Face datasets writes."""
-    mapped = pa.memory_map(str(path), "r")
-    try:
-        return pa.ipc.open_file(mapped).read_all()
-    except pa.ArrowInvalid:
-        mapped.seek(0)
-        return pa.ipc.open_stream(mapped).read_all()
-
-
 def open_pair_folder(
     folder: Path, *, listing: str = "pairs.jsonl", missing: Missing = "error"
 ) -> Dataset[CaptionSample]:
@@ -249,14 +140,6 @@ def open_pair_folder(
                 )
     refuse_duplicates(names, what="image", where=path)
     return Dataset(samples, name=folder.name, task="caption", skipped=(*existing.finish(), *left_out))
-
-
-def find_tables(folder: Path) -> PairTable:
-    """All `.arrow` and `.parquet` tables of a folder, in the order of their names."""
-    found = [path for path in sorted(folder.glob("*")) if path.suffix in (".arrow", ".parquet")]
-    if not found:
-        raise FileNotFoundError(f"{folder}: no .arrow or .parquet tables")
-    return PairTable(found)
 
 
 def captions_of(row: dict[str, Any]) -> tuple[str, ...]:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import open_dataset
-from xdecoder.data.pair_files import PairArchives, open_pairs
-from xdecoder.data.pairs import PairTable
+from xdecoder.data.pair_files import PairFiles, open_pairs
 from xdecoder.data.records import Sample, Task
 
 _CYCLE: Final = 1 << 10
@@ -89,7 +88,7 @@ class Samples:
 
     def _order(self, number: int, epoch: int) -> NDArray[np.int64]:
         source = self.sources[number]
-        starts = tuple(source.starts) if isinstance(source, (PairArchives, PairTable)) else (0, len(source))
+        starts = source.starts if isinstance(source, PairFiles) else (0, len(source))
         return epoch_order(starts, self.seed, number, epoch, self.buffer)
 
 
