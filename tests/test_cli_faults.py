@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from builders import save_tiny_model
 from xdecoder.cli.app import app
-from xdecoder.cli.console import printable
+from xdecoder.jobs.printable import printable
 
 Cli = Callable[..., Result]
 

@@ -232,7 +232,7 @@ TENSORS: list[tuple[str, Callable[[dict[str, Tensor]], None], str]] = [
     ("float8", cast(QUERIES, torch.float8_e4m3fn), f"{QUERIES} is stored as float8_e4m3fn"),
     ("one in float16", cast(QUERIES, torch.float16), "mixes kinds of numbers"),
     ("one that lacks", lambda s: s.pop(QUERIES) is None, "1 missing"),
-    ("one in excess", lambda s: s.update({"\x1b[2Jx\n": torch.zeros(1)}), r"'\x1b[2Jx\n'"),
+    ("one in excess", lambda s: s.update({"\x1b[2Jx\n": torch.zeros(1)}), r"\x1b[2Jx\n"),
     ("one turned", lambda s: s.update({QUERIES: s[QUERIES].T.contiguous()}), "1 of another shape"),
     ("one empty", lambda s: s.update({QUERIES: torch.zeros(0, 32)}), "expected [7, 32], got [0, 32]"),
 ]
@@ -380,7 +380,7 @@ CHECKPOINTS: list[tuple[str, Callable[[], object], str]] = [
     ("an empty one", dict, "expected a state dict"),
     ("no tensors", lambda: {"epoch": 3, "model": 5}, "2 of 2 entries are something else (epoch, model)"),
     ("numbers for names", lambda: {1: torch.zeros(1)}, "1 of 1 entries are something else (1)"),
-    ("names with escapes", lambda: {"\x1b[31m": 1}, r"something else ('\x1b[31m')"),
+    ("names with escapes", lambda: {"\x1b[31m": 1}, r"something else (\x1b[31m)"),
     ("a sparse tensor", lambda: {"a": torch.eye(3).to_sparse()}, "a is no plain tensor"),
     ("a blown-up tensor", lambda: {"a": torch.zeros(1).expand(10**6, 10**6)}, "a is no plain tensor"),
     (

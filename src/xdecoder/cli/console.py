@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from xdecoder.jobs.printable import printable, printable_lines
+
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
@@ -22,28 +24,19 @@ def console() -> Console:
     return Console(stderr=True)
 
 
-def printable(name: str) -> str:
-    """A name from outside (of a file, a class, in data) as it can be shown in a line.
-
-    What moves the cursor, colors the terminal, ends the line or is no Unicode is escaped as in Python's
-    strings.
-    """
-    return "".join(c if c.isprintable() else _escape(c) for c in name)
-
-
 def print_text(text: str) -> None:
     """Text on stdout; names from outside within a line go through `printable` first."""
-    typer.echo(_harmless(text))
+    typer.echo(printable_lines(text))
 
 
 def print_error(message: str) -> None:
     """One error."""
-    console().print(f"[red]error:[/red] {escape(_harmless(message))}", soft_wrap=True, highlight=False)
+    console().print(f"[red]error:[/red] {escape(printable_lines(message))}", soft_wrap=True, highlight=False)
 
 
 def print_notice(message: str) -> None:
     """A line on stderr for who waits or wants to know what was done."""
-    console().print(escape(_harmless(message)), soft_wrap=True, highlight=False)
+    console().print(escape(printable_lines(message)), soft_wrap=True, highlight=False)
 
 
 @contextmanager
@@ -92,18 +85,6 @@ def describe_file(path: Path, error: Exception) -> str:
     return text if name in text else f"{name}: {text}"
 
 
-def _harmless(text: str) -> str:
-    """All but the ends of lines and tabs as `printable`."""
-    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
-
-
 def _print_warning(message: Warning | str, *_: object) -> None:
-    text = escape(_harmless(str(message)))
+    text = escape(printable_lines(str(message)))
     console().print(f"[yellow]warning:[/yellow] {text}", soft_wrap=True, highlight=False)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xdecoder.cli.console import print_error, print_notice, printable
+from xdecoder.cli.console import print_error, print_notice
 from xdecoder.cli.progress import ProgressBar
+from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
     from xdecoder.labeling.export import Exported

@@ -12,21 +12,14 @@ from typing import Any, Generic, TypeVar
 
 import typer
 
-from xdecoder.cli.console import (
-    FAILED,
-    INTERRUPTED,
-    describe_file,
-    print_error,
-    print_notice,
-    print_text,
-    printable,
-)
+from xdecoder.cli.console import FAILED, INTERRUPTED, describe_file, print_error, print_notice, print_text
 from xdecoder.cli.options import DataOutput, PictureOutput, check_folder
 from xdecoder.cli.progress import ProgressBar, speed
 from xdecoder.cli.targets import Target, find_targets
 from xdecoder.jobs.files import remove_drafts, write_whole
 from xdecoder.jobs.folder_lock import hold_folder
 from xdecoder.jobs.isolation import Pixels, attempt
+from xdecoder.jobs.printable import printable
 from xdecoder.structures.result import SegmentationResult
 
 _R = TypeVar("_R")

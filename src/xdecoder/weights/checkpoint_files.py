@@ -14,8 +14,9 @@ import torch
 import yaml
 from torch import Tensor
 
+from xdecoder.jobs.printable import printable
 from xdecoder.weights.documents import one_line, read_bytes, refuse_pointer, shown
-from xdecoder.weights.tensors import printable, read_safetensors
+from xdecoder.weights.tensors import LONGEST_NAME, read_safetensors
 
 WRAPPERS = ("model", "module", "state_dict", "model_state_dict", "params", "ema")
 """Where trainers put the state dict; the first that is there is taken, so averaged weights last."""
@@ -99,7 +100,7 @@ def unwrap(data: object) -> dict[str, Tensor]:
         raise ValueError(f"expected a state dict (names and tensors), got {type(data).__name__}")
     content = cast("Mapping[object, object]", data)
     others = [
-        printable(key) if isinstance(key, str) else shown(key)
+        printable(key, most=LONGEST_NAME) if isinstance(key, str) else shown(key)
         for key, value in content.items()
         if not (isinstance(key, str) and isinstance(value, Tensor))
     ]
@@ -119,8 +120,9 @@ def _check_dense(key: str, tensor: Tensor) -> None:
     """Refuse a tensor that is more than the numbers that the file holds: copied, it could fill the memory."""
     dense = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_meta
     if not dense or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        name = printable(key, most=LONGEST_NAME)
         raise ValueError(
-            f"{printable(key)} is no plain tensor (sparse, quantized, or of more numbers than the file holds)"
+            f"{name} is no plain tensor (sparse, quantized, or of more numbers than the file holds)"
         )
 
 

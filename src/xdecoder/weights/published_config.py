@@ -22,8 +22,8 @@ from xdecoder.config import (
     PixelDecoderConfig,
     TextConfig,
 )
+from xdecoder.jobs.printable import printable
 from xdecoder.weights.documents import shown
-from xdecoder.weights.tensors import printable
 
 Shapes = Mapping[str, Sequence[int]]
 

@@ -10,10 +10,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from xdecoder.jobs.printable import printable
 from xdecoder.weights.documents import one_line, refuse_pointer
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Kinds of numbers that parameters may be stored in."""
+
+LONGEST_NAME = 200
+"""Characters of a tensor's name, which may come from anybody, that are shown."""
 
 _LISTED = 12
 
@@ -47,8 +51,8 @@ def check_shapes(
         ValueError: they differ; lists missing, unexpected and differently shaped tensors.
     """
     groups = {
-        "missing": [printable(key) for key in expected if key not in actual],
-        "unexpected": [printable(key) for key in actual if key not in expected],
+        "missing": [printable(key, most=LONGEST_NAME) for key in expected if key not in actual],
+        "unexpected": [printable(key, most=LONGEST_NAME) for key in actual if key not in expected],
         "of another shape": [
             f"{key}: expected {list(expected[key])}, got {list(actual[key])}"
             for key in expected
@@ -120,12 +124,6 @@ def one_dtype(state: Mapping[str, Tensor], *, where: object) -> torch.dtype:
             "or --dtype float32"
         )
     return next(iter(examples), torch.float32)
-
-
-def printable(name: str) -> str:
-    """A tensor's name, which may come from anybody, as it can be shown."""
-    shown = name if name.isprintable() else repr(name)
-    return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
 def _kind(dtype: torch.dtype) -> str:

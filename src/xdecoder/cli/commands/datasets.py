@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from xdecoder.cli.command import add_command
-from xdecoder.cli.console import FAILED, print_text, printable
+from xdecoder.cli.console import FAILED, print_text
 from xdecoder.cli.options import DataFolder, ModelChoice
 from xdecoder.cli.progress import ProgressBar
+from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
     from xdecoder.data.check import DatasetReport

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xdecoder.cli.command import Debug
-from xdecoder.cli.console import printable
 from xdecoder.cli.options import DataOutput, Json, ModelOptions, check_file
+from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np

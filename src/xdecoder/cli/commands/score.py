@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from xdecoder.cli.console import print_text, printable
+from xdecoder.cli.console import print_text
 from xdecoder.cli.options import ClassesMeaned, OptionalDataFolder
+from xdecoder.jobs.printable import printable
 
 _LISTED = 5
 

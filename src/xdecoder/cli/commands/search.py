@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xdecoder.cli.console import printable
 from xdecoder.cli.options import Device, DtypeOption, ImagePrompt, JsonFacts, check_file
+from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
     from xdecoder.predictor.prompts import Prompt
