@@ -95,7 +95,7 @@ def test_an_example_finds_images_and_a_part_of_it_finds_regions(place: Path, run
         (["nowhere", "a car"], "no index in nowhere; make one first: xdecoder index FOLDER --to nowhere"),
         (["pictures", "a car"], "no index in pictures; make one first"),
         (["index", " "], "an empty query means nothing; write some words"),
-        (["index"], "say what to find, once: in words, or with --image FILE"),
+        (["index"], "say what to find, once: in words, or by an image"),
         (["index", "a car", "--image", "pictures/one.png"], "say what to find, once"),
         (["index", "a car", "--box", "1,2,3,4"], "--box and --mask are of an image: add --image FILE"),
         (["index", "a car", "--ground", "--regions"], "--ground finds images by words"),

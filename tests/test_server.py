@@ -286,7 +286,7 @@ def test_a_format_without_a_shape_for_a_result_is_refused(
         ("answer", {"questions": [" "]}, "an empty question"),
         ("search", {}, "no image"),
         ("search", {"query": "car", "where": "DROP TABLE"}, ""),
-        ("search", {"query": "car", "k": 0}, "k: Input should be greater than or equal to 1"),
+        ("search", {"query": "car", "k": 0}, "k must be a whole number of at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_asked_is_told(

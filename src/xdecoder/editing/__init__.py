@@ -7,7 +7,8 @@
 
 from xdecoder.editing.background import ReplaceBackground
 from xdecoder.editing.blurring import Blur
-from xdecoder.editing.change import Change, edit
+from xdecoder.editing.change import Change, edit, edit_region
+from xdecoder.editing.options import EditOptions
 from xdecoder.editing.painting import Paint, load_pipeline
 from xdecoder.editing.recoloring import Recolor
 from xdecoder.editing.removal import Remove
@@ -15,10 +16,12 @@ from xdecoder.editing.removal import Remove
 __all__ = [
     "Blur",
     "Change",
+    "EditOptions",
     "Paint",
     "Recolor",
     "Remove",
     "ReplaceBackground",
     "edit",
+    "edit_region",
     "load_pipeline",
 ]

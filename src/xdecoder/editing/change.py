@@ -10,6 +10,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from xdecoder.editing.edges import grow, soften
+from xdecoder.editing.options import EditOptions
 from xdecoder.images import MAX_PIXELS, ImageSource, read_image
 from xdecoder.structures.masks import check_mask
 
@@ -62,31 +63,37 @@ def edit(
         ValueError: the mask has another size or marks nothing, or an option is out of range.
         ImportError: OpenCV is not installed.
     """
-    pixels = read_image(image)
+    options = EditOptions(grow_by=grow_by, feather=feather, strength=strength, size=size)
+    return edit_region(read_image(image), mask, change, options)
+
+
+def edit_region(
+    pixels: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "_ _"], change: Change, options: EditOptions
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """As `edit`, with its options as a record.
+
+    Raises:
+        ValueError: the mask has another size or marks nothing, or the result would be too large.
+        ImportError: OpenCV is not installed.
+    """
     height, width, _ = pixels.shape
     check_mask(mask, (height, width))
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength must be between 0 and 1, got {strength}")
-    if feather is not None and feather < 0:
-        raise ValueError(f"feather must be at least 0 pixels, got {feather}")
     side = max(height, width)
-    if size is not None:
-        _check_size(size, height * width / side**2)
-    growth = grow_by if grow_by is not None else round(change.reach * side)
-    fade = feather if feather is not None else max(1, round(_FEATHER * side))
+    if options.size is not None:
+        _check_size(options.size, height * width / side**2)
+    growth = options.grow_by if options.grow_by is not None else round(change.reach * side)
+    fade = options.feather if options.feather is not None else max(1, round(_FEATHER * side))
     region = grow(mask, growth)
     if not region.any():
         raise ValueError(f"nothing is left of the region after it shrank by {-growth} pixels; take off fewer")
     area = ~region if change.outside else region
-    share = (strength * soften(area, fade))[..., None]
+    share = (options.strength * soften(area, fade))[..., None]
     changed = np.rint(pixels + share * (change.apply(pixels, area) - pixels.astype(np.float32)))
-    return _scaled(changed.astype(np.uint8), side, size)
+    return _scaled(changed.astype(np.uint8), side, options.size)
 
 
 def _check_size(size: int, shape: float) -> None:
-    """Refuse a size without pixels or over the limit of images; `shape`: the short side over the long one."""
-    if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    """Refuse a size over the limit of images; `shape`: the short side over the long one."""
     if size * size * shape > MAX_PIXELS:
         raise ValueError(
             f"size {size} makes a picture over the limit of {MAX_PIXELS:,} pixels; choose a smaller one"

@@ -9,15 +9,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import torch
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from xdecoder.editing.change import Change
 from xdecoder.structures.masks import mask_box
+
+if TYPE_CHECKING:
+    import torch
 
 _MARGIN = 0.5
 _MULTIPLE = 16
@@ -73,6 +75,8 @@ class Paint(Change):
         return result
 
     def _run(self, picture: Image.Image, mask: Image.Image) -> Image.Image:
+        import torch
+
         scale = self.side / max(picture.size)
         width, height = (max(1, round(n * scale / _MULTIPLE)) * _MULTIPLE for n in picture.size)
         options: dict[str, Any] = {
@@ -126,6 +130,8 @@ def load_pipeline(
         diffusers = importlib.import_module("diffusers")
     except ImportError as error:
         raise ImportError("painting by words needs diffusers: pip install 'xdecoder[diffusion]'") from error
+    import torch
+
     kind = dtype or (torch.float16 if torch.device(device).type == "cuda" else torch.float32)
     try:
         pipeline = diffusers.AutoPipelineForInpainting.from_pretrained(name, dtype=kind)

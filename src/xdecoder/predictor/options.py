@@ -13,6 +13,7 @@ from xdecoder.bounds import check_share, check_whole_number, require
 from xdecoder.config import InferenceConfig, ModelConfig
 
 SegmentationTask = Literal["panoptic", "instance", "semantic"]
+HitKind = Literal["images", "regions", "grounded"]
 
 MOST_PIXELS = 1 << 15
 """Of a side that an image is brought to; no model and no memory is made for more."""
@@ -161,3 +162,40 @@ class AnswerOptions:
 
     def __post_init__(self) -> None:
         check_whole_number("top_k", self.top_k)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What an index is searched for.
+
+    Attributes:
+        kind: "images", "regions" of images, or "grounded": images, and in each what the words mean.
+        k: hits at the most.
+        where: a filter in SQL; see `xdecoder.search.Index`.
+    """
+
+    kind: HitKind = "images"
+    k: int = 12
+    where: str | None = None
+
+    def __post_init__(self) -> None:
+        kinds = get_args(HitKind)
+        require(self.kind in kinds, f"kind must be one of {', '.join(kinds)}; got {self.kind!r}")
+        check_whole_number("k", self.k)
+
+    def check(self, query: str | None, *, by_image: bool, by_region: bool) -> None:
+        """Refuse what cannot be found.
+
+        Args:
+            query: the words.
+            by_image: an image is given.
+            by_region: a region of it is meant.
+
+        Raises:
+            ValueError: there are no words and no image, or both; the kind does not fit them.
+        """
+        require((query is None) == by_image, "say what to find, once: in words, or by an image")
+        require(query is None or bool(query.strip()), "an empty query means nothing; write some words")
+        require(by_image or not by_region, "a region is of an image: give the image too")
+        require(self.kind != "grounded" or not by_image, "grounded hits are found by a query in words")
+        require(not by_region or self.kind == "regions", "a region is like other regions: search these")

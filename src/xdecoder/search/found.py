@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from xdecoder.predictor.options import HitKind
 from xdecoder.structures import Box, Rle
 from xdecoder.structures.masks import box_to_xywh
-
-HitKind = Literal["images", "regions", "grounded"]
 
 
 @dataclass(frozen=True, kw_only=True)

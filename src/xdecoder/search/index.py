@@ -13,6 +13,7 @@ from torch import Tensor
 from xdecoder.images import read_image
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.encoding import AnyImage, EncodedImage
+from xdecoder.predictor.options import SearchOptions
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.predictor.prompts import Prompt
 from xdecoder.search.config import IndexConfig
@@ -121,6 +122,18 @@ class Index:
     ) -> IndexingReport:
         """Index a folder, or what has changed in it; see `xdecoder.search.indexing.index_folder`."""
         return index_folder(self.tables, self.predictor, folder, progress=progress, debug=debug)
+
+    def find(self, query: str | Example, options: SearchOptions) -> Found:
+        """What the options look for: `find_images`, `find_regions` or `ground`, and their errors."""
+        match options.kind:
+            case "images":
+                return self.find_images(query, k=options.k, where=options.where)
+            case "regions":
+                return self.find_regions(query, k=options.k, where=options.where)
+            case "grounded":
+                if isinstance(query, Example):
+                    raise ValueError("grounded hits are found by a query in words")
+                return self.ground(query, k=options.k, where=options.where)
 
     def find_images(self, query: str | Example, *, k: int = 12, where: str | None = None) -> Found:
         """The images that fit best, by the mean of the decoder's and the backbone's cosine.

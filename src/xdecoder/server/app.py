@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from PIL import Image
 
 from xdecoder.drawing.regions import Region
-from xdecoder.editing import edit
+from xdecoder.editing import edit_region
 from xdecoder.images import read_image
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.search.found import Found
@@ -217,14 +217,14 @@ def _edit_endpoint(service: Service) -> Endpoint:
             told, data = await _receive(service, request, EditBody, "edit", "native")
             with told_errors():
                 question = to_question("edit", told, service.served)
-                change, edges = to_change(told)
+                change, options = to_change(told)
             source = await service.source(data, told.image_id)
             if source is None:
                 raise HTTPException(422, "no image: send image, image_id or a file")
             found = cast("Located", await service.ask(request, question, source))
             with told_errors():
                 picture = await to_thread.run_sync(
-                    lambda: edit(found.image.image, found.mask, change, **edges), limiter=one_at_a_time
+                    lambda: edit_region(found.image.image, found.mask, change, options), limiter=one_at_a_time
                 )
             if "image/png" in request.headers.get("accept", ""):
                 return Response(await to_thread.run_sync(lambda: png_bytes(picture)), media_type="image/png")

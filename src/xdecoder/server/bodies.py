@@ -6,10 +6,8 @@ again here but what they cost a server that many share.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -17,15 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from xdecoder import editing
 from xdecoder.bounds import require
 from xdecoder.config import ModelConfig
-from xdecoder.editing import Change
+from xdecoder.editing import Change, EditOptions
 from xdecoder.predictor.options import (
     AnswerOptions,
     CaptionOptions,
     EncodeOptions,
     ReferOptions,
+    SearchOptions,
     SegmentOptions,
 )
-from xdecoder.search.found import HitKind
 from xdecoder.search.index import Index
 from xdecoder.server.questions import (
     Ask,
@@ -91,15 +89,6 @@ def _fields_of(*records: type[Any]) -> dict[str, Any]:
     return found
 
 
-def _edges() -> dict[str, Any]:
-    """How an edit goes: the options of `xdecoder.editing.edit`."""
-    parameters = inspect.signature(editing.edit).parameters.values()
-    options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-    own = SimpleNamespace(__annotations__={p.name: p.annotation for p in options})
-    hints = get_type_hints(own, vars(inspect.getmodule(editing.edit)))
-    return {p.name: (hints[p.name], p.default) for p in options}
-
-
 def _optional(record: type[Any]) -> dict[str, Any]:
     return {name: (kind | None, None) for name, (kind, _) in _fields_of(record).items()}
 
@@ -109,7 +98,6 @@ CHANGES: Mapping[str, type[Change]] = {
     "recolor": editing.Recolor,
     "blur": editing.Blur,
 }
-EDGES = _edges()
 
 KeepBody = create_model("KeepBody", __base__=ImageBody, **_fields_of(EncodeOptions))
 SegmentBody = create_model(
@@ -144,9 +132,7 @@ SearchBody = create_model(
     __base__=ImageBody,
     query=(Text | None, None),
     region=(RegionField | None, None),
-    kind=(HitKind, "images"),
-    k=(Annotated[int, Field(ge=1, le=MOST_HITS)], 12),
-    where=(Text | None, None),
+    **_fields_of(SearchOptions),
 )
 EditBody = create_model(
     "EditBody",
@@ -155,8 +141,7 @@ EditBody = create_model(
     change=(Literal["remove", "recolor", "blur"], ...),
     **_optional(editing.Recolor),
     **_optional(editing.Blur),
-    **EDGES,
-    **_fields_of(EncodeOptions),
+    **_fields_of(EditOptions, EncodeOptions),
 )
 
 BODIES: Mapping[str, type[ImageBody]] = {
@@ -228,7 +213,7 @@ def to_question(verb: str, body: ImageBody, served: Served) -> Question:
             raise ValueError(f"no verb {verb!r}; there are {', '.join(BODIES)}")
 
 
-def to_change(body: ImageBody) -> tuple[Change, dict[str, Any]]:
+def to_change(body: ImageBody) -> tuple[Change, EditOptions]:
     """The change that an edit's body asks for, and how it goes.
 
     Raises:
@@ -244,7 +229,7 @@ def to_change(body: ImageBody) -> tuple[Change, dict[str, Any]]:
     require(told.size is None or told.size <= 8192, f"size must be at most 8192 pixels, got {told.size}")
     require(abs(told.grow_by or 0) <= 1000, f"grow_by must be at most 1000 pixels, got {told.grow_by}")
     require((told.feather or 0) <= 1000, f"feather must be at most 1000 pixels, got {told.feather}")
-    return record(**own), {name: getattr(told, name) for name in EDGES}
+    return record(**own), _take(EditOptions, told)
 
 
 def _take(record: type[_R], body: Any) -> _R:
@@ -292,12 +277,10 @@ def _search(told: Any, served: Served) -> Search:
     if served.index is None:
         raise ValueError("this server searches nothing; start it with --index DIR")
     shown = told.image is not None or told.image_id is not None
-    region = _region(told.region)
-    if told.query is not None:
-        require(bool(told.query.strip()), "an empty query means nothing; write some words")
-        require(not shown and region is None, "say what to find, once: by query, or by an image")
-    require(told.kind != "grounded" or told.query is not None, "grounded hits are found by a query in words")
-    require(region is None or told.kind == "regions", 'a region is like other regions: say "kind": "regions"')
-    return Search(
-        index=served.index, query=told.query, region=region, kind=told.kind, k=told.k, where=told.where
-    )
+    region, options = _region(told.region), _take(SearchOptions, told)
+    # An image may come as a file beside the body: words, or an image, whichever it is.
+    options.check(told.query, by_image=shown or told.query is None, by_region=region is not None)
+    require(options.k <= MOST_HITS, f"k must be at most {MOST_HITS} on this server, got {options.k}")
+    long = len(options.where or "")
+    require(long <= _LONGEST, f"where must have at most {_LONGEST} characters on this server, got {long}")
+    return Search(index=served.index, options=options, query=told.query, region=region)

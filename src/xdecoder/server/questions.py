@@ -17,12 +17,13 @@ from xdecoder.predictor.options import (
     CaptionOptions,
     EncodeOptions,
     ReferOptions,
+    SearchOptions,
     SegmentOptions,
 )
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.predictor.prompts import Prompt, prompt_mask
 from xdecoder.predictor.segmentation import Segmentation
-from xdecoder.search.found import Found, HitKind
+from xdecoder.search.found import Found
 from xdecoder.search.index import Example, Index
 from xdecoder.structures import Answer, Caption, Grounding, decode_rle
 from xdecoder.vocabularies import Vocabulary
@@ -263,36 +264,24 @@ class Search(Question):
 
     Attributes:
         index: what is searched.
+        options: what it is searched for.
         query: the words; None searches by the image.
         region: the part of the image that is meant.
-        kind: what is found.
-        k: hits at the most.
-        where: an SQL filter.
     """
 
     verb: ClassVar[str] = "search"
     index: Index
+    options: SearchOptions
     query: str | None = None
     region: Region | None = None
-    kind: HitKind = "images"
-    k: int = 12
-    where: str | None = None
 
     def find(self) -> Found:
         """What is like the words."""
-        query = self.query or ""
-        match self.kind:
-            case "images":
-                return self.index.find_images(query, k=self.k, where=self.where)
-            case "regions":
-                return self.index.find_regions(query, k=self.k, where=self.where)
-            case "grounded":
-                return self.index.ground(query, k=self.k, where=self.where)
+        return self.index.find(self.query or "", self.options)
 
     def answer(self, predictor: Predictor, images: list[EncodedImage]) -> Sequence[Found]:
-        find = self.index.find_images if self.kind == "images" else self.index.find_regions
         found: list[Found] = []
         for image in images:
             region = None if self.region is None else region_prompt(self.region, image)
-            found.append(find(Example(image=image, region=region), k=self.k, where=self.where))
+            found.append(self.index.find(Example(image=image, region=region), self.options))
         return found

@@ -21,11 +21,10 @@ from xdecoder.cli.options import (
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from jaxtyping import Bool, UInt8
 
     from xdecoder.cli.over_images import ImageTask, Pixels, Results
     from xdecoder.cli.targets import Target
-    from xdecoder.editing import Change
+    from xdecoder.editing import Change, EditOptions
     from xdecoder.predictor.prompts import Prompt
 
 EPILOG = (
@@ -140,17 +139,12 @@ class Extent:
         ),
     ] = None
 
-    def apply(
-        self, change: Change, image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"]
-    ) -> UInt8[np.ndarray, "_ _ 3"]:
-        """The image with its region changed so far and so strongly."""
-        from xdecoder.editing import Paint, edit
+    def options(self, edit: str) -> EditOptions:
+        """As the edit of a name takes them; what --prompt paints is mixed in whole: the pipeline is told."""
+        from xdecoder.editing import EditOptions
 
-        mixed = None if isinstance(change, Paint) else self.strength  # a pipeline has it already
-        return edit(
-            image,
-            mask,
-            change,
+        mixed = None if edit == "prompt" else self.strength
+        return EditOptions(
             grow_by=self.grow,
             feather=self.feather,
             strength=1.0 if mixed is None else mixed,
@@ -228,9 +222,11 @@ def edit(
     """
     sources, region = _sources_and_region(image, more, prompt)
     name = edits.name
+    options = extent.options(name)
 
     from xdecoder.cli.over_images import ImageTask, run_over_images
     from xdecoder.drawing.regions import Region
+    from xdecoder.editing import edit_region
     from xdecoder.jobs.files import write_whole
     from xdecoder.structures import mask_box
     from xdecoder.structures.png import png_bytes
@@ -246,7 +242,7 @@ def edit(
 
         def compute(images: list[Pixels]) -> list[_Edited]:
             found = zip(images, locate(images), strict=True)
-            return [_Edited(picture=extent.apply(change, *pair), mask=pair[1]) for pair in found]
+            return [_Edited(picture=edit_region(*pair, change, options), mask=pair[1]) for pair in found]
 
         def finish(target: Target, result: _Edited) -> None:
             region = Region(label=label, category=0, mask=result.mask)

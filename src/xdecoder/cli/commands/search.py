@@ -15,8 +15,9 @@ from xdecoder.cli.options import Device, DtypeOption, ImagePrompt, JsonFacts, ch
 from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
+    from xdecoder.predictor.options import SearchOptions
     from xdecoder.predictor.prompts import Prompt
-    from xdecoder.search import Found, Index
+    from xdecoder.search import Example, Found
 
 EPILOG = (
     "xdecoder search photos.index 'a red car beside a tree' --out page.html\n\n"
@@ -27,7 +28,7 @@ EPILOG = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions:
+class QueryOptions:
     """What is looked for, beside the words."""
 
     image: Annotated[
@@ -58,45 +59,37 @@ class SearchOptions:
         ),
     ] = None
 
-    def check(self, query: str | None, region: Prompt | None) -> None:
-        """Refuse what does not go together, before a model is loaded.
+    def options(self, query: str | None, region: Prompt | None) -> SearchOptions:
+        """The kind of hits, their number and the filter, checked before a model is loaded.
 
         Args:
             query: the words.
-            region: of the image.
+            region: of the image; regions are like it, not images.
 
         Raises:
-            ValueError: saying what to do.
+            ValueError: they do not go together.
         """
-        if (query is None) == (self.image is None):
-            raise ValueError("say what to find, once: in words, or with --image FILE")
-        if query is not None and not query.strip():
-            raise ValueError("an empty query means nothing; write some words")
+        from xdecoder.predictor.options import SearchOptions
+
         if region is not None and self.image is None:
             raise ValueError("--box and --mask are of an image: add --image FILE")
         if self.ground and (self.image is not None or self.regions):
             raise ValueError(
                 "--ground finds images by words and grounds these: leave out --image and --regions"
             )
+        kind = "grounded" if self.ground else "regions" if self.regions or region is not None else "images"
+        options = SearchOptions(kind=kind, k=self.k, where=self.where)
+        options.check(query, by_image=self.image is not None, by_region=region is not None)
+        return options
 
-    def find(self, index: Index, query: str | None, region: Prompt | None) -> Found:
-        """What the index has.
-
-        Raises:
-            ValueError: the filter or the region is malformed.
-            FileNotFoundError: there is no such image.
-        """
+    def example(self, region: Prompt | None) -> Example | None:
+        """The image, or the region of it, to search with; None for words."""
         from xdecoder.search import Example
 
-        if query is not None and self.ground:
-            return index.ground(query, k=self.k, where=self.where)
-        find = index.find_regions if self.regions or region is not None else index.find_images
-        if query is not None:
-            return find(query, k=self.k, where=self.where)
         if self.image is None:
-            raise ValueError("say what to find, once: in words, or with --image FILE")
+            return None
         name = f"like {self.image}" if region is None else f"like a region of {self.image}"
-        return find(Example(image=self.image, region=region, name=name), k=self.k, where=self.where)
+        return Example(image=self.image, region=region, name=name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,13 +132,13 @@ def search(
     device: Device = None,
     dtype: DtypeOption = None,
     *,
-    options: SearchOptions,
+    wanted: QueryOptions,
     prompt: ImagePrompt,
     output: PageOutput,
 ) -> None:
     """Find images of an index, or regions in them, by words or by likeness."""
     region = prompt.parse()
-    options.check(query, region)
+    options = wanted.options(query, region)
     if output.out is not None:
         check_file("--out", output.out, (".html",))
 
@@ -157,7 +150,7 @@ def search(
 
     config = Tables.open(place).config
     predictor = load_predictor(weights or config.weights, device=device, dtype=dtype, batch_size=None)
-    found = options.find(Index.open(place, predictor), query, region)
+    found = Index.open(place, predictor).find(wanted.example(region) or query or "", options)
     if output.out is not None:
         output.out.parent.mkdir(parents=True, exist_ok=True)
         remove_drafts(output.out.parent)
