@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from builders import tiny_config
 from xdecoder.model import XDecoder
 from xdecoder.networks.queries import QueryKind
 from xdecoder.predictor.predictor import Predictor
+from xdecoder.predictor.progress import progress_bar
 from xdecoder.structures import Caption, Grounding, InstanceSegmentation, PanopticSegmentation
 from xdecoder.tasks.captioning import CaptionDecoder, caption_by_beam, caption_greedily, sample_captions
 from xdecoder.tasks.retrieval import joint_texts
@@ -127,6 +131,54 @@ def test_a_list_gives_a_list_and_one_image_one_result(predictor: Predictor, pict
     assert predictor.segment([], NAMES) == []
     assert predictor.embed_images(image).decoder.shape[0] == 1
     assert_same_panoptic(predictor.segment([image], NAMES)[0], predictor.segment(image, NAMES))
+
+
+def test_a_generator_is_asked_for_a_batch_at_a_time(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = predictor.model.encode_images
+
+    def count(pixels: torch.Tensor) -> Any:
+        encoded.append(len(pixels))
+        return encode(pixels)
+
+    def make() -> Iterator[Picture]:
+        for place in range(5):
+            assert sum(encoded) == place // 3 * 3  # three images make a batch
+            yield picture(7, 3 + place, place)
+
+    monkeypatch.setattr(predictor.model, "encode_images", count)
+    images = predictor.encode(make(), short_side=SHORT)
+    assert [item.image.shape for item in images] == [(7, 3 + place, 3) for place in range(5)]
+    assert predictor.caption(iter([])) == []
+
+
+def test_a_bar_shows_how_many_of_several_images_are_done(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[int | None, bool, list[int]]] = []
+
+    @contextmanager
+    def record(total: int | None, *, shown: bool) -> Iterator[Callable[[int], None]]:
+        done: list[int] = []
+        counted.append((total, shown, done))
+        yield done.append
+
+    monkeypatch.setattr("xdecoder.predictor.predictor.progress_bar", record)
+    told = Predictor(predictor.model, predictor.tokenizer, batch_size=3, progress=True)
+    few = [picture(5, 7, seed) for seed in range(4)]
+    told.encode(few, short_side=SHORT)
+    told.encode((item for item in few), short_side=SHORT)
+    told.encode(few[0], short_side=SHORT)
+    predictor.encode(few, short_side=SHORT)
+    assert counted == [(4, True, [3, 1]), (None, True, [3, 1]), (1, False, [1]), (4, False, [3, 1])]
+
+
+def test_the_bar_is_gone_in_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar(7, shown=False) as advance:
+        advance(7)
+    assert capsys.readouterr().err == ""
 
 
 def test_results_have_the_size_of_their_image(predictor: Predictor, pictures: list[Picture]) -> None:

@@ -1,7 +1,9 @@
+import base64
 import io
 import json
 import math
 import os
+import re
 import sys
 from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
@@ -265,9 +267,65 @@ def test_png_is_the_drawn_picture(result: SegmentationResult, tmp_path: Path):
     assert (np.asarray(result.draw()) != IMAGE).any()
 
 
-def test_notebooks_show_the_drawn_picture(result: SegmentationResult):
-    shown = Image.open(io.BytesIO(result._repr_png_()))
+def test_notebooks_show_the_drawn_picture_and_a_table(result: SegmentationResult):
+    page = result._repr_html_()
+    picture = re.search(r'src="data:image/png;base64,([^"]+)"', page)
+    assert picture
+    shown = Image.open(io.BytesIO(base64.b64decode(picture[1])))
     np.testing.assert_array_equal(np.asarray(shown), np.asarray(result.draw()))
+    assert page.count("<tr>") == 1 + len(list(result.regions()))
+
+
+def test_the_table_of_a_notebook_is_cut_and_names_in_it_are_text():
+    phrases = ["<b>&", *["x"] * 44]
+    many = Grounding.from_masks(
+        image=None, phrases=phrases, masks=np.zeros((45, 2, 3), np.bool_), scores=[0.5] * 45
+    )
+    page = many._repr_html_()
+    assert "<td>&lt;b&gt;&amp;</td><td>0.50</td><td>0.0 %</td>" in page
+    assert "... and 5 more" in page
+    wide = SemanticSegmentation(image=None, categories=np.zeros((5, 3000), np.int32), vocabulary=("a",))
+    picture = wide._repr_html_().split("base64,")[1].split('"')[0]
+    assert Image.open(io.BytesIO(base64.b64decode(picture))).size == (1024, 2)
+
+
+def test_every_result_becomes_a_table(result: SegmentationResult):
+    table = result.to_pandas()
+    regions = list(result.regions())
+    assert table["label"].tolist() == [region.label for region in regions]
+    assert table["area"].tolist() == [np.count_nonzero(region.mask) for region in regions]
+    np.testing.assert_allclose(table["share"] * HEIGHT * WIDTH, table["area"])
+    np.testing.assert_array_equal(
+        table[["left", "top", "right", "bottom"]].to_numpy(), [mask_box(region.mask) for region in regions]
+    )
+    scores = [math.nan if region.score is None else region.score for region in regions]
+    np.testing.assert_array_equal(table["score"].to_numpy(float), scores)
+
+
+def test_nothing_becomes_an_empty_table():
+    nothing = InstanceSegmentation(image=None, instances=(), vocabulary=("a",), height=3, width=4)
+    assert nothing.to_pandas().empty
+    assert "bottom" in nothing.to_pandas().columns
+
+
+def test_plot_draws_in_axes_of_its_own_or_given(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    from matplotlib import pyplot
+
+    ax = panoptic().plot(labels=False)
+    np.testing.assert_array_equal(ax.images[0].get_array(), np.asarray(panoptic().draw(labels=False)))
+    assert grounding().plot(ax, opacity=0.2) is ax
+    assert len(ax.images) == 2
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize(("package", "verb"), [("pandas", "to_pandas"), ("matplotlib.pyplot", "plot")])
+def test_without_the_package_the_error_says_how_to_install_it(
+    package: str, verb: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r'is not installed; pip install "xdecoder\[notebook\]"'):
+        getattr(panoptic(), verb)()
 
 
 def test_labels_can_be_left_out():
@@ -341,6 +399,10 @@ def test_semantic_results_become_one_coco_result_a_class():
     results = semantic().to_coco(image_id=37)
     assert [r["category_id"] for r in results] == [0, 2]
     assert coco.area(results[1]["segmentation"]) == 20 * WIDTH
+
+
+def test_coco_s_results_are_of_image_1_unless_told_otherwise(result: SegmentationResult):
+    assert result.to_coco()[0]["image_id"] == 1
 
 
 def test_groundings_become_one_coco_result_a_phrase():

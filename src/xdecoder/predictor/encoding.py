@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
@@ -79,15 +80,15 @@ class Encoder:
         self._model = model
         self.batch_size = batch_size
 
-    def batches(self, images: Sequence[AnyImage], options: EncodeOptions) -> Iterator[list[EncodedImage]]:
+    def batches(self, images: Iterable[AnyImage], options: EncodeOptions) -> Iterator[list[EncodedImage]]:
         """Images, encoded where they are not yet, a few at a time.
 
         Args:
-            images: any number of images.
+            images: any number of images, taken as they are needed.
             options: the size that they are brought to.
         """
-        for start in range(0, len(images), self.batch_size):
-            group = images[start : start + self.batch_size]
+        following = iter(images)
+        while group := list(islice(following, self.batch_size)):
             new = iter(self._encode([i for i in group if not isinstance(i, EncodedImage)], options))
             yield [i if isinstance(i, EncodedImage) else next(new) for i in group]
 

@@ -23,6 +23,7 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | str | None = None,
     batch_size: int = 8,
+    progress: bool = False,
 ) -> Predictor:
     """Load a model.
 
@@ -35,6 +36,7 @@ def load(
         dtype: of the parameters, torch's or its name: float32, bfloat16, float16 or float64; by default as
             stored, but float32 for what is stored in float16 on a CPU.
         batch_size: images encoded together at the most.
+        progress: show a bar on stderr while several images are worked through.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -54,7 +56,12 @@ def load(
     if kind is None and place.type == "cpu" and model.logit_scale.dtype == torch.float16:
         model = model.float()
     return Predictor(
-        model, tokenizer, answer_head=answer_head, cache=cache_folder() / "names", batch_size=batch_size
+        model,
+        tokenizer,
+        answer_head=answer_head,
+        cache=cache_folder() / "names",
+        batch_size=batch_size,
+        progress=progress,
     )
 
 

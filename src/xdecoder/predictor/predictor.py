@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set, Sized
 from pathlib import Path
 from typing import Literal, TypeVar, cast, overload
 
@@ -30,6 +30,7 @@ from xdecoder.predictor.options import (
     SegmentationTask,
     SegmentOptions,
 )
+from xdecoder.predictor.progress import progress_bar
 from xdecoder.predictor.prompts import Prompt, check_texts
 from xdecoder.predictor.segmentation import Segmentation, Segmenter
 from xdecoder.structures import (
@@ -63,10 +64,11 @@ _R = TypeVar("_R")
 class Predictor:
     """A model, its tokenizer and every task.
 
-    Every verb takes one image or a list of them, and gives one result or a list. Images are a path, a file's
-    bytes, a PIL image, an array, a tensor (see `xdecoder.images.read_image`) or what `encode` returned.
-    Lists are worked through in batches of images of one padded size, so that no image's result depends on
-    the others.
+    Every verb takes one image or several, as a list or whatever gives one after the other, and gives one
+    result or a list. Images are a path, a file's bytes, a PIL image, an array, a tensor (see
+    `xdecoder.images.read_image`) or what `encode` returned. Several are worked through in batches of images
+    of one padded size, so that no image's result depends on the others; a generator is asked for a batch at
+    a time.
 
     Args:
         model: the network.
@@ -74,6 +76,7 @@ class Predictor:
         answer_head: its classifier of answers, which `answer` needs.
         cache: folder in which embeddings of class names are kept; None keeps them in memory alone.
         batch_size: images encoded together at the most.
+        progress: show a bar on stderr while several images are worked through.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Predictor:
         answer_head: AnswerHead | None = None,
         cache: Path | None = None,
         batch_size: int = 8,
+        progress: bool = False,
     ) -> None:
         self.model = model.eval()
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -91,6 +95,7 @@ class Predictor:
         self.answer_head = None if answer_head is None else answer_head.to(model.logit_scale).eval()
         self._encoder = Encoder(model, batch_size)
         self._names = NameCache(model, tokenizer, cache)
+        self._progress = progress
 
     @property
     def config(self) -> ModelConfig:
@@ -128,13 +133,13 @@ class Predictor:
     ) -> EncodedImage: ...
     @overload
     def encode(
-        self, image: Sequence[ImageSource], *, short_side: int | None = None, long_side: int | None = None
+        self, image: Iterable[ImageSource], *, short_side: int | None = None, long_side: int | None = None
     ) -> list[EncodedImage]: ...
 
     @torch.inference_mode()
     def encode(
         self,
-        image: ImageSource | Sequence[ImageSource],
+        image: ImageSource | Iterable[ImageSource],
         *,
         short_side: int | None = None,
         long_side: int | None = None,
@@ -142,7 +147,7 @@ class Predictor:
         """Encode images once, for several verbs.
 
         Args:
-            image: one image or a list.
+            image: one image or several.
             short_side: pixels that the shorter side is resized to; by default the model's own.
             long_side: pixels that the longer side has at the most; by default the model's own limit, grown
                 with a larger short side.
@@ -189,7 +194,7 @@ class Predictor:
     @overload
     def segment(
         self,
-        image: AnyImage | Sequence[AnyImage],
+        image: AnyImage | Iterable[AnyImage],
         vocabulary: VocabularySpec | None = ...,
         *,
         task: SegmentationTask = ...,
@@ -204,7 +209,7 @@ class Predictor:
     @torch.inference_mode()
     def segment(
         self,
-        image: AnyImage | Sequence[AnyImage],
+        image: AnyImage | Iterable[AnyImage],
         vocabulary: VocabularySpec | None = None,
         *,
         task: SegmentationTask = "panoptic",
@@ -218,7 +223,7 @@ class Predictor:
         """Divide images into the classes of a vocabulary.
 
         Args:
-            image: one image or a list.
+            image: one image or several.
             vocabulary: names, a built-in list's name, a file (see `xdecoder.vocabularies.parse_vocabulary`).
                 By default those of `things` and `stuff`, or the model's own.
             task: "panoptic" (every pixel once; things apart, stuff merged), "instance" (things alone, with
@@ -248,17 +253,17 @@ class Predictor:
     def refer(self, image: AnyImage, phrases: Sequence[str], *, together: bool = ...) -> Grounding: ...
     @overload
     def refer(
-        self, image: Sequence[AnyImage], phrases: Sequence[str], *, together: bool = ...
+        self, image: Iterable[AnyImage], phrases: Sequence[str], *, together: bool = ...
     ) -> list[Grounding]: ...
 
     @torch.inference_mode()
     def refer(
-        self, image: AnyImage | Sequence[AnyImage], phrases: Sequence[str], *, together: bool = True
+        self, image: AnyImage | Iterable[AnyImage], phrases: Sequence[str], *, together: bool = True
     ) -> Grounding | list[Grounding]:
         """Find what phrases mean, and its mask ("the left dog"): referring segmentation.
 
         Args:
-            image: one image or a list.
+            image: one image or several.
             phrases: one or more phrases; each gets one mask.
             together: phrases share one pass and see one another, as the published numbers were made; False
                 grounds each by itself, so that its mask does not depend on the others.
@@ -277,16 +282,16 @@ class Predictor:
     @overload
     def locate(self, image: AnyImage, region: Prompt) -> Bool[np.ndarray, "H W"]: ...
     @overload
-    def locate(self, image: Sequence[AnyImage], region: Prompt) -> list[Bool[np.ndarray, "_ _"]]: ...
+    def locate(self, image: Iterable[AnyImage], region: Prompt) -> list[Bool[np.ndarray, "_ _"]]: ...
 
     @torch.inference_mode()
     def locate(
-        self, image: AnyImage | Sequence[AnyImage], region: Prompt
+        self, image: AnyImage | Iterable[AnyImage], region: Prompt
     ) -> Bool[np.ndarray, "H W"] | list[Bool[np.ndarray, "_ _"]]:
         """The mask of one region, to edit it for example (`xdecoder.editing`).
 
         Args:
-            image: one image or a list.
+            image: one image or several.
             region: a phrase, which is grounded; or a box (left, top, right, bottom) in pixels, or a mask.
 
         Raises:
@@ -306,7 +311,7 @@ class Predictor:
     @overload
     def caption(
         self,
-        image: Sequence[AnyImage],
+        image: Iterable[AnyImage],
         *,
         region: Prompt | None = ...,
         beams: int | None = ...,
@@ -316,7 +321,7 @@ class Predictor:
     @torch.inference_mode()
     def caption(
         self,
-        image: AnyImage | Sequence[AnyImage],
+        image: AnyImage | Iterable[AnyImage],
         *,
         region: Prompt | None = None,
         beams: int | None = None,
@@ -325,7 +330,7 @@ class Predictor:
         """Describe images in a sentence.
 
         Args:
-            image: one image or a list.
+            image: one image or several.
             region: describe this part alone ("referring captioning"): a mask of the image's size, a box
                 (left, top, right, bottom) in pixels, or a phrase, which is grounded first.
             beams: 1 takes the likeliest word at each step, as published; more search that many sentences; by
@@ -350,20 +355,20 @@ class Predictor:
     @overload
     def answer(self, image: AnyImage, questions: Questions, *, top_k: int = ...) -> list[Answer]: ...
     @overload
-    def answer(self, image: Sequence[AnyImage], questions: str, *, top_k: int = ...) -> list[Answer]: ...
+    def answer(self, image: Iterable[AnyImage], questions: str, *, top_k: int = ...) -> list[Answer]: ...
     @overload
     def answer(
-        self, image: Sequence[AnyImage], questions: Questions, *, top_k: int = ...
+        self, image: Iterable[AnyImage], questions: Questions, *, top_k: int = ...
     ) -> list[list[Answer]]: ...
 
     @torch.inference_mode()
     def answer(
-        self, image: AnyImage | Sequence[AnyImage], questions: str | Questions, *, top_k: int = 5
+        self, image: AnyImage | Iterable[AnyImage], questions: str | Questions, *, top_k: int = 5
     ) -> Answer | list[Answer] | list[list[Answer]]:
         """Answer questions about images, out of the answers that the model was trained to give.
 
         Args:
-            image: one image or a list.
+            image: one image or several.
             questions: one question or a list, asked of every image: a list gives a list for each image.
             top_k: candidates an answer has at the most.
 
@@ -388,11 +393,11 @@ class Predictor:
         return self._run(image, reply)
 
     @torch.inference_mode()
-    def embed_images(self, images: AnyImage | Sequence[AnyImage]) -> ImageEmbeddings:
+    def embed_images(self, images: AnyImage | Iterable[AnyImage]) -> ImageEmbeddings:
         """Embed images in the space that they share with texts.
 
         Args:
-            images: one image or a list.
+            images: one image or several.
 
         Returns:
             Unit vectors, one row an image: `similarity(texts)` scores them against `embed_texts`.
@@ -413,17 +418,17 @@ class Predictor:
     ) -> RegionEmbeddings: ...
     @overload
     def embed_segments(
-        self, image: Sequence[AnyImage], vocabulary: VocabularySpec | None = ...
+        self, image: Iterable[AnyImage], vocabulary: VocabularySpec | None = ...
     ) -> list[RegionEmbeddings]: ...
 
     @torch.inference_mode()
     def embed_segments(
-        self, image: AnyImage | Sequence[AnyImage], vocabulary: VocabularySpec | None = None
+        self, image: AnyImage | Iterable[AnyImage], vocabulary: VocabularySpec | None = None
     ) -> RegionEmbeddings | list[RegionEmbeddings]:
         """Panoptic segments, each with its embedding in the space that regions share with texts.
 
         Args:
-            image: one image or a list.
+            image: one image or several.
             vocabulary: as for `segment`.
 
         Raises:
@@ -493,9 +498,14 @@ class Predictor:
         options: EncodeOptions = EncodeOptions(),  # noqa: B008 (frozen)
     ) -> _R | list[_R]:
         """A verb's result of one image, or its results of each of several, a batch at a time."""
-        many = isinstance(image, Sequence) and not isinstance(image, (str, bytes))
-        images = cast("Sequence[AnyImage]", image if many else [image])
-        results = [result for items in self._encoder.batches(images, options) for result in verb(items)]
+        many = _is_several(image)
+        images = cast("Iterable[AnyImage]", image if many else [image])
+        total = len(images) if isinstance(images, Sized) else None
+        results: list[_R] = []
+        with progress_bar(total, shown=self._progress and many) as advance:
+            for items in self._encoder.batches(images, options):
+                results += verb(items)
+                advance(len(items))
         return results if many else results[0]
 
     def _segmenter(
@@ -511,3 +521,9 @@ class Predictor:
 
     def _locate(self, items: list[EncodedImage], region: Prompt) -> list[Bool[np.ndarray, "_ _"]]:
         return referring.locate(self.model, self.tokenizer, items, region)
+
+
+def _is_several(image: object) -> bool:
+    """Whether these are images: what gives one after the other, in its order, and is none itself."""
+    one = (str, bytes, np.ndarray, Tensor, Mapping, Set)
+    return isinstance(image, Iterable) and not isinstance(image, one)

@@ -73,7 +73,7 @@ class Grounding(SegmentationResult):
         for category, (phrase, score, mask) in enumerate(rows):
             yield Region(label=phrase, category=category, score=score, mask=mask)
 
-    def to_coco(self, *, image_id: int | str) -> list[dict[str, Any]]:
+    def to_coco(self, *, image_id: int | str = 1) -> list[dict[str, Any]]:
         """One COCO result for each phrase, which stands in `phrase`; `category_id` is its place."""
         return [{"image_id": image_id, **row} for row in self._rows()]
 

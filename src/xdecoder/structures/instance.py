@@ -115,7 +115,7 @@ class InstanceSegmentation(SegmentationResult):
             yield Region(label=i.label, category=i.category, score=i.score, mask=i.mask)
 
     def to_coco(
-        self, *, image_id: int | str, category_ids: CategoryIds | None = None
+        self, *, image_id: int | str = 1, category_ids: CategoryIds | None = None
     ) -> list[dict[str, Any]]:
         """One COCO result for each object, as its evaluation of instances reads them.
 

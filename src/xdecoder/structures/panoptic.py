@@ -120,7 +120,7 @@ class PanopticSegmentation(SegmentationResult):
             yield Region(label=s.label, category=s.category, score=s.score, mask=self.mask(s))
 
     def to_coco(
-        self, *, image_id: int | str, category_ids: CategoryIds | None = None
+        self, *, image_id: int | str = 1, category_ids: CategoryIds | None = None
     ) -> tuple[dict[str, Any], UInt8[np.ndarray, "H W 3"]]:
         """The result as COCO's panoptic format has it.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -27,6 +29,8 @@ CategoryIds = Mapping[int, int] | Sequence[int]
 
 _R = TypeVar("_R", bound="SegmentationResult")
 _ROWS = 40
+_SHOWN_SIDE = 1024  # pixels of a picture in a notebook
+_COLUMNS = ("label", "category", "score", "area", "share", "left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -123,10 +127,7 @@ class SegmentationResult(ABC):
         Raises:
             ImportError: the package supervision is not installed.
         """
-        try:
-            supervision = importlib.import_module("supervision")
-        except ImportError as error:
-            raise ImportError('supervision is not installed; pip install "xdecoder[supervision]"') from error
+        supervision = _optional("supervision", extra="supervision")
         regions = list(self.regions())
         masks = [region.mask for region in regions]
         return supervision.Detections(
@@ -137,29 +138,109 @@ class SegmentationResult(ABC):
             data={"class_name": np.array([region.label for region in regions], np.str_)},
         )
 
+    def to_pandas(self) -> Any:
+        """The regions as a `pandas.DataFrame`, a row each: what they are, and where, in pixels.
+
+        The columns are `label`, `category`, `score` (NaN where it has none), `area`, `share` (of the
+        picture), and the box's `left`, `top`, `right` and `bottom`.
+
+        Raises:
+            ImportError: the package pandas is not installed.
+        """
+        pandas = _optional("pandas", extra="notebook")
+        height, width = self.size
+        rows: list[dict[str, Any]] = []
+        for region in self.regions():
+            area = int(np.count_nonzero(region.mask))
+            row = {
+                "label": region.label,
+                "category": region.category,
+                "score": np.nan if region.score is None else region.score,
+                "area": area,
+                "share": area / (height * width),
+            }
+            box = zip(("left", "top", "right", "bottom"), mask_box(region.mask), strict=True)
+            rows.append({**row, **{side: int(place) for side, place in box}})
+        return pandas.DataFrame(rows, columns=list(_COLUMNS))
+
+    def plot(self, ax: Any = None, *, opacity: float = 0.45, labels: bool = True) -> Any:
+        """The drawn picture in a `matplotlib` figure.
+
+        Args:
+            ax: the axes to draw in; by default those of a new figure.
+            opacity: as for `draw`.
+            labels: as for `draw`.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: the package matplotlib is not installed.
+        """
+        if ax is None:
+            _, ax = _optional("matplotlib.pyplot", extra="notebook").subplots()
+        ax.imshow(self.draw(opacity=opacity, labels=labels))
+        ax.set_axis_off()
+        return ax
+
     def __repr__(self) -> str:
         height, width = self.size
         count = sum(1 for _ in self.regions())
         return f"<{type(self).__name__} of {width} x {height} pixels: {count} regions>"
 
     def __str__(self) -> str:
-        height, width = self.size
-        rows = [
-            (clean_name(r.label), "" if r.score is None else f"{r.score:.2f}", np.count_nonzero(r.mask))
-            for r in self.regions()
-        ]
+        rows = self._summary()
         wide = max((len(label) for label, _, _ in rows), default=0)
         lines = [
-            f"  {label:<{wide}}  {score:>4}  {100 * area / (height * width):5.1f} %".rstrip()
-            for label, score, area in rows[:_ROWS]
+            f"  {label:<{wide}}  {score:>4}  {share:>5} %".rstrip() for label, score, share in rows[:_ROWS]
         ]
         if len(rows) > _ROWS:
             lines.append(f"  ... and {len(rows) - _ROWS} more")
-        head = f"{type(self).__name__} of {width} x {height} pixels: {len(rows)} regions"
-        return "\n".join([head, *lines])
+        return "\n".join([repr(self)[1:-1], *lines])
 
-    def _repr_png_(self) -> bytes:
-        return png_bytes(self.draw())
+    def _repr_html_(self) -> str:
+        """What notebooks show: the drawn picture, and a table of the regions."""
+        drawn = self.draw()
+        drawn.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+        picture = base64.b64encode(png_bytes(drawn)).decode("ascii")
+        rows = self._summary()
+        cells = [
+            f"<tr><td>{escape(label)}</td><td>{score}</td><td>{share} %</td></tr>"
+            for label, score, share in rows[:_ROWS]
+        ]
+        if len(rows) > _ROWS:
+            cells.append(f"<tr><td>... and {len(rows) - _ROWS} more</td><td></td><td></td></tr>")
+        alt = escape(repr(self)[1:-1])
+        return (
+            f'<img alt="{alt}" src="data:image/png;base64,{picture}">'
+            f"<table><thead><tr><th>label</th><th>score</th><th>area</th></tr></thead>"
+            f"<tbody>{''.join(cells)}</tbody></table>"
+        )
+
+    def _summary(self) -> list[tuple[str, str, str]]:
+        """The name, the score and the percentage of the picture of each region, in words."""
+        height, width = self.size
+        return [
+            (
+                clean_name(region.label),
+                "" if region.score is None else f"{region.score:.2f}",
+                f"{100 * np.count_nonzero(region.mask) / (height * width):.1f}",
+            )
+            for region in self.regions()
+        ]
+
+
+def _optional(package: str, *, extra: str) -> Any:
+    """A package that only this needs.
+
+    Raises:
+        ImportError: saying how to install it.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        name = package.partition(".")[0]
+        raise ImportError(f'{name} is not installed; pip install "xdecoder[{extra}]"') from error
 
 
 def region_to_dict(region: Region) -> dict[str, Any]:

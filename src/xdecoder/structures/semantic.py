@@ -53,7 +53,7 @@ class SemanticSegmentation(SegmentationResult):
                 yield Region(mask=self.mask(category), label=self.vocabulary[category], category=category)
 
     def to_coco(
-        self, *, image_id: int | str, category_ids: CategoryIds | None = None
+        self, *, image_id: int | str = 1, category_ids: CategoryIds | None = None
     ) -> list[dict[str, Any]]:
         """One COCO result for each class that is there, with `segmentation` as run-length code.
 
