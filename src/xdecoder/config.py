@@ -141,6 +141,40 @@ class HybridConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EfficientNetConfig:
+    """EfficientNet-Lite; the defaults are Lite0's, whose weights for photographs are published.
+
+    Attributes:
+        stem: channels of the first convolution.
+        channels: of the seven stages; those of the second, third, fifth and seventh are the maps' widths.
+        depths: blocks of the stages.
+        kernels: of the stages' depth-wise convolutions.
+        expansion: inner channels of a block over its input's; in the first stage 1.
+    """
+
+    kind: ClassVar[str] = "efficientnet"
+    stem: int = 32
+    channels: tuple[int, int, int, int, int, int, int] = (16, 24, 40, 80, 112, 192, 320)
+    depths: tuple[int, int, int, int, int, int, int] = (1, 2, 2, 3, 3, 4, 1)
+    kernels: tuple[int, int, int, int, int, int, int] = (3, 3, 5, 3, 5, 5, 3)
+    expansion: int = 6
+
+    def __post_init__(self) -> None:
+        require_positive(self, "stem", "channels", "depths", "kernels", "expansion")
+        require_at_most(_MOST_CHANNELS, self, "stem", "channels")
+        require_at_most(_MOST_LAYERS, self, "depths", "kernels", "expansion")
+        require(
+            all(kernel % 2 == 1 for kernel in self.kernels),
+            f"EfficientNetConfig.kernels must be odd, got {self.kernels}",
+        )
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Channels of the maps at strides 4, 8, 16 and 32."""
+        return self.channels[1], self.channels[2], self.channels[4], self.channels[6]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PixelDecoderConfig:
     """From the backbone's maps to multi-scale features and mask features.
 
@@ -269,13 +303,36 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassList:
+    """The classes that a model was trained on, where they are no built-in list.
+
+    Attributes:
+        classes: their names.
+        things: which of them, by their places, are countable objects.
+    """
+
+    classes: tuple[str, ...]
+    things: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(
+            0 < len(self.classes) <= _MOST_ROWS, f"ClassList.classes must name a class, got {self.classes}"
+        )
+        require(
+            all(0 <= place < len(self.classes) for place in self.things),
+            f"ClassList.things must be places of its {len(self.classes)} classes, got {self.things}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
     """How outputs become results, as in the published evaluation.
 
     Attributes:
         short_side: length, in pixels, that the image's shorter side is resized to.
         long_side: the longer side is never more than this.
-        vocabulary: the built-in list of classes that images are divided into unless told otherwise.
+        vocabulary: the classes that images are divided into unless told otherwise: a built-in list's name,
+            or the classes themselves.
         object_threshold: a panoptic query is kept above this class probability.
         overlap_threshold: a panoptic segment is kept at this share of its own mask won, or more.
         detections: instances kept an image.
@@ -288,7 +345,7 @@ class InferenceConfig:
 
     short_side: int = 800
     long_side: int = 1333
-    vocabulary: str = "coco"
+    vocabulary: str | ClassList = "coco"
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
     detections: int = 100
@@ -308,8 +365,8 @@ class InferenceConfig:
         require_shares(self, "object_threshold", "overlap_threshold")
 
 
-type_of_backbone = {c.kind: c for c in (FocalNetConfig, DaViTConfig, HybridConfig)}
-BackboneConfig = FocalNetConfig | DaViTConfig | HybridConfig
+type_of_backbone = {c.kind: c for c in (FocalNetConfig, DaViTConfig, HybridConfig, EfficientNetConfig)}
+BackboneConfig = FocalNetConfig | DaViTConfig | HybridConfig | EfficientNetConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -399,7 +456,9 @@ def _build(cls: type[_T], data: object, where: str) -> _T:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
-    if origin is types.UnionType:  # the backbone: its "kind" says which
+    if origin is types.UnionType and str in typing.get_args(hint):  # a name, or the record itself
+        hint = str if isinstance(value, str) else next(h for h in typing.get_args(hint) if h is not str)
+    elif origin is types.UnionType:  # the backbone: its "kind" says which
         kind: object = value.get("kind", "") if isinstance(value, dict) else ""
         require(
             isinstance(kind, str) and kind in type_of_backbone,
@@ -417,6 +476,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return value
     if origin is tuple:
         items = typing.get_args(hint)
+        if items[1:] == (...,) and isinstance(value, (list, tuple)):
+            items = items[:1] * len(value)
         require(
             isinstance(value, (list, tuple)) and len(value) == len(items),
             f"{where} must be a list of {len(items)} values, got {reprlib.repr(value)}",

@@ -9,10 +9,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xdecoder.config import BackboneConfig, DaViTConfig, FocalNetConfig, HybridConfig, ModelConfig
+from xdecoder.config import (
+    BackboneConfig,
+    DaViTConfig,
+    EfficientNetConfig,
+    FocalNetConfig,
+    HybridConfig,
+    ModelConfig,
+)
 from xdecoder.networks.davit import DaViT
 from xdecoder.networks.decoder import Decoder, Memory
 from xdecoder.networks.deformable import DeformablePixelDecoder
+from xdecoder.networks.efficientnet import EfficientNet
 from xdecoder.networks.focalnet import FocalNet
 from xdecoder.networks.hybrid import Hybrid
 from xdecoder.networks.pixel_decoder import FPNPixelDecoder
@@ -114,7 +122,7 @@ class XDecoder(nn.Module):
         return self.logit_scale.exp() * normalize(embeddings.to(dtype)) @ normalize(texts.to(dtype)).T
 
 
-def _build_backbone(config: BackboneConfig) -> FocalNet | DaViT | Hybrid:
+def _build_backbone(config: BackboneConfig) -> FocalNet | DaViT | Hybrid | EfficientNet:
     match config:
         case FocalNetConfig():
             return FocalNet(config)
@@ -122,6 +130,8 @@ def _build_backbone(config: BackboneConfig) -> FocalNet | DaViT | Hybrid:
             return DaViT(config)
         case HybridConfig():
             return Hybrid(config)
+        case EfficientNetConfig():
+            return EfficientNet(config)
 
 
 def normalize(x: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch P"]:

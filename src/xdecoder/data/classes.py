@@ -45,15 +45,40 @@ def count_classes(data: Dataset[Sample], decoded: Iterable[Sample]) -> tuple[Cla
         return ()
     segments: Counter[int] = Counter()
     images: Counter[int] = Counter()
-    samples: Iterable[Sample] = data if _is_listed(data[0]) else decoded
+    samples: Iterable[Sample] = data if is_listed(data[0]) else decoded
     for sample in samples:
-        found = _categories(sample)
+        found = categories_of(sample)
         segments.update(found)
         images.update(set(found))
     return tuple(
         ClassCount(name=name, segments=segments[i], images=images[i])
         for i, name in enumerate(data.vocabulary.classes)
     )
+
+
+def is_listed(sample: Sample) -> bool:
+    """Whether the annotation file itself says what is in a sample."""
+    if isinstance(sample, InstanceSample):
+        return isinstance(sample.region_source, ListedAnnotations)
+    return isinstance(sample, PanopticSample) and isinstance(sample.panoptic_source, CocoPanoptic)
+
+
+def categories_of(sample: Sample) -> list[int]:
+    """The class of each segment of a sample; of label maps, each class once; of other samples none.
+
+    Raises:
+        FileNotFoundError: a map is missing.
+        ValueError: it is malformed.
+    """
+    if isinstance(sample, InstanceSample):
+        return [region.category for region in sample.regions()]
+    if isinstance(sample, PanopticSample):
+        source: StoredPanoptic = sample.panoptic_source
+        listed = source.segments if isinstance(source, CocoPanoptic) else source.load().segments
+        return [segment.category for segment in listed]
+    if isinstance(sample, SemanticSample):
+        return [int(i) for i in set(sample.labels().ravel().tolist()) if i != VOID]
+    return []
 
 
 def alike(names: Iterable[str]) -> list[str]:
@@ -83,22 +108,3 @@ def bar_chart(counts: Iterable[ClassCount], *, most: int = 20, width: int = 30) 
             more = f" and {len(names) - most} more" if len(names) > most else ""
             lines.append(title + ", ".join(names[:most]) + more)
     return "\n".join(lines)
-
-
-def _is_listed(sample: Sample) -> bool:
-    """Whether the annotation file itself says what is in a sample."""
-    if isinstance(sample, InstanceSample):
-        return isinstance(sample.region_source, ListedAnnotations)
-    return isinstance(sample, PanopticSample) and isinstance(sample.panoptic_source, CocoPanoptic)
-
-
-def _categories(sample: Sample) -> list[int]:
-    if isinstance(sample, InstanceSample):
-        return [region.category for region in sample.regions()]
-    if isinstance(sample, PanopticSample):
-        source: StoredPanoptic = sample.panoptic_source
-        listed = source.segments if isinstance(source, CocoPanoptic) else source.load().segments
-        return [segment.category for segment in listed]
-    if isinstance(sample, SemanticSample):
-        return [int(i) for i in set(sample.labels().ravel().tolist()) if i != VOID]
-    return []

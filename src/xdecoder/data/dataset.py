@@ -101,8 +101,12 @@ class Dataset(Sequence[S_co], Generic[S_co]):
 
     def first(self, count: int) -> Dataset[S_co]:
         """The first `count` samples as a data set of their own."""
+        return self.pick(range(min(count, len(self))))
+
+    def pick(self, places: Iterable[int]) -> Dataset[S_co]:
+        """Some samples as a data set of their own; one may be there several times."""
         return Dataset(
-            self[:count],
+            (self[place] for place in places),
             name=self.name,
             task=self.task,
             split=self.split,

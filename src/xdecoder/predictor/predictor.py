@@ -105,7 +105,10 @@ class Predictor:
     @property
     def default_vocabulary(self) -> Vocabulary:
         """The classes that images are divided into unless told otherwise."""
-        return built_in(self.config.inference.vocabulary)
+        words = self.config.inference.vocabulary
+        if isinstance(words, str):
+            return built_in(words)
+        return Vocabulary(classes=words.classes, things=frozenset(words.things))
 
     @property
     def batch_size(self) -> int:

@@ -6,6 +6,7 @@ from torch import nn
 
 from xdecoder.networks.davit import DaViT
 from xdecoder.networks.deformable import DeformablePixelDecoder
+from xdecoder.networks.efficientnet import EfficientNet
 from xdecoder.networks.focalnet import FocalNet
 from xdecoder.networks.hybrid import Hybrid
 from xdecoder.networks.pixel_decoder import FPNPixelDecoder
@@ -15,6 +16,7 @@ PARTS: tuple[type[nn.Module], ...] = (
     FocalNet,
     DaViT,
     Hybrid,
+    EfficientNet,
     FPNPixelDecoder,
     DeformablePixelDecoder,
     TextEncoder,

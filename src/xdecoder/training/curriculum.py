@@ -76,6 +76,15 @@ class Curriculum(ABC, Generic[R_co]):
     def export(self, module: nn.Module, folder: Path) -> None:
         """Write what inference needs."""
 
+    def describe(self, run: Path, command: str) -> None:
+        """Write beside the models that a finished run exported what people should know of them.
+
+        Args:
+            run: the run's folder.
+            command: that trained them.
+        """
+        return
+
     def run_defaults(self) -> Mapping[str, Any]:
         """Settings of `RunConfig` that suit the recipe better than the general defaults."""
         return {}

@@ -22,6 +22,7 @@ from xdecoder.jobs.distributed import World
 from xdecoder.jobs.gather import mean_over_world
 from xdecoder.training.curriculum import Phase
 
+_NUMBERS: Final = "metrics.jsonl"
 _SCORES: Final = "scores.jsonl"
 
 
@@ -179,7 +180,7 @@ class RunLog:
         self.scores: list[Writer] = []
         self.progress: Progress | None = None
         if world.is_first:
-            self.writers.append(JsonLines(folder / "metrics.jsonl", first))
+            self.writers.append(JsonLines(folder / _NUMBERS, first))
             self.scores.append(JsonLines(folder / _SCORES, validated))
             if tensorboard:
                 board = TensorBoard(folder / "tensorboard", first)
@@ -242,7 +243,15 @@ class RunLog:
 
 def read_scores(folder: Path) -> dict[int, dict[str, float]]:
     """Step -> scores, of a run's validations."""
-    path = folder / _SCORES
+    return _read_rows(folder / _SCORES)
+
+
+def read_numbers(folder: Path) -> dict[int, dict[str, float]]:
+    """Step -> losses and speed, of a run."""
+    return _read_rows(folder / _NUMBERS)
+
+
+def _read_rows(path: Path) -> dict[int, dict[str, float]]:
     lines = path.read_text().splitlines() if path.is_file() else []
     rows: list[dict[str, float]] = [json.loads(line) for line in lines]
     return {int(row["step"]): {k: v for k, v in row.items() if k != "step"} for row in rows}

@@ -35,6 +35,11 @@ RECIPES: Final[Mapping[str, RecipeName]] = {
         "PictureBookRecipe",
         "The bundled model: every task on drawn scenes, from nothing.",
     ),
+    "picturebook_lite": RecipeName(
+        "xdecoder.training.picturebook.lite",
+        "PictureBookLiteRecipe",
+        "The bundled model with a backbone that has seen photographs, EfficientNet-Lite0.",
+    ),
     "custom": RecipeName(
         f"{_DATASETS}.custom",
         "Custom",

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from xdecoder.training.config import RunConfig
 from xdecoder.training.recipes import find_recipe
 from xdecoder.training.settings import override
+
+_OPTIONS: Final = {"start": "--from", "data": "--data", "task": "--task"}
+
+
+def written(name: str, given: Mapping[str, object], settings: Sequence[str]) -> str:
+    """A training's command line as it can be typed again.
+
+    Args:
+        name: of the recipe.
+        given: option -> value; None for one that was not given.
+        settings: "name=value".
+    """
+    options = [(_OPTIONS[key], str(value)) for key, value in given.items() if value is not None]
+    options += [("--set", setting) for setting in settings]
+    return shlex.join(["xdecoder", "train", name, *(word for pair in options for word in pair)])
 
 
 def run_recipe(
@@ -64,5 +81,7 @@ def run_recipe(
     world = join_world(device)
     try:
         train(curriculum, run, world, name=name)
+        if world.is_first:
+            curriculum.describe(out, written(name, given, settings))
     finally:
         leave_world()

@@ -1,7 +1,7 @@
 """Starting points for training: a backbone or a text encoder out of a checkpoint of its own.
 
 FocalNet's and DaViT's classifiers, UniCL's pairs of image and text encoder, and whole X-Decoder checkpoints
-call the same tensors by the same names, below prefixes of their own.
+call the same tensors by the same names, below prefixes of their own; EfficientNet-Lite's are renamed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from xdecoder.config import EfficientNetConfig
 from xdecoder.model import XDecoder
 from xdecoder.weights.checkpoint_files import read_checkpoint
+from xdecoder.weights.efficientnet import MARK, rename_efficientnet
 from xdecoder.weights.tensors import check_numbers, check_shapes, shapes_of
 
 _PUBLISHED_TEXT = "sem_seg_head.predictor.lang_encoder."
@@ -58,7 +60,7 @@ class _Part:
 _BACKBONE = _Part(
     name="backbone",
     prefixes=("backbone.", "image_encoder.", ""),
-    marks=("patch_embed.proj.weight", "convs.0.proj.weight"),
+    marks=("patch_embed.proj.weight", "convs.0.proj.weight", "stem.0.weight"),
     besides={"backbone_projection": ("backbone_proj", "image_projection")},
     optional=r"backbone\.norm\d\..*|backbone_projection",
     foreign=r"(head|norm|norms)\..*",
@@ -77,7 +79,7 @@ _TEXT_ENCODER = _Part(
 
 
 def take_backbone(model: XDecoder, checkpoint: str | Path) -> TakenPart:
-    """Give a model the backbone of a checkpoint: FocalNet's, DaViT's, UniCL's or X-Decoder's.
+    """Give a model the backbone of a checkpoint: FocalNet, DaViT, EfficientNet-Lite, UniCL or X-Decoder.
 
     A classifier lacks the norms of the four maps and the projection to the shared space: these stay.
 
@@ -99,6 +101,9 @@ def take_text_encoder(model: XDecoder, checkpoint: str | Path) -> TakenPart:
 
 def _take(model: XDecoder, checkpoint: Path, part: _Part) -> TakenPart:
     stored = read_checkpoint(checkpoint)
+    backbone = model.config.backbone
+    if MARK in stored and isinstance(backbone, EfficientNetConfig):
+        stored = rename_efficientnet(stored, backbone)
     prefix = next((p for p in part.prefixes if any(p + mark in stored for mark in part.marks)), None)
     if prefix is None:
         raise ValueError(

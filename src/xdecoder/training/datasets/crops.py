@@ -41,6 +41,7 @@ class View:
         size: int,
         scale: tuple[float, float],
         flip: float,
+        sides: tuple[int, int] | None = None,
     ) -> View:
         """Choose one.
 
@@ -50,10 +51,12 @@ class View:
             size: side of the square.
             scale: the image's longer side becomes the square's, times a factor drawn from here.
             flip: share of images that are mirrored.
+            sides: the short side and the most of the long one that inference brings images to; where given,
+                that size is what the factor is of.
         """
         height, width = shape
-        target = size * float(rng.uniform(*scale))
-        factor = target / max(height, width)
+        short, long = sides or (size, size)
+        factor = min(short / min(height, width), long / max(height, width)) * float(rng.uniform(*scale))
         resized = (max(1, round(height * factor)), max(1, round(width * factor)))
         room = [max(0, side - size) for side in resized]
         top, left = (int(rng.integers(r + 1)) for r in room)

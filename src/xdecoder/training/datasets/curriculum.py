@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -32,9 +31,6 @@ from xdecoder.weights.folder import build_model, read_config, read_tokenizer, sa
 from xdecoder.weights.pretrained_parts import take_backbone, take_text_encoder
 
 _QUESTION_LENGTH = 32
-_FEWEST_STEPS = 300
-_VALIDATIONS = 10
-_PATIENCE = 5
 
 
 class DatasetCurriculum(Curriculum[DatasetRecipe]):
@@ -69,6 +65,13 @@ class DatasetCurriculum(Curriculum[DatasetRecipe]):
         config = PRESETS[recipe.preset] if self.folder is None else read_config(self.folder)
         if recipe.interactions is not None:
             config = replace(config, decoder=replace(config.decoder, interactions=recipe.interactions))
+        if recipe.queries is not None:
+            config = replace(config, decoder=replace(config.decoder, queries=recipe.queries))
+        if recipe.short_side is not None:
+            now = config.inference
+            long_side = round(now.long_side / now.short_side * recipe.short_side)
+            inference = replace(now, short_side=recipe.short_side, long_side=long_side)
+            config = replace(config, inference=inference)
         if recipe.drop_path_rate is not None and isinstance(config.backbone, FocalNetConfig):
             config = replace(config, backbone=replace(config.backbone, drop_path_rate=recipe.drop_path_rate))
         return config
@@ -172,16 +175,3 @@ class DatasetCurriculum(Curriculum[DatasetRecipe]):
         for name, score in scores.items():
             first.setdefault(name.rpartition("/")[0], score)
         return sum(first.values()) / len(first) if first else None
-
-
-class CustomCurriculum(DatasetCurriculum):
-    """What the recipe `custom` trains: a run of a few steps at least, validated often."""
-
-    @property
-    def length(self) -> int:
-        """Steps of the run: the epochs, but a few hundred at least."""
-        return self.recipe.steps or max(_FEWEST_STEPS, self.epoch_steps)
-
-    def run_defaults(self) -> Mapping[str, Any]:
-        every = max(1, self.length // _VALIDATIONS)
-        return {"validate_every": every, "save_every": every, "patience": _PATIENCE}

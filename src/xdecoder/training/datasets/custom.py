@@ -29,7 +29,7 @@ from xdecoder.training.datasets.recipe import DatasetRecipe, PublishedLosses
 from xdecoder.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from xdecoder.training.datasets.curriculum import CustomCurriculum
+    from xdecoder.training.datasets.custom_curriculum import CustomCurriculum
 
 CustomTask = Literal["auto", "panoptic", "instance", "semantic"]
 
@@ -43,7 +43,11 @@ _DATASETS: Final[Mapping[str, tuple[Task, ...]]] = {
 _SMALL: Final = 30_000_000
 """Parameters up to which a model is trained at one high rate, as the bundled one is."""
 
+_QUERIES: Final = 101
+"""Latent queries at the least: photographs have more segments than drawn scenes."""
+
 _LARGEST: Final = 1024
+_WHOLE: Final = 320
 _ASPECT: Final = 4 / 3
 
 
@@ -65,6 +69,12 @@ class Custom(DatasetRecipe):
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(ema_decay=0.9998))
     schedule: Schedule = field(default_factory=lambda: Cosine(warmup=20))
 
+    @property
+    def part(self) -> TaskConfig:
+        """What every step consists of."""
+        assert self.segments is not None
+        return self.segments
+
     @classmethod
     def begin(cls, given: Mapping[str, object]) -> Recipe:
         task, tasks = given.get("task", "auto"), get_args(CustomTask)
@@ -77,16 +87,26 @@ class Custom(DatasetRecipe):
 
         dataset, task = find_annotations(self.data, self.task)
         config = self.open().config
-        assert self.segments is not None
-        segments = replace(self.segments, dataset=dataset, task=task, size=training_size(config))
+        segments = replace(
+            self.part,
+            dataset=dataset,
+            task=task,
+            size=training_size(config),
+            sides=(config.inference.short_side, config.inference.long_side),
+        )
         optimizer = self.optimizer
         if sum(p.numel() for p in build_model(config).parameters()) < _SMALL:
             optimizer = replace(optimizer, lr=1e-3, lr_factors=())
-        losses = losses_for(segments.size, self.losses)
-        return replace(self, segments=segments, optimizer=optimizer, losses=losses)
+        return replace(
+            self,
+            segments=segments,
+            optimizer=optimizer,
+            losses=losses_for(segments.size, self.losses),
+            queries=max(_QUERIES, config.decoder.queries),
+        )
 
     def open(self) -> CustomCurriculum:
-        from xdecoder.training.datasets.curriculum import CustomCurriculum
+        from xdecoder.training.datasets.custom_curriculum import CustomCurriculum
 
         return CustomCurriculum(self)
 
@@ -120,7 +140,5 @@ def training_size(config: ModelConfig) -> int:
 
 
 def losses_for(size: int, losses: PublishedLosses) -> PublishedLosses:
-    """Points at which masks are compared, as many as squares of a side are worth: 784 up to 256 pixels."""
-    if size > 256:
-        return losses
-    return replace(losses, points=replace(losses.points, points=784))
+    """Where masks are compared in squares of a side: small ones whole, large ones at points, as published."""
+    return losses if size > _WHOLE else replace(losses, comparison="whole")

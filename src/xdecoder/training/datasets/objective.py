@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from xdecoder.jobs.gather import mean_over_world
-from xdecoder.losses.masks import MaskComparison, SampledPoints
+from xdecoder.losses.masks import MaskComparison, SampledPoints, WholeMasks
 from xdecoder.losses.objective import Losses, Objective
 from xdecoder.losses.phrases import concatenate
 from xdecoder.losses.points import RandomPoints
@@ -83,7 +86,10 @@ class PublishedObjective(nn.Module):
                     weight=self.losses.phrase_weight if free else self.losses.name_weight,
                 )
                 for masks, rows, free in zip(
-                    part.phrases.masks, part.phrases.rows, part.phrases.free, strict=True
+                    self._targets(part.phrases.masks, features),
+                    part.phrases.rows,
+                    part.phrases.free,
+                    strict=True,
                 )
             ]
         nouns: list[NounTargets] | None = None
@@ -103,7 +109,7 @@ class PublishedObjective(nn.Module):
             comparison=self._comparison(features),
             segments=[
                 SegmentTargets(labels=labels, masks=masks)
-                for labels, masks in zip(part.labels, part.masks, strict=True)
+                for labels, masks in zip(part.labels, self._targets(part.masks, features), strict=True)
             ],
             referring=referring,
             nouns=nouns,
@@ -124,13 +130,28 @@ class PublishedObjective(nn.Module):
             referring=[
                 ReferringTargets(masks=masks, texts=own, groups=numbers, weight=self.losses.phrase_weight)
                 for masks, own, numbers in zip(
-                    part.masks, texts.embeddings.split(part.counts), groups.split(part.counts), strict=True
+                    self._targets(part.masks, features),
+                    texts.embeddings.split(part.counts),
+                    groups.split(part.counts),
+                    strict=True,
                 )
             ],
             logit_scale=model.logit_scale,
         )
 
+    def _targets(
+        self, masks: Sequence[Bool[Tensor, "_N S S"]], features: ImageFeatures
+    ) -> Sequence[Bool[Tensor, "_N S S"] | Float[Tensor, "_N _h _w"]]:
+        """Masks as they are compared: where whole, the share that they have of each cell."""
+        if self.losses.comparison == "points":
+            return masks
+        cells = features.mask_features
+        size = (cells.shape[-2], cells.shape[-1])
+        return [F.adaptive_avg_pool2d(own.to(cells.dtype)[:, None], size)[:, 0] for own in masks]
+
     def _comparison(self, features: ImageFeatures) -> MaskComparison:
+        if self.losses.comparison == "whole":
+            return WholeMasks(features.mask_features)
         sampler = RandomPoints(features.mask_features.device)
         return SampledPoints(features.mask_features, sampler, self.losses.points)
 

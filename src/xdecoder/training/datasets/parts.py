@@ -38,6 +38,8 @@ class TaskConfig:
         images: images a step, over all processes.
         size: side of the square that the network sees, a multiple of 32.
         scale: the image's longer side becomes the square's, times a factor drawn from here.
+        sides: the short side and the most of the long one that inference brings images to; where set, the
+            factor is of that size, so that things look as large in training as they will.
         flip: share of images that are mirrored.
         squeeze: the image is squeezed into the square instead; scale then does not count.
         captions: learn from the data set's captions of the same images too: objects that are no segment are
@@ -45,6 +47,8 @@ class TaskConfig:
         phrases: data sets of the same images, named as `dataset`, whose phrases are learned from too, 1 to 4
             an image; of each its train split.
         names: classes that an image without phrases is referred to by, at the most; 0 for none.
+        repeat_threshold: images of a class that is in a smaller share of the images than this come more often
+            in an epoch (`repeat_rare`); 0 for each image once.
         mix: further data, from which samples are taken as often as they weigh.
         buffer: samples of tar shards or tables that are shuffled together.
     """
@@ -55,19 +59,23 @@ class TaskConfig:
     images: int = 32
     size: int = 1024
     scale: tuple[float, float] = (0.1, 2.0)
+    sides: tuple[int, int] | None = None
     flip: float = 0.5
     squeeze: bool = False
     captions: bool = False
     phrases: tuple[str, ...] = ()
     names: int = 5
+    repeat_threshold: float = 0.0
     mix: tuple[Mixed, ...] = ()
     buffer: int = 10_000
 
     def __post_init__(self) -> None:
-        require_shares(self, "flip")
+        require_shares(self, "flip", "repeat_threshold")
         require_at_least(1, self, "images", "buffer")
         require_at_least(0, self, "names")
         require_positive(self, "size", "scale")
+        if self.sides is not None:
+            require_positive(self, "sides")
         require(self.size % 32 == 0, f"TaskConfig.size must be a multiple of 32, got {self.size}")
         require(self.scale[0] <= self.scale[1], f"TaskConfig.scale must rise, got {self.scale}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from xdecoder.bounds import require_at_least, require_positive
 from xdecoder.config import PRESETS, InteractionConfig
@@ -23,13 +23,16 @@ class PublishedLosses:
 
     Attributes:
         config: weights of the terms.
-        points: where masks are compared.
+        comparison: where masks are compared: at random points, as published, or at every cell of the mask
+            features, which costs no more where pictures are small, and misses no small thing.
+        points: how points are drawn.
         layers: which predictions are supervised.
         name_weight: weight of the cross-entropy over queries where classes are referred to by their names.
         phrase_weight: likewise, where phrases are free text.
     """
 
     config: LossConfig = field(default_factory=LossConfig)
+    comparison: Literal["points", "whole"] = "points"
     points: PointSampling = field(default_factory=PointSampling)
     layers: SupervisedLayers = field(default_factory=SupervisedLayers)
     name_weight: float = 0.5
@@ -48,9 +51,13 @@ class DatasetRecipe(Recipe):
     Attributes:
         data: the folder that holds the data sets.
         preset: the model's sizes, where nothing is started from.
-        backbone: a checkpoint whose backbone to begin with (`take_backbone`): FocalNet's, DaViT's, UniCL's.
+        backbone: a checkpoint whose backbone to begin with (`take_backbone`).
         text_encoder: likewise a checkpoint whose text encoder to begin with: UniCL's.
         interactions: which kinds of queries see which; None for what the start has.
+        short_side: what the model resizes the shorter side of images to, from now on; None for what the
+            start has.
+        queries: object queries and the global one; None for what the start has. More than it has begin as
+            copies (`xdecoder.training.start`).
         drop_path_rate: `FocalNetConfig.drop_path_rate`, of FocalNets alone; None for what the start has.
         seed: of weights, order and views.
         epochs: how often the images of the first part are seen, where `steps` does not say how long.
@@ -73,6 +80,8 @@ class DatasetRecipe(Recipe):
     backbone: Path | None = None
     text_encoder: Path | None = None
     interactions: InteractionConfig | None = None
+    short_side: int | None = None
+    queries: int | None = None
     drop_path_rate: float | None = None
     seed: int = 0
     epochs: float = 50.0
@@ -88,7 +97,8 @@ class DatasetRecipe(Recipe):
     validation: int = 200
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "min_questions", *(["steps"] if self.steps is not None else []))
+        given = [name for name in ("steps", "short_side") if getattr(self, name) is not None]
+        require_at_least(1, self, "min_questions", *given)
         require_positive(self, "epochs")
         require_at_least(0, self, "validation")
         if self.start is None and self.preset not in PRESETS:

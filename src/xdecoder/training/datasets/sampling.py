@@ -6,13 +6,17 @@ stands there follows from it and the seed alone.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xdecoder.data.classes import categories_of
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import open_dataset
 from xdecoder.data.pair_files import PairFiles, open_pairs
@@ -142,6 +146,32 @@ def open_source(dataset: str, root: object, *, task: Task, split: str) -> Sequen
         vocabulary=parts[0].vocabulary,
         skipped=[skip for part in parts for skip in part.skipped],
     )
+
+
+def repeat_rare(data: Dataset[Sample], threshold: float) -> Dataset[Sample]:
+    """A data set in which images of rare classes are there more than once (Gupta et al. 2019, appendix B).
+
+    A class in a share f of the images has the factor max(1, sqrt(threshold / f)), an image the largest factor
+    of its classes. Fractions are rounded so that they add up over the images, in their order. All label maps
+    are read.
+
+    Args:
+        data: segmented samples; those that cannot be read are there once.
+        threshold: share of the images below which a class is rare.
+    """
+    classes: list[set[int]] = []
+    for sample in data:
+        found: set[int] = set()
+        with suppress(ValueError, OSError):
+            found.update(categories_of(sample))
+        classes.append(found)
+    images = Counter(category for found in classes for category in found)
+    factors = [
+        max([1.0, *(math.sqrt(threshold * len(data) / images[category]) for category in found)])
+        for found in classes
+    ]
+    times = np.diff(np.floor(np.cumsum(factors) + 1e-9), prepend=0).astype(int)
+    return data.pick(place for place, count in enumerate(times.tolist()) for _ in range(count))
 
 
 def is_path(dataset: str) -> bool:

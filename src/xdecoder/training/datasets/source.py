@@ -52,7 +52,8 @@ from xdecoder.training.datasets.batches import (
 from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.nouns import NounFinder
 from xdecoder.training.datasets.parts import TaskConfig
-from xdecoder.training.datasets.sampling import Samples, open_source
+from xdecoder.training.datasets.sampling import Samples, open_source, repeat_rare
+from xdecoder.training.datasets.survey import notes_of
 from xdecoder.vocabularies import Vocabulary, clean_name, prompts, training_prompt
 
 BACKGROUND = "background"
@@ -94,7 +95,7 @@ class DatasetBatches(BatchSource[Batch]):
         return {
             part.task: Samples(
                 [
-                    open_source(name, self.root, task=part.task, split=split)
+                    self._open(part, name, split)
                     for name, split in ((part.dataset, part.split), *((m.dataset, "") for m in part.mix))
                 ],
                 weights=(1.0, *(m.weight for m in part.mix)),
@@ -103,6 +104,12 @@ class DatasetBatches(BatchSource[Batch]):
             )
             for part in self.parts
         }
+
+    def _open(self, part: TaskConfig, name: str, split: str) -> Sequence[Sample]:
+        found = open_source(name, self.root, task=part.task, split=split)
+        if part.repeat_threshold and isinstance(found, Dataset):
+            return repeat_rare(found, part.repeat_threshold)
+        return found
 
     @cached_property
     def captions(self) -> dict[ImageId, tuple[str, ...]]:
@@ -166,20 +173,24 @@ class DatasetBatches(BatchSource[Batch]):
         lines: list[str] = []
         for part in self.parts:
             samples = self.samples[part.task]
-            lines.append(f"{part.task}: {len(samples):,} images of {', '.join(part.sources)}")
+            what = "views an epoch, rare classes repeated, of images" if part.repeat_threshold else "images"
+            lines.append(f"{part.task}: {len(samples):,} {what} of {', '.join(part.sources)}")
             for source in samples.sources:
                 lines += _left_out(source)
             if part.task in ("panoptic", "instance", "semantic"):
-                self._vocabulary(part)
+                self.vocabulary(part)
                 if not any(map(_may_have_segments, samples.sources)):
                     raise ValueError(
                         f"{part.dataset}: no object has a mask, so there is nothing to learn to segment; "
                         "boxes alone are not enough: draw polygons, or mask the boxes by a model first"
                     )
+                for source in samples.sources:
+                    if isinstance(source, Dataset):
+                        lines += [f"  {note}" for note in notes_of(part, source, self.root)]
         self.batch(0, 0, math.gcd(*self.images_a_step))
         return tuple(lines)
 
-    def _vocabulary(self, part: TaskConfig) -> Vocabulary:
+    def vocabulary(self, part: TaskConfig) -> Vocabulary:
         """The class names of a segmented part.
 
         Raises:
@@ -252,7 +263,7 @@ class DatasetBatches(BatchSource[Batch]):
     def _join_segments(
         self, part: TaskConfig, rows: Sequence[_Segments], templates: np.random.Generator
     ) -> SegmentationBatch:
-        vocabulary = self._vocabulary(part)
+        vocabulary = self.vocabulary(part)
         names = [
             training_prompt(name, int(templates.integers(_TEMPLATES)))
             for name in (*vocabulary.classes, BACKGROUND)
@@ -412,7 +423,7 @@ def _view(part: TaskConfig, shape: tuple[int, ...], rng: np.random.Generator) ->
     """A random look at an image of a height and width."""
     if part.squeeze:
         return View.squeeze(rng, size=part.size, flip=part.flip)
-    return View.draw(shape, rng, size=part.size, scale=part.scale, flip=part.flip)
+    return View.draw(shape, rng, size=part.size, scale=part.scale, flip=part.flip, sides=part.sides)
 
 
 def _left_out(source: Sequence[Sample]) -> list[str]:

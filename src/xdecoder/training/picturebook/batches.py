@@ -1,4 +1,4 @@
-"""The three kinds of batches of the bundled model's training."""
+"""The kinds of batches of the bundled model's training."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ class PatchBatch(Batch):
     names: tuple[str, ...]
     rows: tuple[Int[Tensor, " _K"], ...]
     wanted: tuple[Int[Tensor, " B"], ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PictureBatch(Batch):
+    """Scenes alone, of which nothing is told; `images` are normalized."""
+
+    images: Float[Tensor, "B 3 H W"]
 
 
 @final

@@ -17,6 +17,7 @@ from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.picturebook import ANSWERS
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tokenizer import Tokenizer
+from xdecoder.training.batches import Batch, BatchSource
 from xdecoder.training.config import Cosine
 from xdecoder.training.curriculum import Curriculum, Phase
 from xdecoder.training.picturebook.objective import PictureBookObjective
@@ -60,7 +61,11 @@ class PictureBookCurriculum(Curriculum[PictureBookRecipe]):
         scenes = Phase(name="scenes", steps=recipe.steps, images=recipe.images, schedule=Cosine(warmup=200))
         return tuple(p for p in ((*warm, scenes) if recipe.start is None else (scenes,)) if p.steps)
 
-    def build_source(self) -> PictureBookBatches:
+    def build_source(self) -> BatchSource[Batch]:
+        return self.build_scenes()
+
+    def build_scenes(self) -> PictureBookBatches:
+        """Texts, single things and scenes, as drawn."""
         recipe = self.recipe
         large, enlarged = (round(share * recipe.steps) for share in (recipe.large_from, recipe.enlarged_from))
         return PictureBookBatches(

@@ -1,0 +1,98 @@
+"""Training on one's own data: what the model keeps of it, and the card that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+
+from xdecoder.config import ClassList
+from xdecoder.data.opening import open_dataset
+from xdecoder.model import XDecoder
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.training.datasets.card import TrainingFacts, write_card
+from xdecoder.training.datasets.curriculum import DatasetCurriculum
+from xdecoder.training.datasets.custom import Custom
+from xdecoder.training.datasets.objective import PublishedObjective
+from xdecoder.training.datasets.thresholds import choose_thresholds
+from xdecoder.training.run_folder import BEST_MODEL, MODEL
+
+_FEWEST_STEPS: Final = 300
+_VALIDATIONS: Final = 10
+_PATIENCE: Final = 5
+_THRESHOLD_IMAGES: Final = 50
+"""Of the validation split, from which panoptic thresholds are chosen."""
+
+
+class CustomCurriculum(DatasetCurriculum):
+    """What the recipe `custom` trains: a run of a few steps at least, validated often.
+
+    Args:
+        recipe: the settings.
+    """
+
+    def __init__(self, recipe: Custom) -> None:
+        super().__init__(recipe)
+        self._part = recipe.part
+
+    @property
+    def length(self) -> int:
+        """Steps of the run: the epochs, but a few hundred at least."""
+        return self.recipe.steps or max(_FEWEST_STEPS, self.epoch_steps)
+
+    def run_defaults(self) -> Mapping[str, Any]:
+        every = max(1, self.length // _VALIDATIONS)
+        return {"validate_every": every, "save_every": every, "patience": _PATIENCE}
+
+    @cached_property
+    def classes(self) -> ClassList:
+        """What is learned to tell apart."""
+        words = self.batches.vocabulary(self._part)
+        return ClassList(classes=words.classes, things=tuple(sorted(words.things)))
+
+    def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
+        assert isinstance(module, PublishedObjective)
+        self._choose_thresholds(module.model)
+        return super().validate(module, folder, step)
+
+    def _choose_thresholds(self, model: XDecoder) -> None:
+        """Give a model the thresholds that are best on the validation split, where there is one."""
+        part, images = self._part, min(self.recipe.validation, _THRESHOLD_IMAGES)
+        if part.task != "panoptic" or not images:
+            return
+        with suppress(FileNotFoundError, ValueError):  # there is no such split
+            held = open_dataset(part.dataset, self.recipe.data, task=part.task, split="val", missing="skip")
+            chosen = choose_thresholds(Predictor(model, self.tokenizer), held, images=images)
+            if chosen is not None:
+                settings = replace(
+                    model.config.inference, object_threshold=chosen[0], overlap_threshold=chosen[1]
+                )
+                model.config = replace(model.config, inference=settings)
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """Write the model with its classes."""
+        assert isinstance(module, PublishedObjective)
+        model = module.model
+        settings = replace(model.config.inference, vocabulary=self.classes)
+        model.config = replace(model.config, inference=settings)
+        super().export(module, folder)
+
+    def describe(self, run: Path, command: str) -> None:
+        """Write the cards of the models that a run exported, and its curves."""
+        part, start = self._part, self.recipe.start
+        facts = TrainingFacts(
+            command=command,
+            data=self.recipe.data.resolve().name,
+            dataset=part.dataset,
+            task=part.task,
+            images=len(self.batches.samples[part.task]),
+            start="nothing" if start is None else start.name,
+        )
+        for folder in (run / MODEL, run / BEST_MODEL):
+            if folder.is_dir():
+                write_card(folder, run, facts)

@@ -1,0 +1,122 @@
+"""What people should know of segmented data before a model learns from it: read once, told in lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+from xdecoder.data.classes import RARE, alike, categories_of, is_listed
+from xdecoder.data.dataset import Dataset
+from xdecoder.data.opening import dataset_info, open_dataset
+from xdecoder.data.records import Sample
+from xdecoder.images import read_header
+from xdecoder.training.datasets.parts import TaskConfig
+from xdecoder.vocabularies import Vocabulary, normal_name
+
+_MOST: Final = 200
+"""Images that are opened; what the annotation file lists is read whole."""
+
+_NAMES: Final = 8
+_SMALL: Final = 0.5
+"""Share of the size trained below which an image is called small."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a data set holds.
+
+    Attributes:
+        images: that were looked at.
+        empty: of these, without an object.
+        occurring: class -> images that have it.
+        small: images far smaller than they are trained at.
+    """
+
+    images: int
+    empty: int
+    occurring: Counter[int]
+    small: int
+
+
+def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[str]:
+    """Lines on a segmented data set that people should read: what will not be learned, or not well.
+
+    Args:
+        part: what is learned.
+        data: its samples, which have class names.
+        root: the folder that holds the data sets.
+    """
+    words = data.vocabulary
+    assert words is not None
+    found = survey(data, part.size)
+    if len(words) == 1:
+        yield f"one class alone, {words.classes[0]!r}: all else is background"
+    if names := alike(words.classes):
+        yield f"classes named alike: {_listed(names)}. They read the same to the text encoder: join them"
+    if 2 * found.empty > found.images:
+        yield f"{found.empty:,} of {found.images:,} images have no object"
+    if never := [name for i, name in enumerate(words.classes) if not found.occurring[i]]:
+        seen = "" if found.images == len(data) else f" in the {found.images:,} images looked at"
+        yield f"never there{seen}, so not learned: {_listed(never)}"
+    if rare := [n for i, n in enumerate(words.classes) if 0 < found.occurring[i] < RARE]:
+        yield (
+            f"in fewer than {RARE} images: {_listed(rare)}. `--set segments.repeat_threshold=0.1` shows the "
+            "images of rare classes more often"
+        )
+    if found.small:
+        yield f"{found.small:,} images are less than half as large as they are trained at: enlarged"
+    yield from _validation_notes(part, words, root)
+
+
+def survey(data: Dataset[Sample], size: int) -> Survey:
+    """Count classes and sizes; samples that cannot be read are passed over, training tells them.
+
+    Args:
+        data: segmented samples.
+        size: side of the squares that are trained on.
+    """
+    opened = [data[i * len(data) // min(_MOST, len(data))] for i in range(min(_MOST, len(data)))]
+    occurring: Counter[int] = Counter()
+    images = empty = 0
+    for sample in data if is_listed(data[0]) else opened:
+        with suppress(ValueError, OSError):
+            classes = set(categories_of(sample))
+            occurring.update(classes)
+            images += 1
+            empty += not classes
+    return Survey(
+        images=images, empty=empty, occurring=occurring, small=sum(_is_small(s, size) for s in opened)
+    )
+
+
+def _is_small(sample: Sample, size: int) -> bool:
+    with suppress(ValueError, OSError):
+        header = read_header(sample.source.encoded(), name=sample.source.name)
+        return max(header.height, header.width) < _SMALL * size
+    return False
+
+
+def _validation_notes(part: TaskConfig, words: Vocabulary, root: Path) -> Iterator[str]:
+    """How the classes of the validation split differ."""
+    if "val" not in dataset_info(part.dataset).splits:
+        return
+    try:
+        held: Dataset[Any] = open_dataset(part.dataset, root, task=part.task, split="val", missing="skip")
+    except (ValueError, OSError):
+        return
+    assert held.vocabulary is not None
+    own, theirs = ({normal_name(n): n for n in v.classes} for v in (words, held.vocabulary))
+    if unknown := [theirs[n] for n in theirs if n not in own]:
+        yield f"the validation split has classes that are not trained: {_listed(unknown)}"
+    if absent := [own[n] for n in own if n not in theirs]:
+        yield f"the validation split lacks classes that are trained: {_listed(absent)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more

@@ -1,0 +1,208 @@
+"""What `train custom` tells of data before it begins, and what it makes of the model that it starts from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import xdecoder
+from builders import export_scenes, save_tiny_model, write_json
+from xdecoder.data.dataset import Dataset
+from xdecoder.data.decoding import FileImage
+from xdecoder.data.opening import open_dataset
+from xdecoder.data.records import Annotation, InstanceSample, ListedAnnotations
+from xdecoder.structures import encode_rle
+from xdecoder.training.datasets.crops import View
+from xdecoder.training.datasets.custom import Custom
+from xdecoder.training.datasets.sampling import repeat_rare
+from xdecoder.training.datasets.thresholds import choose_thresholds
+from xdecoder.training.start import add_queries
+from xdecoder.weights.folder import load_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_scenes(tmp_path_factory.mktemp("scenes") / "data", train=4, val=2, size=64)
+
+
+@pytest.fixture
+def data(scenes: Path, tmp_path: Path) -> Path:
+    """Scenes that a test may change."""
+    return Path(shutil.copytree(scenes, tmp_path / "data"))
+
+
+def read(data: Path, kind: str = "instances", split: str = "train") -> dict:
+    return json.loads((data / f"annotations/{kind}_{split}.json").read_text())
+
+
+def write(data: Path, file: dict, kind: str = "instances", split: str = "train") -> None:
+    write_json(data / f"annotations/{kind}_{split}.json", file)
+
+
+def adapted(data: Path, model: Path, **settings: object) -> Custom:
+    return Custom(data=data, start=model, **settings).adapted()  # pyright: ignore[reportArgumentType]
+
+
+def told(data: Path, model: Path, task: str = "instance") -> str:
+    """What a run says before its first step."""
+    return "\n".join(adapted(data, model, task=task).open().check())
+
+
+def only(data: Path, keep: int, split: str = "train") -> None:
+    """Leave the objects of one class alone."""
+    file = read(data, split=split)
+    file["categories"] = [row for row in file["categories"] if row["id"] == keep]
+    file["annotations"] = [row for row in file["annotations"] if row["category_id"] == keep]
+    write(data, file, split=split)
+
+
+def test_one_class_and_images_without_an_object_are_told(data: Path, model: Path) -> None:
+    file = read(data)
+    first = file["annotations"][0]
+    only(data, first["category_id"])
+    file = read(data)
+    kept = [row for row in file["annotations"] if row["image_id"] == first["image_id"]]
+    write(data, {**file, "annotations": kept})
+    lines = told(data, model)
+    assert "one class alone" in lines
+    assert "3 of 4 images have no object" in lines
+    assert "the validation split has classes that are not trained" in lines
+
+
+def test_classes_that_are_alike_absent_rare_or_another_splits_are_told(data: Path, model: Path) -> None:
+    file = read(data)
+    most = max(row["id"] for row in file["categories"])
+    named = file["categories"][0]["name"]
+    more = [
+        {"id": most + 1, "name": f"{named.upper()} ", "supercategory": ""},
+        {"id": most + 2, "name": "unicorn", "supercategory": ""},
+    ]
+    write(data, {**file, "categories": [*file["categories"], *more]})
+    lines = told(data, model)
+    assert f"classes named alike: {named}. They read the same to the text encoder" in lines
+    assert "never there, so not learned: " in lines
+    assert "unicorn" in lines
+    assert "in fewer than 10 images: " in lines
+    assert "segments.repeat_threshold" in lines
+    assert "the validation split lacks classes that are trained: unicorn" in lines
+
+
+def test_gray_and_16_bit_images_are_read_and_small_ones_told(data: Path, model: Path) -> None:
+    images = sorted((data / "images/train").iterdir())
+    gray = Image.open(images[0]).convert("L")
+    gray.save(images[0])
+    deep = (np.asarray(Image.open(images[1]).convert("L")).astype(np.uint16)) * 257
+    Image.fromarray(deep).save(images[1])
+    recipe = adapted(data, model, task="panoptic", short_side=128)
+    assert recipe.part.sides == (128, 256)
+    assert recipe.part.size == 192
+    assert "4 images are less than half as large as they are trained at" in "\n".join(recipe.open().check())
+    batch = recipe.open().batches.batch(0, 0, 1).segments
+    assert batch is not None
+    assert batch.images.isfinite().all()
+
+
+def test_huge_images_are_left_out_and_told(data: Path, model: Path) -> None:
+    (huge, *_) = sorted((data / "images/train").iterdir())
+    Image.new("1", (8200, 8200)).save(huge)
+    batch = adapted(data, model, task="panoptic").open().batches.batch(0, 0, 1)
+    assert any(huge.name in line and "pixels" in line for line in batch.left_out)
+
+
+def test_images_of_rare_classes_come_more_often(scenes: Path, model: Path) -> None:
+    def sample(image: int, *categories: int) -> InstanceSample:
+        regions = tuple(
+            Annotation(
+                id=i,
+                category=category,
+                crowd=False,
+                box=None,
+                area=None,
+                segmentation=encode_rle(np.ones((4, 4), bool)),
+            )
+            for i, category in enumerate(categories)
+        )
+        return InstanceSample(
+            image_id=image,
+            source=FileImage(path=f"{image}.png"),
+            region_source=ListedAnnotations(regions=regions),
+        )
+
+    samples = [sample(i, 0) for i in range(99)] + [sample(99, 0, 1)]
+    data = Dataset(samples, name="some", task="instance")
+    found = [s.image_id for s in repeat_rare(data, 0.09)]
+    assert Counter(found) == {**dict.fromkeys(range(99), 1), 99: 3}  # sqrt(0.09 / 0.01)
+    assert len(repeat_rare(data, 0.01)) == 100
+    recipe = adapted(scenes, model, task="instance")
+    repeated = replace(recipe, segments=replace(recipe.part, repeat_threshold=1.0)).open()
+    assert "views an epoch, rare classes repeated, of images" in repeated.check()[0]
+    assert len(repeated.batches.samples["instance"]) > 4
+
+
+def test_things_look_as_large_in_training_as_they_will() -> None:
+    rng = np.random.default_rng(0)
+    for shape, wanted in (((480, 640), (160, 213)), ((640, 480), (213, 160)), ((100, 400), (80, 320))):
+        view = View.draw(shape, rng, size=224, scale=(1.0, 1.0), flip=0.0, sides=(160, 320))
+        assert view.resized == wanted
+
+
+def test_a_start_grows_to_the_queries_of_photographs(scenes: Path, model: Path) -> None:
+    recipe = adapted(scenes, model)
+    assert recipe.queries == 101
+    old, new = load_model(model)[0].decoder, recipe.open().build().model.decoder
+    torch.testing.assert_close(new.query_features[:6], old.query_features[:6])
+    torch.testing.assert_close(new.query_features[-1], old.query_features[-1])
+    assert len(new.query_features) == len(new.query_positions) == 101
+
+
+def test_new_queries_are_near_old_ones_and_no_two_are_alike() -> None:
+    table = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
+    grown = add_queries(table, 12)
+    assert grown.shape == (12, 64)
+    copies = grown[4:-1]
+    distances = torch.cdist(copies, table[:4])
+    assert distances.argmin(1).tolist() == [0, 1, 2, 3, 0, 1, 2]
+    assert torch.pdist(grown).min() > 1.0
+    assert add_queries(table, 5) is table
+
+
+def test_thresholds_are_those_that_score_best(data: Path, model: Path) -> None:
+    predictor = xdecoder.load(model)
+    samples = open_dataset("custom-panoptic", data, task="panoptic", split="val")
+    chosen = choose_thresholds(predictor, samples, images=2)
+    assert chosen is not None
+    assert 0 < chosen[0] <= 0.8
+    assert 0.3 <= chosen[1] <= 0.8
+    for path in (data / "images/val").iterdir():
+        path.write_bytes(b"")
+    assert choose_thresholds(predictor, samples, images=2) is None
+
+
+def test_losses_of_whole_masks_are_those_of_all_points_together(scenes: Path, model: Path) -> None:
+    recipe = adapted(scenes, model, task="panoptic")
+    recipe = replace(recipe, segments=replace(recipe.part, images=2, size=64, sides=None))
+    batch = recipe.open().batches.batch(0, 0, 1)
+    torch.manual_seed(0)
+    objective = recipe.open().build().eval()
+    whole = objective(batch)["segmentation/mask_bce"]
+    points = replace(
+        recipe.losses,
+        comparison="points",
+        points=replace(recipe.losses.points, points=4000, important_share=0.0),
+    )
+    torch.manual_seed(0)
+    sampled = replace(recipe, losses=points).open().build().eval()(batch)["segmentation/mask_bce"]
+    torch.testing.assert_close(whole, sampled, rtol=0.1, atol=0.0)
