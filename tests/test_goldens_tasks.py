@@ -242,6 +242,28 @@ def test_name_cache_survives_damage_and_tells_models_apart(
     assert len(list(tmp_path.rglob("*.npy"))) == 4
 
 
+def test_the_names_asked_for_least_recently_leave_the_memory_first(
+    models: dict[str, XDecoder], clip_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[list[tuple[str, ...]]] = []
+
+    def spy(model: XDecoder, tokenizer: Tokenizer, texts: list[tuple[str, ...]], _: object) -> torch.Tensor:
+        embedded.append(texts)
+        return embed_names(model, tokenizer, texts)
+
+    monkeypatch.setattr("xdecoder.predictor.name_cache.embed_names", spy)
+    dog, cat, sky = ((f"a photo of a {name}.",) for name in ("dog", "cat", "sky"))
+    model = models["A"]
+    cache = NameCache(model, clip_tokenizer, None, most_bytes=2 * 4 * model.config.embed_width)
+    every = cache.embed([dog, cat, sky, dog])  # more than it keeps: cat and sky stay
+    assert_close(every, embed_names(model, clip_tokenizer, [dog, cat, sky, dog]), 1e-6)
+    cache.embed([cat])
+    cache.embed([dog])  # takes the place of sky
+    cache.embed([cat])
+    cache.embed([sky])
+    assert embedded == [[dog, cat, sky], [dog], [sky]]
+
+
 def test_a_region_too_small_for_a_level_keeps_one_cell(golden_a: Golden, models: dict[str, XDecoder]) -> None:
     image = golden_a["e1/in/image0"]
     features = encode_images(models["A"], image)
