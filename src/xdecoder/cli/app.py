@@ -20,6 +20,7 @@ from xdecoder.cli.commands import (
     info,
     picturebook,
     refer,
+    reproduce,
     score,
     search,
     segment,
@@ -53,6 +54,7 @@ add_command(app, epilog=search.EPILOG)(search.search)
 add_command(app, epilog=serve.EPILOG)(serve.serve)
 add_command(app, epilog=demo.EPILOG)(demo.demo)
 add_command(app, epilog=train.EPILOG)(train.train)
+add_command(app, epilog=reproduce.EPILOG)(reproduce.reproduce)
 add_command(app, epilog=evaluate.EPILOG)(evaluate.evaluate)
 add_command(app, epilog=score.EPILOG)(score.score)
 app.add_typer(weights.app, name="weights")

@@ -4,6 +4,7 @@ from xdecoder.picturebook.captions import STYLES, Style, caption, captions, desc
 from xdecoder.picturebook.classes import VOCABULARY
 from xdecoder.picturebook.composition import draw_patch, draw_scene
 from xdecoder.picturebook.export import Exported, export
+from xdecoder.picturebook.ink import draw_in_ink
 from xdecoder.picturebook.nouns import WORDS, Noun, words_rng
 from xdecoder.picturebook.questions import (
     QUESTION_KINDS,
@@ -80,6 +81,7 @@ __all__ = [
     "contact_sheet",
     "description",
     "detail",
+    "draw_in_ink",
     "draw_patch",
     "draw_scene",
     "export",

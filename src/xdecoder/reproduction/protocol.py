@@ -64,6 +64,7 @@ class Sizes:
                 object_threshold=0.3,
                 overlap_threshold=0.6,
                 caption_steps=24,
+                prompt_ensemble=False,
             ),
         )
 

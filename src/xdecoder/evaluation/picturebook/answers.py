@@ -15,7 +15,7 @@ from xdecoder.metrics.referring import intersection_and_union
 from xdecoder.picturebook import VOCABULARY, Scene, description, phrases, questions
 from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.structures import PanopticSegmentation, SemanticSegmentation
+from xdecoder.vocabularies import Vocabulary
 
 _PHRASES = 3
 _NOTHING = -1
@@ -61,11 +61,7 @@ def ask_scenes(
         zip(scenes, images, predictor.caption(list(images)), strict=True)
     ):
         rng = np.random.default_rng(scene.seed)
-        panoptic, confusion = _segment(
-            scene,
-            predictor.segment(image, VOCABULARY),
-            predictor.segment(image, VOCABULARY, task="semantic"),
-        )
+        panoptic, confusion = segment_scene(predictor, scene, image, VOCABULARY)
         referred = _refer(predictor, scene, image, rng)
         thing = scene.things[int(rng.integers(len(scene.things)))]
         region_caption = predictor.caption(image, region=scene.ids == thing.id)
@@ -85,9 +81,19 @@ def ask_scenes(
     return found
 
 
-def _segment(
-    scene: Scene, found: PanopticSegmentation, regions: SemanticSegmentation
+def segment_scene(
+    predictor: Predictor, scene: Scene, image: EncodedImage, vocabulary: Vocabulary
 ) -> tuple[dict[int, CategoryCounts], Integer[np.ndarray, "K K+1"]]:
+    """Category -> its matched, wrong and missed segments, and the pixels by true and predicted category.
+
+    Args:
+        predictor: the model.
+        scene: the truth.
+        image: its picture.
+        vocabulary: the world's classes, in their order, by whatever names the model is to be asked for.
+    """
+    found = predictor.segment(image, vocabulary)
+    regions = predictor.segment(image, vocabulary, task="semantic")
     own = [VOCABULARY.classes.index(s.category) for s in scene.segments]
     matches = count_matches(
         scene.ids,

@@ -61,13 +61,23 @@ class PictureBookCurriculum(Curriculum[PictureBookRecipe]):
         scenes = Phase(name="scenes", steps=recipe.steps, images=recipe.images, schedule=Cosine(warmup=200))
         return tuple(p for p in ((*warm, scenes) if recipe.start is None else (scenes,)) if p.steps)
 
+    @property
+    def resolutions(self) -> tuple[Resolution, ...]:
+        """How large the pictures of the scenes are, as the run goes on."""
+        recipe = self.recipe
+        large, enlarged = (round(share * recipe.steps) for share in (recipe.large_from, recipe.enlarged_from))
+        return (
+            Resolution(steps=large, scene_size=96, image_size=96),
+            Resolution(steps=enlarged - large, scene_size=128, image_size=128),
+            Resolution(steps=recipe.steps - enlarged, scene_size=128, image_size=160),
+        )
+
     def build_source(self) -> BatchSource[Batch]:
         return self.build_scenes()
 
     def build_scenes(self) -> PictureBookBatches:
         """Texts, single things and scenes, as drawn."""
         recipe = self.recipe
-        large, enlarged = (round(share * recipe.steps) for share in (recipe.large_from, recipe.enlarged_from))
         return PictureBookBatches(
             config=self.config,
             tokenizer=self.tokenizer,
@@ -75,11 +85,7 @@ class PictureBookCurriculum(Curriculum[PictureBookRecipe]):
             text_steps=0 if recipe.start else recipe.text_steps,
             patch_steps=0 if recipe.start else recipe.patch_steps,
             patches=recipe.patches,
-            resolutions=(
-                Resolution(steps=large, scene_size=96, image_size=96),
-                Resolution(steps=enlarged - large, scene_size=128, image_size=128),
-                Resolution(steps=recipe.steps - enlarged, scene_size=128, image_size=160),
-            ),
+            resolutions=self.resolutions,
             caption_reward_from=round(recipe.caption_reward_from * recipe.steps),
             images=recipe.images,
             question_length=QUESTION_LENGTH,

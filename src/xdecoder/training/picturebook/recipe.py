@@ -81,7 +81,8 @@ class SceneMixture:
         pair_share: batches whose vocabulary is "color category" instead of categories.
         vocabulary_size: names of a pair vocabulary, the segments' own among them.
         template_share: names that are put into a template.
-        synonym_share: names for which a synonym stands.
+        synonym_share: names for which a synonym stands; with 0 the texts alone have none either, so that
+            synonyms come with captions and phrases only.
         phrases: referring phrases an image, at the most.
         hard_share: images that are asked for the leftmost of its kind, or for one at a place, before others.
         pairs: share of the scenes of a step that come with text: captions, and what retrieval learns from.

@@ -64,6 +64,7 @@ _QUESTION_SHARES: Mapping[QuestionKind, int] = {
 }
 
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms}
+_FIRST_WORDS = tuple(word for word in WORDS if word not in _NAMES)
 _PLACES = {word: place for place, word in enumerate((*WORDS, BACKGROUND))}
 
 
@@ -152,7 +153,8 @@ class PictureBookBatches(BatchSource[Batch]):
         names = (*THING_CATEGORIES, *STUFF_CATEGORIES, *COLORS, BACKGROUND)
         kind = int(rng.integers(3))
         if kind == 2:
-            words = [WORDS[i] for i in rng.integers(len(WORDS), size=int(rng.integers(2, 9)))]
+            known = WORDS if self.mixture.synonym_share else _FIRST_WORDS
+            words = [known[i] for i in rng.integers(len(known), size=int(rng.integers(2, 9)))]
             return " ".join(words), words
         pair = _PAIRS[int(rng.integers(len(_PAIRS)))]
         name = names[int(rng.integers(len(names)))] if kind == 0 else " ".join(pair)

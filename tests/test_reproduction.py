@@ -1,0 +1,296 @@
+"""The paper's comparisons in the drawn world: cells, runs that go on, statistics, verdicts, the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from xdecoder.cli.app import app
+from xdecoder.jobs.distributed import World
+from xdecoder.jobs.folder_lock import hold_folder
+from xdecoder.picturebook import HELD_OUT_PAIRS, captions, draw_in_ink, draw_scene, is_true
+from xdecoder.reproduction.cells import CELLS, TABLES, needed_cells
+from xdecoder.reproduction.claims import CLAIMS
+from xdecoder.reproduction.findings import LEAST, read_findings
+from xdecoder.reproduction.protocol import FULL, SMOKE
+from xdecoder.reproduction.recipe import cell_recipe
+from xdecoder.reproduction.report import to_json, to_markdown
+from xdecoder.reproduction.runner import Work
+from xdecoder.reproduction.runs import Result, Run, plan_runs, read_result, write_result
+from xdecoder.reproduction.scoring import FIGURES
+from xdecoder.reproduction.statistics import Estimate, estimate, judge, seeds_to_decide
+from xdecoder.training import loop
+from xdecoder.training.ablations import ABLATIONS
+from xdecoder.training.picturebook.batches import SceneBatch
+
+LOWER = CLAIMS[0]
+
+
+def reproduce(*words: str) -> Any:
+    return CliRunner().invoke(app, ["reproduce", *words])
+
+
+def work(out: Path, **more: Any) -> Work:
+    return Work(out=out, protocol=SMOKE, world=World(), **more)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warm start and two cells, run by the command."""
+    out = tmp_path_factory.mktemp("reproduction")
+    done = reproduce("zero-shot", "--smoke", "--seeds", "1", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def test_two_cells_run_and_are_reported(folder: Path) -> None:
+    kept = json.loads((folder / "report.json").read_text())
+    assert [(run["cell"], run["seed"]) for run in kept["runs"]] == [
+        ("warm", 0),
+        ("base", 0),
+        ("segmentation_only", 0),
+    ]
+    assert all(set(run["scores"]) == set(FIGURES) for run in kept["runs"][1:])
+    assert all(run["cpu_seconds"] > 0 for run in kept["runs"])
+    report = (folder / "report.md").read_text()
+    assert "3 runs are done" in report
+    assert "| `segmentation_only`: segmentation alone | 1 |" in report
+    page = (folder / "report.html").read_text()
+    assert "data:image/webp;base64," in page
+    assert page.count("<table>") == 1 + len(TABLES)
+
+
+def test_what_is_done_is_not_done_again(folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("scores.json")}
+    again = reproduce("zero-shot", "--smoke", "--seeds", "1", "--out", str(folder))
+    assert again.exit_code == 0, again.output
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("scores.json")}
+
+
+def test_a_killed_run_goes_on_and_ends_as_it_would_have(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = loop.take_step
+
+    def killed(*arguments: Any) -> Any:
+        if arguments[-1] == 2 and (tmp_path / "runs" / "base").is_dir():
+            raise KeyboardInterrupt
+        return taken(*arguments)
+
+    runs = plan_runs(("warm", "base"), 1)
+    monkeypatch.setattr(loop, "take_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        work(tmp_path).run_all(runs)
+    monkeypatch.setattr(loop, "take_step", taken)
+    assert work(tmp_path).run_all(runs) == ()
+    assert "goes on from step 2" in capsys.readouterr().out
+    ours, theirs = (read_result(out, runs[1]) for out in (tmp_path, folder))
+    assert ours is not None
+    assert theirs is not None
+    assert ours.scores == pytest.approx(theirs.scores, nan_ok=True)
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(folder: Path) -> None:
+    runs = plan_runs(("warm", "base", "without_retrieval"), 1)
+    held = runs[2].folder(folder)
+    held.mkdir(parents=True)
+    with hold_folder(held, on_wait=pytest.fail):
+        assert work(folder).run_all(runs) == (runs[2],)
+
+
+def test_runs_of_another_version_are_told(folder: Path, tmp_path: Path) -> None:
+    full = reproduce("zero-shot", "--seeds", "1", "--out", str(folder))
+    assert full.exit_code == 2
+    assert "holds runs made otherwise (" in full.output
+    assert "steps 4 there, 2000 now" in full.output
+    assert "give another --out, or delete the folder" in full.output
+    (tmp_path / "reproduction.json").write_text("[")
+    assert "is damaged" in reproduce("report", "--out", str(tmp_path)).output
+
+
+def test_a_budget_too_small_for_one_run_is_told(tmp_path: Path) -> None:
+    refused = reproduce("tasks", "--budget", "0.01", "--out", str(tmp_path))
+    assert refused.exit_code == 2
+    assert "--budget 0.01 is too small for one run: warm, seed 0 takes about" in refused.output
+    assert "or more" in refused.output
+
+
+def test_a_budget_ends_the_work_between_two_runs(folder: Path, tmp_path: Path) -> None:
+    runs = plan_runs(("warm", "base"), 1)
+    said: list[str] = []
+    some = work(tmp_path, budget=1e6, say=said.append)
+    for cell, hours in (("warm", 0.0), ("base", 1e7)):
+        result = Result(run=Run(name=cell, seed=7), scores={}, cpu_seconds=3600 * hours, steps=1)
+        result.run.folder(tmp_path).mkdir(parents=True)
+        write_result(tmp_path, result)
+    assert some.run_all(runs) == (runs[1],)
+    assert said[-1].startswith("the budget of 1e+06 hours does not reach for base, seed 0")
+
+
+def test_an_unknown_table_is_told() -> None:
+    refused = reproduce("table3")
+    assert refused.exit_code == 2
+    assert "no table table3; there are tasks, interactions" in refused.output
+
+
+def test_list_names_every_table_and_cell() -> None:
+    listed = reproduce("list").output
+    assert all(name in listed for name in TABLES)
+    assert all(cell in listed for table in TABLES.values() for cell in table.cells)
+
+
+def test_a_damaged_result_is_told(tmp_path: Path) -> None:
+    run = Run(name="base", seed=0)
+    run.folder(tmp_path).mkdir(parents=True)
+    (run.folder(tmp_path) / "scores.json").write_text('{"scores": 3}')
+    with pytest.raises(ValueError, match=r"is damaged .* delete it, and the run is scored again"):
+        read_result(tmp_path, run)
+
+
+# Cells
+
+
+def test_every_table_claim_and_start_names_what_there_is() -> None:
+    for table in TABLES.values():
+        assert set(table.cells) <= set(CELLS)
+        assert set(table.figures) <= set(FIGURES)
+    for claim in CLAIMS:
+        assert {claim.cell, claim.against} <= set(TABLES[claim.table].cells)
+        assert claim.figure in FIGURES
+    assert all(cell.start in CELLS for cell in CELLS.values() if cell.start)
+    assert {name: CELLS[name].ablation for name in ABLATIONS} == dict(ABLATIONS)
+
+
+def test_every_cell_comes_after_its_start_and_seed_by_seed() -> None:
+    runs = plan_runs(needed_cells(TABLES), 2)
+    for place, run in enumerate(runs):
+        assert run.start is None or run.start in runs[:place]
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+
+
+def test_cells_of_a_seed_see_the_same_scenes_from_the_same_start() -> None:
+    batches: list[SceneBatch] = []
+    for name in ("base", "without_retrieval", "texts_without_global", "a_quarter_of_the_pairs"):
+        recipe = cell_recipe(CELLS[name], 3, SMOKE, Path("warm"))
+        batch = recipe.open().build_source().batch(1, 0, 1)
+        assert isinstance(batch, SceneBatch)
+        batches.append(batch)
+    assert all(torch.equal(batch.images, batches[0].images) for batch in batches)
+    assert [len(batch.pair_images) for batch in batches] == [4, 4, 4, 1]
+
+
+def test_the_cells_are_what_they_are_called() -> None:
+    narrow, small, base = (
+        cell_recipe(CELLS[name], 0, FULL, Path("warm")).open().config
+        for name in ("narrow", "small_backbone", "base")
+    )
+    assert narrow.decoder.width < base.decoder.width
+    assert narrow.backbone == base.backbone
+    assert max(small.backbone.widths) < max(base.backbone.widths)
+    assert small.decoder == base.decoder
+    cut = cell_recipe(CELLS["texts_without_latents"], 0, FULL, Path("warm")).open().config.decoder
+    assert not cut.interactions.texts_see_objects
+    assert not cut.interactions.texts_see_global
+
+
+# The second style
+
+
+def test_ink_changes_the_picture_and_nothing_that_is_true_of_it() -> None:
+    scene = draw_scene(5, split="val", size=96, held_out=True)
+    drawn, again = draw_in_ink(scene), draw_in_ink(scene)
+    assert np.array_equal(drawn.image, again.image)
+    assert drawn.image.shape == scene.image.shape
+    assert np.abs(drawn.image.astype(int) - scene.image).mean() > 10
+    assert np.array_equal(drawn.ids, scene.ids)
+    assert {(t.color, t.category) for t in drawn.things} & HELD_OUT_PAIRS
+    assert all(is_true(text, drawn) for text in captions(scene, np.random.default_rng(0)))
+
+
+# Statistics
+
+
+def test_a_mean_has_the_interval_of_student_s_t() -> None:
+    # Three values of mean 4 and deviation 2: t(0.975, 2) = 4.30265, so 4.30265 * 2 / sqrt(3).
+    found = estimate([2.0, 4.0, 6.0])
+    assert found.mean == 4.0
+    assert found.half_width == pytest.approx(4.968276, abs=1e-5)
+    assert (found.low, found.high) == pytest.approx((-0.968276, 8.968276), abs=1e-5)
+    assert estimate([3.0]).half_width == math.inf
+    with pytest.raises(ValueError, match="at the least"):
+        estimate([])
+
+
+@pytest.mark.parametrize(
+    ("mean", "half_width", "expected"),
+    [
+        (-3.0, 2.0, "holds"),
+        (-3.0, 3.5, "undecided at this budget"),
+        (3.0, 2.0, "does not hold here"),
+        (0.1, 0.3, "does not hold here"),  # at most 0.2 points in the claimed direction
+        (0.1, 0.9, "undecided at this budget"),
+        (-9.0, math.inf, "undecided at this budget"),
+    ],
+)
+def test_a_verdict_follows_from_the_interval(mean: float, half_width: float, expected: str) -> None:
+    found = Estimate(mean=mean, half_width=half_width, values=(mean, mean))
+    assert judge(LOWER, found) == expected
+    mirrored = dataclasses.replace(found, mean=-mean)
+    assert judge(dataclasses.replace(LOWER, direction="higher"), mirrored) == expected
+
+
+def test_more_seeds_decide_what_is_far_from_zero_sooner() -> None:
+    near, far = estimate([-1.0, 3.0, -5.0]), estimate([-7.0, -3.0, -11.0])
+    sooner, later = seeds_to_decide(LOWER, far), seeds_to_decide(LOWER, near)
+    assert sooner is not None
+    assert later is not None
+    assert 3 < sooner < later
+    assert seeds_to_decide(LOWER, estimate([1.0])) is None
+
+
+def fill(out: Path, *differences: float, base: float = 60.0) -> None:
+    """Runs of a base, whose seeds differ by 9 points, and of a cell that differs from it as told."""
+    for seed, difference in enumerate(differences):
+        level = base + 9.0 * (seed % 3 - 1)
+        for name, value in (("base", level), ("without_retrieval", level + difference)):
+            run = Run(name=name, seed=seed)
+            run.folder(out).mkdir(parents=True)
+            scores = dict.fromkeys(FIGURES, value)
+            write_result(out, Result(run=run, scores=scores, cpu_seconds=900.0, steps=2000))
+
+
+def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
+    fill(tmp_path, -3.8, -4.1, -4.1)
+    found = read_findings(tmp_path, FULL)
+    assert found.claims[0].claim.cell == "without_retrieval"
+    assert found.claims[0].difference is not None
+    assert found.claims[0].difference.mean == pytest.approx(-4.0)
+    assert found.claims[0].difference.half_width < 0.5
+    assert found.claims[0].verdict == "holds"
+    assert "-4.0 ± 0.4 | 3 | **holds**" in to_markdown(found)
+
+
+def test_nothing_is_decided_against_a_base_that_is_no_good(tmp_path: Path) -> None:
+    fill(tmp_path, -3.8, -4.1, -4.1, base=LEAST["val/pq"] - 1)
+    assert read_findings(tmp_path, FULL).claims[0].verdict == "undecided at this budget"
+
+
+def test_the_report_says_what_more_time_would_decide(tmp_path: Path) -> None:
+    fill(tmp_path, -1.0, 2.0, -4.0)
+    found = read_findings(tmp_path, FULL)
+    assert found.hours == pytest.approx(6 * 0.25)
+    finding = found.claims[0]
+    assert finding.verdict == "undecided at this budget"
+    assert finding.seeds_needed is not None
+    assert finding.hours_needed == pytest.approx(2 * 0.25 * (finding.seeds_needed - 3))
+    line = f"| {finding.claim.text} | 3 | {finding.seeds_needed} | {finding.hours_needed:.1f} |"
+    assert line in to_markdown(found)
+    assert to_json(found)["claims"][0]["seeds_needed"] == finding.seeds_needed
