@@ -307,7 +307,7 @@ class ClassList:
     """The classes that a model was trained on, where they are no built-in list.
 
     Attributes:
-        classes: their names.
+        classes: names, in the order of their numbers.
         things: which of them, by their places, are countable objects.
     """
 
@@ -376,8 +376,8 @@ class ModelConfig:
     Attributes:
         backbone: the image encoder.
         pixel_decoder: multi-scale and mask features.
-        text: the text encoder.
-        decoder: the generalized decoder.
+        text: sizes of the text encoder.
+        decoder: sizes of the generalized decoder, and which of its queries see which.
         embed_width: width P of the space that images and texts share.
         backbone_retrieval: whether images are embedded by the backbone too, not by the decoder alone;
             published models without it (`RETRIEVAL.ENSEMBLE: false`) lack the projection.

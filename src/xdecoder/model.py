@@ -61,7 +61,7 @@ class XDecoder(nn.Module):
     texts), then its heads. `xdecoder.tasks` says which task takes which.
 
     Args:
-        config: all sizes.
+        config: sizes of all parts.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -162,7 +162,7 @@ def parse_vocabulary(
             a sequence of names (here a name may contain a comma); a `Vocabulary`.
             None: the classes are `things` followed by `stuff`.
         things: names, in a sequence or with commas between them, that are things whatever the lists say.
-        stuff: likewise for stuff.
+        stuff: names of stuff, likewise.
 
     Raises:
         ValueError: the vocabulary is empty or malformed; two names are the same but for case, spaces and

@@ -34,7 +34,7 @@ def add_command(
     know takes `debug` itself. What it returns is the exit code, None being 0.
 
     Args:
-        app: the application.
+        app: typer's application, which the command is added to.
         name: what is typed; by default the function's name.
         epilog: examples, a blank line between two of them.
 

@@ -84,7 +84,7 @@ class FormatOptions(ExportOptions):
         """Refuse what cannot be written, before a model is loaded.
 
         Args:
-            folder: of the results.
+            folder: that results are written to.
 
         Raises:
             ValueError: there is no folder, or the format has no such shapes.

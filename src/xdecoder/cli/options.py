@@ -314,10 +314,10 @@ def images_and_texts(
     Args:
         command: for the examples in errors.
         image: the first argument.
-        more: the others.
+        more: the arguments after the first.
         named: the texts that the option gives.
         what: what a text is called; also the option's name, whose first letter is its short form.
-        example: of a text.
+        example: of a text, for the error.
 
     Raises:
         ValueError: there are no texts, one is empty, or one is a file.
@@ -346,8 +346,8 @@ def check_file(option: str, file: Path, suffixes: Sequence[str]) -> None:
     """Refuse a file that cannot be written.
 
     Args:
-        option: that names it.
-        file: to be written.
+        option: the option's name, for the error, such as "--out".
+        file: that will be written.
         suffixes: that its name may end in.
 
     Raises:

@@ -18,7 +18,7 @@ class ProgressBar:
     """A bar on stderr with the time left, gone when it is done; a line now and then where it is no terminal.
 
     Args:
-        name: of the work.
+        name: what the bar calls the work.
         visible: False shows nothing.
         speed: what is counted is images: show how many a second.
         ending: what is done when all is counted; empty for nothing.

@@ -95,7 +95,7 @@ def check_dataset(
     Args:
         name: a row of the table.
         root: the folder that holds the data set's folders.
-        task: one task; otherwise all.
+        task: looked at alone; None for every task of the data set.
         split: one split; otherwise the row's first.
         opened: samples to decode for each task; None for all.
         picture: where to draw four samples of the first task that opens.

@@ -52,7 +52,7 @@ def read_panoptic(
         selection: what is asked for; its task may be panoptic, semantic or instance.
         annotations: the JSON file.
         maps: the folder of PNGs.
-        images: the folder of images.
+        images: folder that the images' file names are relative to.
         image_name: the image's path in it, from its entry in "images" and the PNG's `file_name`.
         categories: how category ids become indexes.
 

@@ -21,7 +21,7 @@ class ImageRow:
     """An entry of "images".
 
     Attributes:
-        id: its id.
+        id: the image's number or name, which annotations refer to it by.
         file_name: where it lies; of LVIS, its URL.
         size: (height, width), None where the file does not say it.
         fields: all that the entry has.
@@ -53,7 +53,7 @@ class CocoFile:
         path: the file.
         images: by id, in the file's order.
         annotations: those whose image is listed, in the file's order.
-        categories: as in the file.
+        categories: rows of "categories", as in the file.
         problems: what is wrong so far; `problems.refuse()` ends with it.
     """
 
@@ -164,7 +164,7 @@ def read_annotation(row: Mapping[str, Any], *, number: int, category: int, where
     The mask says all that is needed: boxes and areas that are missing, null or impossible are left open.
 
     Args:
-        row: the annotation.
+        row: an entry of "annotations", as JSON gave it.
         number: its id, or what stands for it.
         category: what `Annotation.category` shall be.
         where: file and annotation, for messages.

@@ -36,7 +36,7 @@ class PairFiles(ABC, Sequence[CaptionSample]):
     """Pairs that lie in several files, one file after the other; each is read by its place.
 
     Args:
-        paths: the files.
+        paths: where the pairs lie, the first pairs in the first.
         counts: of the pairs in each.
 
     Attributes:
@@ -75,7 +75,7 @@ class PairArchives(PairFiles):
     A sample is an image (`key.jpg`, `.png` or `.webp`) and `key.json` ("caption" or "captions") or `key.txt`.
 
     Args:
-        paths: the shards.
+        paths: `.tar` files, not compressed.
 
     Attributes:
         incomplete: keys without an image or a caption, which are passed over.

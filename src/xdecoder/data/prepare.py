@@ -112,7 +112,7 @@ def write_shards(
     Args:
         samples: what to write.
         out: the folder, made if need be.
-        per_shard: samples in a shard.
+        per_shard: pairs in a shard at the most.
         progress: called after each sample with how many are done, and of how many.
 
     Raises:

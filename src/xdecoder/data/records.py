@@ -328,7 +328,7 @@ class Referent:
 
     Attributes:
         id: the data set's.
-        phrases: one or more.
+        phrases: texts that each mean the region, one or more.
         region: an object; in gRefCOCO several as one, or, with an empty mask, none.
     """
 

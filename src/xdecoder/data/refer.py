@@ -107,7 +107,7 @@ def read_refs(rows: object, path: Path, *, objects: type = int) -> list[dict[str
 
     Args:
         rows: what the file holds.
-        path: the file.
+        path: the file that the rows come from, for errors.
         objects: the type of a ref's `ann_id`; a list in gRefCOCO.
 
     Raises:
@@ -175,7 +175,7 @@ def referring_samples(
 
     Args:
         selection: what is asked for.
-        file: the objects' file.
+        file: the annotation file that holds the referred objects' masks.
         items: the refs: id, sentences and the object's row.
         existing: what looks for files.
         image_of: an image's id and path, from its id in the file.

@@ -49,7 +49,7 @@ def read_questions(
 
     Args:
         selection: what is asked for.
-        questions: the file of questions.
+        questions: the JSON file of questions, in VQA's format.
         answers: the file of their answers; None for a split without.
         existing: what looks for files.
         image_of: an image's id and path from the id that a question names.

@@ -27,7 +27,7 @@ def build_demo(
     """Give a model the held-out scenes and the user's images.
 
     Args:
-        predictor: the model.
+        predictor: what the page is about; it reads every picture that is shown.
         source: what it was loaded from.
         images: the user's.
         vocabulary: the classes that these are divided into; by default the model's own.

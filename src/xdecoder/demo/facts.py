@@ -34,9 +34,9 @@ class ModelFacts:
 
     Attributes:
         name: as the user named it.
-        backbone: its kind.
+        backbone: kind of image encoder: focalnet, davit or hybrid.
         parameters: how many.
-        queries: latent queries.
+        queries: number of latent queries, the global one included.
         short_side: pixels that an image's shorter side is resized to.
         device: where it ran.
         scores: None where none are known.
@@ -60,7 +60,7 @@ def describe(predictor: Predictor, source: str) -> ModelFacts:
     """The facts of a loaded model.
 
     Args:
-        predictor: the model.
+        predictor: loaded, whose sizes and published scores are told.
         source: what it was loaded from.
 
     Raises:

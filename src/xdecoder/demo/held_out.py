@@ -170,7 +170,7 @@ def run_held_out(predictor: Predictor, *, count: int = SCENES, pool: int = POOL)
     """Give a model the first scenes of the held-out split.
 
     Args:
-        predictor: the model.
+        predictor: what reads the scenes.
         count: scenes to be read in full.
         pool: scenes among which captions are searched, those included.
 

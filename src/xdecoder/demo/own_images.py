@@ -25,8 +25,8 @@ class ImageResult:
     """Everything a model said of one image.
 
     Attributes:
-        name: of the file.
-        panoptic: its segments.
+        name: of the file, without its folder.
+        panoptic: its things and stuff.
         grounding: where the phrases are; None without phrases.
         caption: its description.
     """
@@ -43,8 +43,8 @@ def run_images(
     """Give a model some images; what cannot be read is passed over and told.
 
     Args:
-        predictor: the model.
-        paths: files.
+        predictor: what reads the images.
+        paths: image files; one that cannot be read is among the failures.
         vocabulary: the classes that they are divided into.
         phrases: what to find in each of them.
 

@@ -31,7 +31,7 @@ def draw_poster(results: Sequence[SceneResult]) -> bytes:
     """The picture as the bytes of a PNG file.
 
     Args:
-        results: one a row.
+        results: pictures and what was found in each, one a row.
 
     Raises:
         ValueError: there are none.

@@ -117,7 +117,7 @@ def draw_regions(
     no room in or around its region, or would cover twelve times its area, is left out.
 
     Args:
-        image: the picture.
+        image: the picture that the regions are drawn on.
         regions: what to paint; empty masks are passed over.
         opacity: of the paint, 0 (outlines only) to 1.
 

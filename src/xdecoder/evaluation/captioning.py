@@ -41,7 +41,7 @@ def score_captions(predictions: Path, references: Mapping[ImageId, Sequence[str]
     """Score a COCO caption result file.
 
     Args:
-        predictions: the file.
+        predictions: a JSON file in COCO's caption format.
         references: image id -> the true captions. An image without a prediction has the empty caption.
 
     Raises:

@@ -60,7 +60,7 @@ def classes_of(
     """The classes of a benchmark.
 
     Args:
-        benchmark: the row.
+        benchmark: whose classes are asked for.
         truth: the data set's vocabulary.
         ids: of each of its classes, the id in its files.
         background: what its last class, a background, is made of; it is asked for by these names.

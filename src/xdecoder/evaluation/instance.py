@@ -156,7 +156,7 @@ def score_instances(
     A list without results scores 0.
 
     Args:
-        rows: its entries.
+        rows: entries of a result file, in COCO's detection format.
         truth: a COCO annotation file's content.
         path: of the results, for messages.
         skipped: images that were left out of the truth.

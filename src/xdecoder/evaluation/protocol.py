@@ -67,7 +67,7 @@ class Run:
     """One benchmark on one model, with what was changed for this run.
 
     Attributes:
-        benchmark: the row.
+        benchmark: what is done and scored, and with which sizes and thresholds.
         resizing: of the images in this run; None for the model's own size.
         classes: the words of an image.
         names: classes of segmentation tasks.
@@ -88,7 +88,7 @@ class Picture:
     """An image, and what to ask it for.
 
     Attributes:
-        pixels: the image.
+        pixels: of the image, at its own size.
         asked: the classes, for segmentation.
         places: their places among all classes that the benchmark asks for.
     """
@@ -103,7 +103,7 @@ class BenchmarkProtocol(ABC, Generic[S]):
 
     Args:
         run: what to do.
-        dataset: the truth.
+        dataset: samples with their truth.
     """
 
     file: ClassVar[str]
@@ -142,7 +142,7 @@ class BenchmarkProtocol(ABC, Generic[S]):
         """Score a result file against the data set.
 
         Args:
-            path: the file.
+            path: a result file in the task's standard format.
             left_out: images that do not count.
 
         Raises:
@@ -154,7 +154,7 @@ class BenchmarkProtocol(ABC, Generic[S]):
         """What `read` gives for segmentation: the image and the classes to ask it for.
 
         Args:
-            pixels: the image.
+            pixels: of the image, at its own size.
             present: the categories that its truth has.
 
         Raises:

@@ -54,7 +54,7 @@ def read_list(
     """A JSON list of objects, or an object's field `key` that is one, each field of its type.
 
     Args:
-        path: the file.
+        path: a JSON file that holds one list.
         fields: what each object has.
         key: the object's field; None where the file is the list itself.
         nested: of fields that are lists of objects, what each of these has.

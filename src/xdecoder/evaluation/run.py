@@ -36,7 +36,7 @@ class EvaluatedModel:
 
     Attributes:
         name: as the user called it.
-        predictor: the model.
+        predictor: the loaded model that answers.
         digest: of its weights, sizes, settings, tokenizer and answers (`Predictor.digest`).
         checkpoint: the published checkpoint that it is; None for any other.
     """

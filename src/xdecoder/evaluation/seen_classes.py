@@ -56,7 +56,7 @@ def nearest_classes(
     """The nearest training classes of each class.
 
     Args:
-        classes: names.
+        classes: names of a benchmark's classes.
         trained: names of the training classes.
         embeddings: text embeddings of the classes, of unit length.
         trained_embeddings: of the training classes, likewise.

@@ -80,7 +80,7 @@ def score_semantic(
     Args:
         truth: image id -> reads its truth, with `VOID` where there is none.
         predictions: image id -> reads its prediction; an image without one counts as missed.
-        classes: names.
+        classes: names, in the order of the label maps' numbers.
         absent: the classes that mIoU is the mean over.
 
     Raises:

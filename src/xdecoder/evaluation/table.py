@@ -18,7 +18,7 @@ def prompts_of(benchmark: Benchmark, *, ensemble: bool = True) -> str:
     """What words the model is given, in words.
 
     Args:
-        benchmark: the row.
+        benchmark: whose prompts are told.
         ensemble: whether the model embeds a class by its 81 prompts, as published.
     """
     match benchmark.kind:

@@ -22,7 +22,7 @@ class FailedImage:
 
     Attributes:
         path: its file.
-        error: why.
+        error: that reading or working on it raised.
     """
 
     path: Path

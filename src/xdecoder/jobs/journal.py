@@ -35,7 +35,7 @@ class Journal:
 
     Args:
         folder: of the benchmark's results.
-        rank: the process.
+        rank: number of the process that writes; each has lines of its own.
         fingerprint: what the results are made with.
 
     Raises:

@@ -16,7 +16,7 @@ class MatchCosts:
     Attributes:
         classes: of minus the probability of the target's class or phrase.
         mask_bce: of the masks' binary cross-entropy.
-        mask_dice: of the masks' dice loss.
+        mask_dice: of the masks' dice distance.
     """
 
     classes: float = 2.0

@@ -46,7 +46,7 @@ class MatchedLayer:
     """A layer's queries, and what they were matched to.
 
     Attributes:
-        mask_embeddings: of the queries.
+        mask_embeddings: of all queries of the layer.
         matches: which query answers for which target.
         drawn: from `MaskComparison.draw`.
     """
@@ -81,7 +81,7 @@ class MaskComparison(ABC):
         """Per image, the mask logits of all queries and its targets' masks, to match them; no gradient.
 
         Args:
-            mask_embeddings: of the queries.
+            mask_embeddings: of all queries of the layer.
             masks: per image, its targets' masks.
         """
 
@@ -107,7 +107,7 @@ class SampledPoints(MaskComparison):
     where the prediction is undecided.
 
     Args:
-        mask_features: of the images.
+        mask_features: of every image of the batch, from the pixel decoder.
         sampler: draws the points; `PointSampler` says in which order.
         sampling: how many.
     """
@@ -173,7 +173,7 @@ class WholeMasks(MaskComparison):
     They are matched at half that resolution.
 
     Args:
-        mask_features: of the images.
+        mask_features: of every image of the batch, from the pixel decoder.
     """
 
     def __init__(self, mask_features: Float[Tensor, "B M h w"]) -> None:

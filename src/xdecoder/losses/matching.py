@@ -103,7 +103,7 @@ def match_masks(
         affinity: per image, each query's probability of each target's class or phrase.
         compared: per image, the queries' mask logits and the targets' masks at the same points
             (`MaskComparison.pairwise`).
-        costs: weights.
+        costs: how much class, cross-entropy and dice each count.
     """
     return assign(
         [

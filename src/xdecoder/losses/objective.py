@@ -173,7 +173,7 @@ class Objective:
 
         Args:
             logits: of each supervised layer, first layer first (`next_token_logits`).
-            targets: the captions.
+            targets: token ids of the captions, and which of them count.
         """
         tally = _Tally(logits[0])
         with full_precision(logits[0]):
@@ -196,7 +196,7 @@ class Objective:
             embeddings: of each supervised layer, first layer first: semantic embeddings of all latent
                 queries, the global one last.
             backbone_embeddings: of the pooled backbone, where they are trained.
-            targets: the texts.
+            targets: of the texts: embeddings, tokens, and which texts are alike.
             logit_scale: the model's.
         """
         config = self.config

@@ -112,7 +112,7 @@ def next_token_logits(
     Args:
         features: caption features; their products with the token table are the logits.
         valid: true up to the end token.
-        token_table: the token embeddings.
+        token_table: embeddings of all V tokens, the text encoder's own.
     """
     with full_precision(features):
         return wide(features[:, :-1][valid[:, 1:]]) @ wide(token_table).T
@@ -196,7 +196,7 @@ def contrastive(
     """Symmetric contrastive loss over the global batch (CLIP).
 
     Args:
-        images: image embeddings.
+        images: embeddings of the images, one of each pair.
         texts: the embeddings of their captions, in the same order.
         scale: from `temperature`.
         groups: images whose captions have the same number count as each other's, in equal shares.

@@ -35,7 +35,7 @@ class ScoredSegment:
 
     Attributes:
         id: its value in the map; positive.
-        category_id: its category.
+        category_id: of the segment; matches are looked for within a category.
         is_crowd: the truth marks a group that was not told apart.
     """
 
@@ -114,9 +114,9 @@ def count_matches(
 
     Args:
         truth: segment ids; 0 is void.
-        truth_segments: the segments of `truth`.
+        truth_segments: the id, category and crowd flag of each segment in `truth`.
         prediction: segment ids; 0 is unlabeled.
-        predicted_segments: the segments of `prediction`.
+        predicted_segments: the id and category of each segment in `prediction`.
 
     Returns:
         category id -> counts, for the categories that occur.
@@ -206,10 +206,10 @@ class PanopticQuality:
         Args:
             image_id: refused when it was added before.
             truth: segment ids, 0 is void.
-            truth_segments: the segments of `truth`.
+            truth_segments: the id, category and crowd flag of each segment in `truth`.
             prediction: segment ids, 0 is unlabeled; None where the model gave nothing: every true segment
                 then counts as missed, and the image is listed in the result.
-            predicted_segments: the segments of `prediction`.
+            predicted_segments: the id and category of each segment in `prediction`.
 
         Raises:
             ValueError: the image was added before, a category is unknown, or as `count_matches`.

@@ -62,7 +62,7 @@ def confusion(
     Args:
         truth: classes 0..K-1; pixels that are `ignore` are left out.
         prediction: classes 0..K-1; `ignore` where nothing is predicted.
-        class_count: K.
+        class_count: number K of classes.
         ignore: the value of unlabeled pixels.
 
     Raises:
@@ -91,7 +91,7 @@ class SemanticSegmentation:
     """Gathers the confusion matrix over images.
 
     Args:
-        class_count: K.
+        class_count: number K of classes.
         ignore: the value of unlabeled pixels.
         absent: which classes mIoU is the mean over.
     """

@@ -97,7 +97,7 @@ class KeyValueCache:
     """Keys and values of every layer, in buffers that are allocated once and filled as tokens come.
 
     Args:
-        layers: number of layers.
+        layers: of the decoder, each of which has keys and values of its own.
         capacity: positions that the buffers hold.
     """
 

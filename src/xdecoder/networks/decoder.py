@@ -256,7 +256,7 @@ class Decoder(nn.Module):
         """Decode the latent queries: object queries and the global one.
 
         Args:
-            memory: the images.
+            memory: the images' features, which queries attend to.
             keep: keep the self-attention keys and values of every layer, for texts to read.
         """
         B, Q = memory.sources[0].shape[0], self.config.queries
@@ -328,7 +328,7 @@ class Decoder(nn.Module):
         """Prepare to read texts along with images.
 
         Args:
-            memory: the images.
+            memory: the images' features, which queries attend to.
             latents: their latent queries, decoded with `keep=True`.
             capacity: tokens to be read at the most.
             regions: per level, the cells that the texts may look at; all where None.

@@ -90,7 +90,7 @@ class PositionEmbedding(nn.Module):
 
     Args:
         channels: of the sine code.
-        width: of the map.
+        width: channels of the map.
     """
 
     def __init__(self, channels: int, width: int) -> None:

@@ -152,7 +152,7 @@ def resized_tiles(
     """A map resized along both axes, a tile at a time.
 
     Args:
-        x: the map.
+        x: what is resized, a tile at a time.
         rows: its vertical axis.
         columns: its horizontal axis.
         side: rows and columns of a tile at the most; by default what fits a CPU's cache, and more on other

@@ -184,7 +184,7 @@ def draw_thing(
         category: one of THING_CATEGORIES.
         color: one of COLORS.
         rng: where the shade, variant, tilt and proportions come from.
-        size: the size word.
+        size: a key of SIZE_FACTORS.
         picture: side of the picture in pixels.
         light: brightness of the scene's light (1 by day, a little less at night).
     """

@@ -26,7 +26,7 @@ class RegionEmbeddings:
     """The segments of an image, each with its embedding.
 
     Attributes:
-        segmentation: the segments.
+        segmentation: the segments that the embeddings are of.
         vectors: of unit length, one row a segment; their products with `embed_texts` are cosines.
     """
 

@@ -71,7 +71,7 @@ class Encoder:
     """Encodes images, those of one padded size together.
 
     Args:
-        model: the network.
+        model: whose backbone and pixel decoder read images.
         batch_size: images encoded together at the most.
     """
 

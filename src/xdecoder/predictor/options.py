@@ -187,7 +187,7 @@ class SearchOptions:
         """Refuse what cannot be found.
 
         Args:
-            query: the words.
+            query: the words; None where an image is given.
             by_image: an image is given.
             by_region: a region of it is meant.
 

@@ -71,7 +71,7 @@ class Predictor:
     a time.
 
     Args:
-        model: the network.
+        model: the network, in evaluation mode.
         tokenizer: the one that the model was trained with.
         answer_head: its classifier of answers, which `answer` needs.
         cache: folder in which embeddings of class names are kept; None keeps them in memory alone.
@@ -484,7 +484,7 @@ class Predictor:
         They are kept, so that a vocabulary costs once.
 
         Args:
-            vocabulary: the classes.
+            vocabulary: the classes whose names are embedded, each by its prompts.
             progress: called with the prompts embedded and the prompts to embed, if any are new.
         """
         names = (*vocabulary.classes, "background")

@@ -52,7 +52,7 @@ def check_texts(texts: Sequence[str], what: str, tokenizer: Tokenizer, *, length
     Args:
         texts: phrases, say.
         what: what one of them is called.
-        tokenizer: of the model.
+        tokenizer: that says how many tokens a text has.
         length: token ids that are read, start and end included; by default the tokenizer's context length.
 
     Raises:

@@ -34,7 +34,7 @@ class IndexConfig:
         """Refuse a model that did not make the index.
 
         Args:
-            predictor: the model.
+            predictor: the model that the index is to be used with.
             place: where the index lies.
 
         Raises:

@@ -30,7 +30,7 @@ class Example:
     """A picture to search with.
 
     Attributes:
-        image: the picture.
+        image: a file, an array or an encoded image.
         region: the part of it that is meant: a mask, a box (left, top, right, bottom) in pixels, or a phrase;
             None for the whole of it.
         name: what it is called in the answer.
@@ -75,7 +75,7 @@ class Index:
 
         Args:
             place: a folder, or an address such as "s3://bucket/index" (see LanceDB's documentation).
-            predictor: the model.
+            predictor: the model that embeds images and words; an index belongs to one model.
             vocabulary: the classes of the segments; by default those of the index, or the model's
                 own for a new one.
             short_side: pixels that images' shorter sides are resized to; by default as in the index, or the
@@ -181,7 +181,7 @@ class Index:
         """The images that fit best, and in each what the phrase means: the paper's region-based retrieval.
 
         Args:
-            phrase: words.
+            phrase: what to find and ground, in words.
             k: hits at the most.
             where: as for `find_images`.
 

@@ -56,7 +56,7 @@ def index_folder(
     what another has written.
 
     Args:
-        tables: the index.
+        tables: of the index that takes the images in.
         predictor: the model that made it.
         folder: the folder, with its subfolders.
         progress: called with how many images are done and how many there are to do.

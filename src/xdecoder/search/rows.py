@@ -45,7 +45,7 @@ class IndexedImage:
 
     Attributes:
         path: its file, absolute.
-        fingerprint: of the file.
+        fingerprint: of the file as it was indexed, by which a changed one is known.
         size: height and width.
         vector: `ImageEmbeddings.joint`.
         regions: its panoptic segments.

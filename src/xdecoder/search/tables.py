@@ -292,7 +292,7 @@ def _merge(table: Table, key: str, data: pa.Table, *, insert: bool, replaced: st
     """Write rows in place of those with the same key.
 
     Args:
-        table: where.
+        table: which of the index's tables the rows go into.
         key: the column that tells rows apart.
         data: the rows, or some columns of them.
         insert: write rows whose key is new, too.

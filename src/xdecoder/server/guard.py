@@ -89,7 +89,7 @@ async def drain(receive: Receive, *, most: int) -> None:
 
     Args:
         receive: ASGI's.
-        most: bytes.
+        most: bytes after which no more is read.
     """
     size = 0
     try:

@@ -53,7 +53,7 @@ class Control:
 
     Attributes:
         kind: "brushlabels", "polygonlabels" or "rectanglelabels".
-        name: of the control.
+        name: by which results refer to the control.
         labels: what it draws.
     """
 
@@ -86,7 +86,7 @@ def parse_config(text: str) -> LabelConfig:
     """A project's labelling interface.
 
     Args:
-        text: its XML.
+        text: the project's labeling interface, in XML.
 
     Raises:
         ValueError: it is no XML, or has no image with labels that a mask can become.

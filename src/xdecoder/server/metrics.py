@@ -53,7 +53,7 @@ class Metrics:
         Args:
             name: after "xdecoder_".
             what: it is, in words.
-            read: gives it.
+            read: called whenever the metrics are read, gives the value.
         """
         Gauge(f"xdecoder_{name}", what, registry=self._registry).set_function(read)
 

@@ -170,7 +170,7 @@ class Embedded:
     Attributes:
         decoder: the decoder's unit vector; of a region, the only one.
         backbone: the backbone's unit vector; None for a region.
-        texts: the texts asked for.
+        texts: in words, as they were asked for.
         similarity: of each, its cosine with the region, or the mean of its cosines with both vectors.
         logits: the same times the model's own scale.
     """

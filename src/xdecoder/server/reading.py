@@ -44,7 +44,7 @@ class Received:
     """A body as it came.
 
     Attributes:
-        options: JSON.
+        options: JSON text of the verb's options.
         image: the file beside it.
     """
 

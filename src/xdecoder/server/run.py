@@ -18,7 +18,7 @@ def run(app: Any, settings: ServerSettings) -> None:
     Nothing of a request but its failure is logged: addresses may hold what is nobody's business.
 
     Args:
-        app: of `create_app`.
+        app: from `create_app`.
         settings: where it listens.
 
     Raises:

@@ -94,7 +94,7 @@ def read_token(path: Path, *, least: int = _LEAST_TOKEN) -> str:
     """The token in a file, without the white space around it.
 
     Args:
-        path: the file.
+        path: a file that holds the token alone.
         least: characters that it must have.
 
     Raises:

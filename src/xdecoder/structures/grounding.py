@@ -34,7 +34,7 @@ class Grounding(SegmentationResult):
     Attributes:
         phrases: as they were asked.
         masks: where each is.
-        scores: of each.
+        scores: how well each phrase and its mask fit, as the cosine of their embeddings.
         boxes: around each mask.
     """
 

@@ -55,7 +55,7 @@ class InstanceSegmentation(SegmentationResult):
     """Objects of a picture.
 
     Attributes:
-        instances: the objects.
+        instances: the objects, in any order.
         vocabulary: the classes asked for, in raw form.
         height: of the picture, in pixels.
         width: of the picture, in pixels.
@@ -80,11 +80,11 @@ class InstanceSegmentation(SegmentationResult):
         """The record of masks with their classes and scores: labels and boxes are looked up.
 
         Args:
-            image: the picture.
+            image: the picture that the masks belong to.
             masks: the objects.
             categories: class of each.
-            scores: score of each.
-            vocabulary: the classes.
+            scores: confidence of each object, 0 to 1.
+            vocabulary: names of the classes, which `categories` are places in.
         """
         instances = tuple(
             Instance(

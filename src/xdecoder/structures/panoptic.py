@@ -83,11 +83,11 @@ class PanopticSegmentation(SegmentationResult):
         """The record of an id map: areas, boxes, labels and kinds are looked up.
 
         Args:
-            image: the picture.
+            image: the picture that the ids belong to.
             ids: segment of each pixel, from 1; 0 for none.
             categories: class of segments 1, 2, ...
             scores: class probability of segments 1, 2, ...
-            vocabulary: the classes.
+            vocabulary: names of the classes, which the segments' categories are places in.
         """
         segments: list[Segment] = []
         for number, (category, score) in enumerate(zip(categories, scores, strict=True), start=1):

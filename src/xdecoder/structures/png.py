@@ -28,7 +28,7 @@ def write_png(path: Path, picture: Image.Image | NDArray[Any]) -> None:
     """Write a picture to a file, whole or not at all; folders are made.
 
     Args:
-        path: the file.
+        path: with its folders, which are made.
         picture: as for `png_bytes`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -104,7 +104,7 @@ class SegmentationResult(ABC):
         """A result saved as .json.
 
         Args:
-            path: the file.
+            path: a file that `save` wrote.
             image: the picture it belongs to, to draw on.
 
         Raises:

@@ -12,7 +12,7 @@ class Caption:
     """A sentence about a picture or a region of it.
 
     Attributes:
-        text: the sentence.
+        text: the sentence, in words.
         score: mean log-probability of its tokens.
         token_ids: the tokens generated, start and end left out.
     """
@@ -34,8 +34,8 @@ class Candidate:
     """What a question may be answered with.
 
     Attributes:
-        text: the answer.
-        score: its probability.
+        text: the answer, in words.
+        score: its probability among all answers, 0 to 1.
     """
 
     text: str

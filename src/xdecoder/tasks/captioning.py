@@ -37,7 +37,7 @@ class CaptionDecoder:
 
     Args:
         model: its text encoder and decoder write the captions.
-        memory: the images.
+        memory: the images' features that the text tokens attend to.
         latents: their latent queries, decoded with `keep=True`.
         steps: tokens at the most.
         regions: per level, the cells that may be looked at.
@@ -122,7 +122,7 @@ def caption_by_beam(
 
     Args:
         model: its text encoder and decoder write the captions.
-        memory: the images.
+        memory: the images' features that the text tokens attend to.
         latents: their latent queries, decoded with `keep=True`.
         steps: tokens at the most.
         beams: texts kept at each step for each image.
@@ -178,7 +178,7 @@ def sample_captions(
 
     Args:
         model: its text encoder and decoder write the captions.
-        memory: the images.
+        memory: the images' features that the text tokens attend to.
         latents: their latent queries, decoded with `keep=True`.
         steps: tokens at the most, the start token aside.
         samples: texts of each image.

@@ -52,7 +52,7 @@ def refer(
         model: its decoder grounds the phrases.
         features: a batch of images.
         index: the image meant.
-        phrases: the phrases' features.
+        phrases: token features and embeddings of N phrases.
         valid: False for padding tokens; start and end tokens are valid.
         together: all phrases in one pass, where they see one another, as the published numbers were made;
             else each by itself.

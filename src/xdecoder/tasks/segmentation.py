@@ -95,7 +95,7 @@ def segmentation_logits(
 
     Args:
         model: its heads give masks and class logits.
-        features: the images.
+        features: encoded images, with their mask features.
         latents: their decoded latent queries.
         vocabulary: text embeddings of the classes, the background last.
         index: the image meant.
@@ -122,7 +122,7 @@ def semantic_tiles(
 
     Args:
         logits: the image's predictions.
-        geometry: its sizes.
+        geometry: the sizes that the image went through; `output` is the result's.
         keep_background: give the background's scores too, last.
         resize_probabilities: resize the scores, not the mask logits, from the input's to the output's size.
     """
@@ -169,7 +169,7 @@ def panoptic(
 
     Args:
         logits: the image's predictions.
-        geometry: its sizes.
+        geometry: the sizes that the image went through; `output` is the result's.
         things: the classes whose instances stay apart.
         object_threshold: queries are kept above this class probability.
         overlap_threshold: segments are kept that won at least this share of their mask's own pixels.
@@ -235,7 +235,7 @@ def instances(
 
     Args:
         logits: the image's predictions.
-        geometry: its sizes.
+        geometry: the sizes that the image went through; `output` is the result's.
         detections: pairs at the most, before those of stuff are dropped.
         things: the classes that count; all where None.
     """

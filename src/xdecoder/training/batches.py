@@ -104,10 +104,10 @@ def stream(
 
     Args:
         source: makes them; pickled to the workers.
-        first: the first step.
+        first: number of the first step, counted from 0.
         last: the step after the last.
-        rank: this process.
-        world_size: all processes.
+        rank: number of this process among all.
+        world_size: how many processes share each step.
         accumulate: into how many batches a process's share of a step is cut.
         workers: worker processes; 0 makes each batch when it is asked for.
 

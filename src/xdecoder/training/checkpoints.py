@@ -53,7 +53,7 @@ def save(
 
     Args:
         folder: the run's checkpoints.
-        step: steps done.
+        step: how many steps were taken.
         world: all processes call this together.
         model: the trained module, wrapped or not.
         optimizer: holds the moments of the module's parameters.

@@ -21,7 +21,7 @@ class Phase:
 
     Attributes:
         name: what the terminal calls it.
-        steps: its length.
+        steps: how many it takes.
         images: images a step, over all processes; what the speed is counted in.
         schedule: of the learning rate, from the phase's first step to its last.
         lr_factor: the phase's factor of the learning rate.
@@ -41,7 +41,7 @@ class Curriculum(ABC, Generic[R_co]):
     """What is trained: a recipe's settings put to work.
 
     Args:
-        recipe: the settings.
+        recipe: the settings that it goes by.
     """
 
     def __init__(self, recipe: R_co) -> None:

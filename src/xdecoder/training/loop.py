@@ -50,7 +50,7 @@ def train(curriculum: Curriculum[Recipe], run: RunConfig, world: World, *, name:
 
     Args:
         curriculum: what is trained.
-        run: how.
+        run: its folder, checkpoints, processes and precision.
         world: the processes; all call this together.
         name: of the recipe; its class's unless told.
 

@@ -37,7 +37,7 @@ class JsonLines:
     """One JSON object a line; a run that resumes first drops the lines of steps that will be done again.
 
     Args:
-        path: the file.
+        path: a file of JSON lines, which is added to.
         resume: steps already done.
     """
 
@@ -85,7 +85,7 @@ class Progress:
     """The terminal's view of a run: a live table where there is a terminal, plain lines elsewhere.
 
     Args:
-        steps: steps of the run.
+        steps: of the whole run, which the bar ends at.
         first: the first step of this stretch.
     """
 
@@ -157,7 +157,7 @@ class RunLog:
         folder: the run's.
         first: steps already done.
         validated: steps whose scores stay.
-        steps: of the run.
+        steps: of the whole run, which the bar ends at.
         world: the first process alone writes and shows.
         log_every: steps between two lines.
         tensorboard: write TensorBoard's files too.

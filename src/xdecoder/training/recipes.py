@@ -20,7 +20,7 @@ class RecipeName:
 
     Attributes:
         module: that defines it.
-        kind: its class.
+        kind: name of the class in that module.
         summary: the first line of the class's docstring.
     """
 

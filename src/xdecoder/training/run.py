@@ -18,7 +18,7 @@ def written(name: str, given: Mapping[str, object], settings: Sequence[str]) -> 
     """A training's command line as it can be typed again.
 
     Args:
-        name: of the recipe.
+        name: a row of `RECIPES`.
         given: option -> value; None for one that was not given.
         settings: "name=value".
     """
@@ -41,7 +41,7 @@ def run_recipe(
     """Train with a recipe, in every process that torchrun started.
 
     Args:
-        name: of the recipe.
+        name: a row of `RECIPES`.
         out: the run's folder. A run that is found there goes on.
         start: what to start from, see `xdecoder.training.start`.
         data: the folder that holds the data.

@@ -27,7 +27,7 @@ def describe(name: str, curriculum: Curriculum[Recipe], run: Mapping[str, object
     """All that decides what a run learns, as plain JSON values.
 
     Args:
-        name: of the recipe.
+        name: a row of `RECIPES`, or the recipe's class.
         curriculum: what is trained, with its settings.
         run: the settings of how the run goes that change what is learned.
     """

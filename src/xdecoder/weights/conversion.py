@@ -26,9 +26,9 @@ class Conversion:
     """What `convert` did.
 
     Attributes:
-        folder: the model folder.
+        folder: that the model was written to.
         config: the model's sizes and settings.
-        tensors: tensors converted.
+        tensors: how many were converted.
         parameters: numbers in them.
         dropped: keys of the checkpoint that are no parameters.
         preset: the preset with the same sizes, if there is one.

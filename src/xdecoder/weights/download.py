@@ -29,8 +29,8 @@ class RemoteFile:
 
     Attributes:
         repository: "owner/name".
-        name: of the file.
-        commit: of the repository.
+        name: of the file within the repository.
+        commit: of the repository that the file belongs to.
         etag: the content's name: its sha256, or what Git calls a small file.
         size: in bytes.
         location: where it can be had, for a while.

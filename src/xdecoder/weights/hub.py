@@ -52,7 +52,7 @@ def download_file(repository: str, name: str, *, sha256: str | None = None) -> P
 
     Args:
         repository: "owner/name".
-        name: of the file.
+        name: of the file within the repository.
         sha256: what its content has to have, where that is known.
 
     Raises:

@@ -14,9 +14,9 @@ class Score:
     """A published score, in percent (CIDEr: times 100).
 
     Attributes:
-        data: data set.
+        data: the data set, as the paper names it.
         metric: as the paper names it.
-        value: the score.
+        value: in percent, as the paper gives it.
     """
 
     data: str
@@ -33,10 +33,10 @@ class PublishedModel:
         backbone: image encoder.
         queries: latent queries; None where no publication says (conversion reads it from the file).
         good_for: what to choose it for.
-        parameters: millions of parameters.
+        parameters: in millions.
         presets: presets (`xdecoder.config.PRESETS`) of which it has the sizes of one.
         sha256: of the file, where somebody who has it said so.
-        scores: published scores.
+        scores: that were published of it.
     """
 
     name: str

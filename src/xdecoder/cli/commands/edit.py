@@ -296,8 +296,8 @@ def _make_change(edits: Edits, painting: Painting, *, strength: float | None, de
     """The change that the options describe.
 
     Args:
-        edits: which one.
-        painting: the options of painting.
+        edits: the options --remove, --recolor and so on, one of which is given.
+        painting: what --prompt needs besides: pipeline, seed, steps and size.
         strength: of painting; None for the pipeline's own.
         device: where a pipeline runs.
 

@@ -63,7 +63,7 @@ class QueryOptions:
         """The kind of hits, their number and the filter, checked before a model is loaded.
 
         Args:
-            query: the words.
+            query: the words to find; None where an image is given.
             region: of the image; regions are like it, not images.
 
         Raises:

@@ -30,7 +30,7 @@ class SceneAnswers:
         panoptic: category -> its matched, wrong and missed segments.
         confusion: pixels by true and predicted category, as `metrics.semantic.confusion` counts them.
         referred: pixels of the intersection and of the union of each of up to three phrases.
-        caption: of the picture.
+        caption: what the model says of the whole picture.
         region: the segment of one thing.
         region_caption: of that thing, by its mask.
         answers: to the scene's questions; none from a model that cannot answer.

@@ -27,7 +27,7 @@ class DrawnImage(StoredImage):
     """The picture of a scene, drawn when it is asked for.
 
     Attributes:
-        seed: of the scene.
+        seed: that the scene is drawn from.
         unseen: with a (color, category) pair that no training scene shows.
         size: side in pixels.
     """

@@ -84,8 +84,8 @@ def evaluate_picturebook(predictor: Predictor, *, count: int = 1000, size: int =
     """Score a model, at its own input size, on scenes that no training shows, a few at a time.
 
     Args:
-        predictor: the model.
-        count: scenes.
+        predictor: what is scored.
+        count: scenes of the held-out split, from its first on.
         size: side of the pictures in pixels.
 
     Raises:

@@ -79,7 +79,7 @@ class ReferringBatch(Batch):
     """Images with phrases, one after the other over all images.
 
     Attributes:
-        images: normalized.
+        images: normalized, and padded to the square's size.
         phrases: token ids.
         lengths: tokens of each, start and end included.
         counts: phrases of each image.

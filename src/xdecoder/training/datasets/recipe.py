@@ -61,7 +61,7 @@ class DatasetRecipe(Recipe):
         drop_path_rate: `FocalNetConfig.drop_path_rate`, of FocalNets alone; None for what the start has.
         seed: of weights, order and views.
         epochs: how often the images of the first part are seen, where `steps` does not say how long.
-        steps: of the run.
+        steps: of the run; None for as many as the epochs take.
         segments: segmented images of every step.
         phrases: images with phrases of every step.
         pairs: captioned images of every step.

@@ -32,7 +32,7 @@ def draw_predictions(
     Validation splits where there are any, otherwise what is trained on; what cannot be read is left out.
 
     Args:
-        predictor: the model.
+        predictor: the model as trained so far.
         parts: what it learns from.
         data: the folder that holds the data sets.
         path: the picture that is written.

@@ -33,7 +33,7 @@ class Samples:
     Args:
         sources: data sets, or pairs on disk.
         weights: how often samples are taken from each.
-        seed: of the orders.
+        seed: that the orders follow from.
         buffer: samples that are shuffled together where they come from files that are read best in a row
             (tar shards, tables): the files are shuffled, and then their samples within such windows.
     """
@@ -105,8 +105,8 @@ def epoch_order(
     Args:
         starts: the number of each file's first sample, and of all samples. One file, whose samples can be
             read in any order, is shuffled whole.
-        seed: of the run.
-        number: of the source.
+        seed: that the orders follow from.
+        number: of the source, among those of its part; each has orders of its own.
         epoch: how often all samples came before.
         buffer: samples shuffled together, where there are several files.
     """

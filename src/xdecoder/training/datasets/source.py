@@ -73,8 +73,8 @@ class DatasetBatches(BatchSource[Batch]):
         parts: at most one of each kind.
         root: the folder that holds the data sets.
         config: of the model: pixel statistics, context length.
-        tokenizer: of the model.
-        seed: of the run.
+        tokenizer: that turns names, phrases and captions into ids.
+        seed: that order, views and choices of texts follow from.
         answers: what can be answered; row k of a question's answers is `answers[k]`.
         question_length: tokens a question is padded to.
         phrases: phrases an image, at the most.
@@ -405,7 +405,7 @@ class _Segments:
     Attributes:
         image: normalized and padded.
         labels: the class of each segment.
-        masks: of the segments.
+        masks: of each segment, as it is seen.
         texts: texts that are aligned with objects, and what each means.
         referred: phrases of people, and the mask that each means.
         order: a random order of the segments, of which the first classes are named.

@@ -35,7 +35,7 @@ def choose_thresholds(predictor: Predictor, samples: Dataset[Sample], *, images:
     own size. Among pairs that are as good, the one nearest to the model's own is taken.
 
     Args:
-        predictor: the model.
+        predictor: the model as trained so far.
         samples: a validation split with panoptic maps and class names.
         images: the first of them are taken.
 

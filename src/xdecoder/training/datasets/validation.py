@@ -39,7 +39,7 @@ def score_validation(
     scores it, is not there, a warning says so.
 
     Args:
-        predictor: the model.
+        predictor: the model as trained so far.
         parts: what it learns from.
         data: the folder that holds the data sets.
         images: the first images of each split are taken.

@@ -32,7 +32,7 @@ class PatchBatch(Batch):
     """Pictures of one thing, and lists of texts among which each has one of its own.
 
     Attributes:
-        images: normalized.
+        images: normalized; each shows one thing.
         token_ids: the texts of all lists.
         names: what each list is called.
         rows: per list, its rows in `token_ids`.
@@ -72,7 +72,7 @@ class SceneBatch(Batch):
         captions: `captions_each` for each of these.
         caption_valid: true from the start token to the end token.
         caption_names: tokens that name a category or a color.
-        captions_each: captions an image.
+        captions_each: captions and region captions of an image.
         caption_regions: per level of the decoder's memory, the cells that each caption is about.
         pairs: the text that retrieval learns from, of each image that comes with text.
         pair_groups: such texts of the same words have the same number.

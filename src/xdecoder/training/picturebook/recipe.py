@@ -87,8 +87,8 @@ class SceneMixture:
         hard_share: images that are asked for the leftmost of its kind, or for one at a place, before others.
         pairs: share of the scenes of a step that come with text: captions, and what retrieval learns from.
         pair_settings: where the scenes play that come with text.
-        captions: captions an image.
-        styles: of captions.
+        captions: of whole scenes, an image.
+        styles: that captions may have.
         setting_share: captions that name the largest things and where the scene plays, the others being of
             any of `styles`: what is commonest is what greedy decoding says.
         region_captions: captions of one thing, by its mask or its box, an image.
@@ -163,7 +163,7 @@ class PictureBookRecipe(Recipe):
         seed: of weights and scenes; another seed has other scenes.
         sizes: of the model; its vocabulary is the world's.
         ablation: what the run goes without.
-        text_steps: of texts alone.
+        text_steps: steps in which texts alone are learned.
         patch_steps: of single things.
         steps: of scenes, the run proper; 0 for none.
         large_from: share of them after which pictures are 128 pixels wide instead of 96.

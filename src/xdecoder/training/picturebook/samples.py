@@ -23,7 +23,7 @@ def draw_samples(
         model: in evaluation mode.
         tokenizer: the one that the model was trained with.
         path: the picture that is written.
-        count: scenes.
+        count: scenes that are drawn, the first of the held-out split.
         size: side of a scene in pixels.
     """
     predictor, style = Predictor(model, tokenizer), SheetStyle(side=size)

@@ -89,9 +89,9 @@ class PictureBookBatches(BatchSource[Batch]):
 
     Attributes:
         config: of the model: pixel statistics.
-        tokenizer: of the model.
+        tokenizer: that turns names, phrases, captions and questions into ids.
         seed: of the run; each has scenes of its own.
-        text_steps: steps of texts alone.
+        text_steps: steps of texts alone, before all others.
         patch_steps: steps of single things.
         patches: patches a step, over all processes.
         resolutions: of the scenes, in order; the last lasts.
