@@ -33,7 +33,7 @@ from torch import Tensor
 from xdecoder import Predictor, XDecoder
 from xdecoder.config import PRESETS
 from xdecoder.model import ImageFeatures, normalize
-from xdecoder.networks.decoder import LEVELS, LatentStates
+from xdecoder.networks.decoder_states import LEVELS, LatentStates
 from xdecoder.networks.queries import QueryKind, visibility
 from xdecoder.tasks.vocabulary import embed_names
 from xdecoder.vocabularies import built_in, prompts

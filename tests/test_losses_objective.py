@@ -27,7 +27,7 @@ from xdecoder.losses.targets import (
     SegmentTargets,
 )
 from xdecoder.losses.terms import next_token_logits
-from xdecoder.networks.decoder import QueryOutputs
+from xdecoder.networks.decoder_states import QueryOutputs
 
 Q, M, P, K, H, W = 7, 5, 3, 4, 9, 13
 CONFIG = LossConfig()

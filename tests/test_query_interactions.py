@@ -16,7 +16,8 @@ from xdecoder.config import (
     ModelConfig,
 )
 from xdecoder.model import XDecoder
-from xdecoder.networks.decoder import Decoder, Memory
+from xdecoder.networks.decoder import Decoder
+from xdecoder.networks.decoder_states import Memory
 from xdecoder.networks.queries import VISIBILITY, QueryKind, Sight, visibility
 
 CONFIG = tiny_config(

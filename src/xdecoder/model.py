@@ -18,7 +18,8 @@ from xdecoder.config import (
     ModelConfig,
 )
 from xdecoder.networks.davit import DaViT
-from xdecoder.networks.decoder import Decoder, Memory
+from xdecoder.networks.decoder import Decoder
+from xdecoder.networks.decoder_states import Memory
 from xdecoder.networks.deformable import DeformablePixelDecoder
 from xdecoder.networks.efficientnet import EfficientNet
 from xdecoder.networks.focalnet import FocalNet

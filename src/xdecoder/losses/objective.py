@@ -40,7 +40,7 @@ from xdecoder.losses.terms import (
     unit,
     wide,
 )
-from xdecoder.networks.decoder import QueryOutputs
+from xdecoder.networks.decoder_states import QueryOutputs
 
 
 @dataclass(frozen=True, kw_only=True)

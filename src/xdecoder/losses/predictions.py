@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xdecoder.losses.config import SupervisedLayers
 from xdecoder.model import XDecoder
-from xdecoder.networks.decoder import QueryOutputs
+from xdecoder.networks.decoder_states import QueryOutputs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from xdecoder.bounds import check_whole_number
 from xdecoder.images import ImageSource, read_image
 from xdecoder.model import ImageFeatures, XDecoder
-from xdecoder.networks.decoder import LatentStates
+from xdecoder.networks.decoder_states import LatentStates
 from xdecoder.predictor.options import EncodeOptions
 from xdecoder.tasks.geometry import Geometry, normalize_images
 

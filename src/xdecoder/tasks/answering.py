@@ -7,7 +7,7 @@ from torch import Tensor
 
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
-from xdecoder.networks.decoder import LatentStates, Memory
+from xdecoder.networks.decoder_states import LatentStates, Memory
 from xdecoder.networks.queries import QueryKind
 
 

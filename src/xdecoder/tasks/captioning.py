@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xdecoder.model import XDecoder
 from xdecoder.networks.attention import KeyValueCache
-from xdecoder.networks.decoder import LatentStates, Memory, TextContext
+from xdecoder.networks.decoder_states import LatentStates, Memory, TextContext
 from xdecoder.networks.queries import QueryKind
 from xdecoder.tasks.geometry import Geometry
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xdecoder.model import ImageFeatures, XDecoder, normalize
-from xdecoder.networks.decoder import LatentStates
+from xdecoder.networks.decoder_states import LatentStates
 
 
 @dataclass(frozen=True, kw_only=True)

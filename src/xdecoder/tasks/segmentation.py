@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xdecoder.model import ImageFeatures, XDecoder
-from xdecoder.networks.decoder import LatentStates
+from xdecoder.networks.decoder_states import LatentStates
 from xdecoder.networks.resampling import Axis, Tile, resized_tiles
 from xdecoder.tasks.geometry import Geometry
 

@@ -24,17 +24,12 @@ from xdecoder.config import ModelConfig
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.pair_files import PairArchives
 from xdecoder.data.records import (
-    VOID,
     CaptionSample,
     ImageId,
-    InstanceSample,
-    ListedAnnotations,
-    PanopticSample,
     QuestionSample,
     Referent,
     ReferringSample,
     Sample,
-    SemanticSample,
 )
 from xdecoder.metrics.vqa import normalize_answer
 from xdecoder.tasks.geometry import normalize_images
@@ -53,6 +48,7 @@ from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.nouns import NounFinder
 from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.datasets.sampling import Samples, open_source, repeat_rare
+from xdecoder.training.datasets.segments import may_have_segments, read_segments
 from xdecoder.training.datasets.survey import notes_of
 from xdecoder.vocabularies import Vocabulary, clean_name, prompts, training_prompt
 
@@ -179,7 +175,7 @@ class DatasetBatches(BatchSource[Batch]):
                 lines += _left_out(source)
             if part.task in ("panoptic", "instance", "semantic"):
                 self.vocabulary(part)
-                if not any(map(_may_have_segments, samples.sources)):
+                if not any(map(may_have_segments, samples.sources)):
                     raise ValueError(
                         f"{part.dataset}: no object has a mask, so there is nothing to learn to segment; "
                         "boxes alone are not enough: draw polygons, or mask the boxes by a model first"
@@ -232,7 +228,7 @@ class DatasetBatches(BatchSource[Batch]):
         return rows
 
     def _segments(self, part: TaskConfig, sample: Sample, rng: np.random.Generator) -> _Segments:
-        image, index, stack = _read_segments(sample)
+        image, index, stack = read_segments(sample)
         view = _view(part, image.shape[:2], rng)
         found = view.masks(stack)
         kept = found.flatten(1).any(1)
@@ -434,37 +430,3 @@ def _left_out(source: Sequence[Sample]) -> list[str]:
         return []
     first = source.skipped[0]
     return [f"  left out: {len(source.skipped):,}, the first: {first.item}: {first.reason}"]
-
-
-def _may_have_segments(source: Sequence[Sample]) -> bool:
-    """Whether any image has an object with a mask; label maps and panoptic maps are not looked into."""
-    return any(
-        not isinstance(sample, InstanceSample)
-        or not isinstance(sample.region_source, ListedAnnotations)
-        or any(not region.crowd for region in sample.region_source.regions)
-        for sample in source
-    )
-
-
-def _read_segments(sample: Sample) -> tuple[NDArray[np.uint8], list[int], NDArray[np.bool_]]:
-    """An image, its segments' classes and masks; crowds and unlabeled pixels belong to none."""
-    if isinstance(sample, PanopticSample):
-        image, panoptic = sample.read()
-        kept = [s for s in panoptic.segments if not s.crowd]
-        return image, [s.category for s in kept], _stack([panoptic.ids == s.id for s in kept], image)
-    if isinstance(sample, InstanceSample):
-        image = sample.image()
-        regions = [r for r in sample.regions() if not r.crowd]
-        return (
-            image,
-            [r.category for r in regions],
-            _stack([r.mask(*image.shape[:2]) for r in regions], image),
-        )
-    assert isinstance(sample, SemanticSample)
-    image, labels = sample.read()
-    present = [int(k) for k in np.unique(labels) if k != VOID]
-    return image, present, _stack([labels == k for k in present], image)
-
-
-def _stack(masks: Sequence[NDArray[np.bool_]], image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool)

@@ -24,7 +24,7 @@ from xdecoder.losses.predictions import chosen, predict_layers
 from xdecoder.losses.targets import CaptionTargets, ReferringTargets, RetrievalTargets, SegmentTargets
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answer_head import AnswerHead
-from xdecoder.networks.decoder import LatentStates
+from xdecoder.networks.decoder_states import LatentStates
 from xdecoder.networks.queries import QueryKind
 from xdecoder.picturebook import Scene
 from xdecoder.tasks.captioning import sample_captions
