@@ -1,5 +1,6 @@
 """Journals: what was appended is found again, whatever a kill left behind."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xdecoder.jobs import journal as journals
 from xdecoder.jobs.journal import Finished, Journal
 
 MADE_WITH = {"weights": "ab", "classes": "global"}
@@ -32,6 +34,19 @@ def test_entries_are_read_back_in_the_order_asked_for(tmp_path: Path) -> None:
     finished = Finished.read(tmp_path, MADE_WITH)
     assert [e["image_id"] for e in finished.entries(iter(["b/c", 1, 2, 3]))] == ["b/c", 3]
     assert finished.failed == {1: "unreadable image"}
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(journals, "_SECONDS_BETWEEN_SYNCS", 0.0)
+    with Journal(tmp_path, 1, MADE_WITH) as journal:
+        monkeypatch.setattr(journals.os, "fsync", fsync)
+        with pytest.raises(OSError, match="No space") as told:
+            journal.add({"image_id": 9, "caption": "new"})
+        monkeypatch.undo()
+    assert told.value.filename == str(tmp_path / "journal-1.jsonl")
 
 
 def test_an_image_that_failed_once_and_worked_later_has_not_failed(tmp_path: Path) -> None:

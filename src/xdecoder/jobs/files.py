@@ -53,7 +53,7 @@ def whole_file(path: Path) -> Generator[IO[bytes]]:
         raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to; make it first")
     draft, file = _open_draft(path.parent)
     try:
-        with file:
+        with name_file(path), file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -63,6 +63,21 @@ def whole_file(path: Path) -> Generator[IO[bytes]]:
             draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def name_file(path: Path) -> Generator[None]:
+    """Errors of the system that name no file, as those of writing to an open one, name this one.
+
+    Raises:
+        OSError: what was raised inside, with the file's name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
@@ -89,7 +104,8 @@ def whole_folder(path: Path) -> Generator[Path]:
         FileNotFoundError: the folder that `path` is to lie in does not exist.
     """
     with draft_folder(path.parent) as draft:
-        yield draft
+        with name_file(path):
+            yield draft
         if path.exists():
             shutil.rmtree(path)  # a folder cannot be moved onto one that holds something
         draft.replace(path)

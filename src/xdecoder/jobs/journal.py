@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
+from xdecoder.jobs.files import name_file
+
 if sys.platform != "win32":
     import fcntl
 else:
@@ -45,6 +47,7 @@ class Journal:
     def __init__(self, folder: Path, rank: int, fingerprint: Fingerprint) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"journal-{rank}.jsonl"
+        self._path = path
         self._synced = 0.0
         self._file: BinaryIO = path.open("ab")
         try:
@@ -60,21 +63,26 @@ class Journal:
             self.add({"fingerprint": dict(fingerprint)})
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Append a line; what was appended is on the disk some seconds later at the latest."""
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-        now = time.monotonic()
-        if now - self._synced > _SECONDS_BETWEEN_SYNCS:
-            os.fsync(self._file.fileno())
-            self._synced = now
+        """Append a line; what was appended is on the disk some seconds later at the latest.
+
+        Raises:
+            OSError: it cannot be written (disk full).
+        """
+        with name_file(self._path):
+            self._file.write(json.dumps(entry).encode() + b"\n")
+            self._file.flush()
+            now = time.monotonic()
+            if now - self._synced > _SECONDS_BETWEEN_SYNCS:
+                os.fsync(self._file.fileno())
+                self._synced = now
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with name_file(self._path), self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
 
 @final

@@ -19,6 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from xdecoder.jobs.distributed import World
+from xdecoder.jobs.files import write_whole
 from xdecoder.jobs.gather import mean_over_world
 from xdecoder.training.curriculum import Phase
 
@@ -45,7 +46,7 @@ class JsonLines:
         self.path = path
         if path.is_file():
             kept = [line for line in path.read_text().splitlines() if _step_of(line) <= resume]
-            path.write_text("".join(line + "\n" for line in kept))
+            write_whole(path, "".join(line + "\n" for line in kept).encode())
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append a line; a full disk costs the line, not the run."""
