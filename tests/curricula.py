@@ -11,9 +11,9 @@ from builders import FPN, tiny_config
 from xdecoder.config import HybridConfig, ModelConfig
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
+from xdecoder.training.batches import NounTexts
 from xdecoder.training.datasets.batches import (
     DatasetBatch,
-    NounTexts,
     PairBatch,
     QuestionBatch,
     ReferringBatch,
@@ -102,6 +102,12 @@ def scene_batch(seed: int) -> SceneBatch:
         phrase_lengths=tuple(phrase_lengths),
         phrase_counts=phrases,
         phrase_masks=tuple(draw.blobs(n, SIDE // 2) for n in phrases),
+        nouns=NounTexts(
+            texts=torch.zeros(0, 3, dtype=torch.long),
+            counts=(0, 0, 0),
+            groups=torch.zeros(0, dtype=torch.long),
+            name_groups=torch.arange(7),
+        ),
         pair_images=torch.arange(3),
         captions=captions,
         caption_valid=valid(caption_lengths),

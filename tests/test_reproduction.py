@@ -57,11 +57,12 @@ def test_two_cells_run_and_are_reported(folder: Path) -> None:
         ("warm", 0),
         ("base", 0),
         ("segmentation_only", 0),
+        ("segmentation_and_nouns", 0),
     ]
     assert all(set(run["scores"]) == set(FIGURES) for run in kept["runs"][1:])
     assert all(run["cpu_seconds"] > 0 for run in kept["runs"])
     report = (folder / "report.md").read_text()
-    assert "3 runs are done" in report
+    assert "4 runs are done" in report
     assert "| `segmentation_only`: segmentation alone | 1 |" in report
     page = (folder / "report.html").read_text()
     assert "data:image/webp;base64," in page

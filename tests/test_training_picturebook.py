@@ -20,7 +20,7 @@ from xdecoder.config import (
     InferenceConfig,
 )
 from xdecoder.evaluation.picturebook.scores import evaluate_picturebook
-from xdecoder.losses.config import SupervisedLayers
+from xdecoder.losses.config import LossConfig, SupervisedLayers
 from xdecoder.losses.phrases import concatenate
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
@@ -42,6 +42,7 @@ from xdecoder.predictor.predictor import Predictor
 from xdecoder.training.ablations import Ablation, PretrainingTask
 from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
 from xdecoder.training.picturebook.caption_reward import caption_reward
+from xdecoder.training.picturebook.nouns import caption_nouns
 from xdecoder.training.picturebook.objective import PictureBookObjective
 from xdecoder.training.picturebook.recipe import PictureBookLosses, PictureBookRecipe, SceneMixture
 from xdecoder.training.picturebook.source import PictureBookBatches, Resolution, coverage
@@ -435,3 +436,22 @@ def test_an_ablation_that_leaves_nothing_is_refused() -> None:
         Ablation(left_out=("segmentation", "referring", "captioning", "retrieval"))
     with pytest.raises(ValueError, match=r"Ablation.pairs must lie in \(0, 1\], got 0"):
         Ablation(pairs=0)
+
+
+def test_nouns_of_captions_are_as_said_and_as_meant() -> None:
+    said = caption_nouns("two violet mugs, a dog and lawn by the sea, butterflies")
+    assert said == {"purple cup": "violet mug", "dog": "dog", "grass": "lawn", "butterfly": "butterfly"}
+
+
+def test_queries_are_aligned_with_nouns_where_that_is_learned() -> None:
+    batch = scenes(pairs=0.5)
+    nouns = batch.nouns
+    assert nouns.counts[2:] == (0, 0)
+    assert min(nouns.counts[:2]) >= 2  # a noun, and the caption
+    assert len(nouns.texts) == len(nouns.groups) == sum(nouns.counts)
+    assert len(nouns.name_groups) == len(batch.names)
+    assert set(nouns.groups.tolist()) & set(nouns.name_groups.tolist())
+    assert "segmentation/nouns" not in objective()(batch)
+    losses = PictureBookLosses(layers=LAYERS, config=LossConfig(nouns=1.0))
+    recipe = PictureBookRecipe(sizes=CONFIG, losses=losses)
+    assert "segmentation/nouns" in recipe.open().build()(batch)

@@ -50,6 +50,7 @@ class LearnedTasks:
     Attributes:
         segmentation: classes and masks of segments.
         referring: phrases and their masks.
+        nouns: the alignment of queries with the nouns of captions, along with segmentation.
         captioning: next tokens of captions.
         retrieval: images and the texts that they are found by.
         answers: answers to questions.
@@ -57,6 +58,7 @@ class LearnedTasks:
 
     segmentation: bool
     referring: bool
+    nouns: bool
     captioning: bool
     retrieval: bool
     answers: bool
@@ -67,6 +69,7 @@ class LearnedTasks:
         return cls(
             segmentation=any((config.class_ce, config.mask_bce, config.mask_dice)),
             referring=any((config.referring_ce, config.referring_bce, config.referring_dice)),
+            nouns=config.nouns > 0 and any((config.class_ce, config.mask_bce, config.mask_dice)),
             captioning=config.captioning > 0,
             retrieval=any((config.retrieval, config.backbone_retrieval)),
             answers=config.answers > 0,

@@ -24,10 +24,10 @@ _LR: Final = 1e-3
 _FINETUNING_LR: Final = 3e-4
 
 
-def _losses() -> PictureBookLosses:
-    """Those of the bundled model without questions, on fewer layers."""
+def _losses(nouns: float = 0.0) -> PictureBookLosses:
+    """Those of the bundled model without questions, on fewer layers, with a weight of nouns."""
     losses = PictureBookLosses()
-    return replace(losses, config=replace(losses.config, answers=0.0), layers=_LAYERS)
+    return replace(losses, config=replace(losses.config, answers=0.0, nouns=nouns), layers=_LAYERS)
 
 
 @final
@@ -100,5 +100,6 @@ def cell_recipe(cell: Cell, seed: int, protocol: Protocol, start: Path | None) -
         patches=protocol.patches,
         optimizer=optimizer,
         mixture=cell.mixture,
+        losses=_losses(cell.nouns),
         version=protocol.version,
     )

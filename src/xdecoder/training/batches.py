@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast, final
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -41,6 +42,24 @@ def _to(value: object, device: torch.device) -> object:
     if isinstance(value, tuple):
         return tuple(_to(item, device) for item in cast("tuple[object, ...]", value))
     return value
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class NounTexts(Batch):
+    """What captions say of segmented images: each image's nouns and then the caption itself.
+
+    Attributes:
+        texts: token ids, of all images one after the other.
+        counts: texts of each image.
+        groups: texts of the same number mean the same.
+        name_groups: likewise, of the vocabulary's names.
+    """
+
+    texts: Int[Tensor, "M L"]
+    counts: tuple[int, ...]
+    groups: Int[Tensor, " M"]
+    name_groups: Int[Tensor, " K"]
 
 
 class BatchSource(ABC, Generic[B_co]):

@@ -8,25 +8,7 @@ from typing import final
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xdecoder.training.batches import Batch
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class NounTexts(Batch):
-    """What captions say of segmented images: each image's nouns and then the caption itself.
-
-    Attributes:
-        texts: token ids, of all images one after the other.
-        counts: texts of each image.
-        groups: texts of the same number mean the same.
-        name_groups: likewise, of the vocabulary's names.
-    """
-
-    texts: Int[Tensor, "M L"]
-    counts: tuple[int, ...]
-    groups: Int[Tensor, " M"]
-    name_groups: Int[Tensor, " K"]
+from xdecoder.training.batches import Batch, NounTexts
 
 
 @final

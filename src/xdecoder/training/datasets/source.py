@@ -34,10 +34,9 @@ from xdecoder.data.records import (
 from xdecoder.metrics.vqa import normalize_answer
 from xdecoder.tasks.geometry import normalize_images
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.batches import Batch, BatchSource, text_id
+from xdecoder.training.batches import Batch, BatchSource, NounTexts, text_id
 from xdecoder.training.datasets.batches import (
     DatasetBatch,
-    NounTexts,
     PairBatch,
     QuestionBatch,
     ReferringBatch,

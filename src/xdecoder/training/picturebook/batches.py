@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xdecoder.picturebook import Scene
-from xdecoder.training.batches import Batch
+from xdecoder.training.batches import Batch, NounTexts
 
 
 @final
@@ -68,6 +68,7 @@ class SceneBatch(Batch):
         phrase_lengths: tokens of each phrase, start and end included.
         phrase_counts: phrases of each image.
         phrase_masks: per image, what each phrase means, as `masks`.
+        nouns: the nouns of each image's first caption and the caption itself; none where it has no text.
         pair_images: the images that come with text.
         captions: `captions_each` for each of these.
         caption_valid: true from the start token to the end token.
@@ -90,6 +91,7 @@ class SceneBatch(Batch):
     phrase_lengths: tuple[int, ...]
     phrase_counts: tuple[int, ...]
     phrase_masks: tuple[Float[Tensor, "_N H4 W4"], ...]
+    nouns: NounTexts
     pair_images: Int[Tensor, " B2"]
     captions: Int[Tensor, "M2 L3"]
     caption_valid: Bool[Tensor, "M2 L3"]

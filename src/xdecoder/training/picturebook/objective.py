@@ -21,7 +21,13 @@ from xdecoder.losses.masks import WholeMasks
 from xdecoder.losses.objective import LearnedTasks, Losses, Objective
 from xdecoder.losses.phrases import concatenate
 from xdecoder.losses.predictions import chosen, predict_layers
-from xdecoder.losses.targets import CaptionTargets, ReferringTargets, RetrievalTargets, SegmentTargets
+from xdecoder.losses.targets import (
+    CaptionTargets,
+    NounTargets,
+    ReferringTargets,
+    RetrievalTargets,
+    SegmentTargets,
+)
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.decoder_states import LatentStates
@@ -200,11 +206,22 @@ class PictureBookObjective(nn.Module):
             SegmentTargets(labels=classes, masks=masks)
             for classes, masks in zip(batch.classes, batch.masks, strict=True)
         ]
+        nouns: list[NounTargets] | None = None
+        if learned.nouns and len(batch.nouns.texts):
+            said, counts = model.text_encoder(batch.nouns.texts).embeddings, batch.nouns.counts
+            nouns = [
+                NounTargets(texts=texts, groups=groups, label_groups=batch.nouns.name_groups[classes])
+                for texts, groups, classes in zip(
+                    said.split(counts), batch.nouns.groups.split(counts), batch.classes, strict=True
+                )
+            ]
         return self._objective.segmentation(
             layers,
             comparison=WholeMasks(features.mask_features),
             segments=segments if learned.segmentation else None,
             referring=referring,
+            nouns=nouns,
+            class_texts=names,
             logit_scale=model.logit_scale,
         )
 

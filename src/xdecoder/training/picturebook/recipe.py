@@ -40,6 +40,7 @@ _WEIGHTS = LossConfig(
     referring_ce=2.0,
     referring_bce=3.0,
     referring_dice=3.0,
+    nouns=0.0,
     captioning=3.0,
     retrieval=1.0,
     backbone_retrieval=0.5,

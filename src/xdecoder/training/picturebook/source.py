@@ -40,8 +40,9 @@ from xdecoder.picturebook import names as forms_of
 from xdecoder.tasks.captioning import region_at_levels
 from xdecoder.tasks.geometry import Geometry, normalize_images
 from xdecoder.tokenizer import Tokenizer
-from xdecoder.training.batches import Batch, BatchSource, text_id
+from xdecoder.training.batches import Batch, BatchSource, NounTexts, text_id
 from xdecoder.training.picturebook.batches import PatchBatch, SceneBatch, TextBatch
+from xdecoder.training.picturebook.nouns import caption_nouns
 from xdecoder.training.picturebook.recipe import SceneMixture
 from xdecoder.training.picturebook.tokenizer import BACKGROUND, TEMPLATES
 from xdecoder.vocabularies import training_prompt
@@ -205,7 +206,7 @@ class PictureBookBatches(BatchSource[Batch]):
         scenes = [draw_scene(first + i, split="train", size=resolution.scene_size) for i in range(count)]
         cells = resolution.image_size // self.config.pixel_decoder.mask_stride
         masks = [coverage(scene, cells) for scene in scenes]
-        names, classes = self._vocabulary(scenes, rng)
+        vocabulary, names, classes = self._vocabulary(scenes, rng)
         chosen = [self._choose_phrases(scene, rng) for scene in scenes]
         phrase_ids = [self.tokenizer.encode(p.text) for own in chosen for p in own]
         told_of = self._with_text(scenes)
@@ -231,6 +232,7 @@ class PictureBookBatches(BatchSource[Batch]):
             phrase_lengths=tuple(len(ids) for ids in phrase_ids),
             phrase_counts=tuple(len(own) for own in chosen),
             phrase_masks=tuple(m[[p.segment - 1 for p in own]] for m, own in zip(masks, chosen, strict=True)),
+            nouns=self._nouns(vocabulary, {i: own[0] for i, own in zip(told_of, texts, strict=True)}, count),
             pair_images=torch.tensor(told_of, dtype=torch.long),
             captions=told,
             caption_valid=torch.arange(told.shape[1])
@@ -250,8 +252,8 @@ class PictureBookBatches(BatchSource[Batch]):
 
     def _vocabulary(
         self, scenes: Sequence[Scene], rng: np.random.Generator
-    ) -> tuple[Int[Tensor, "K L"], tuple[Int[Tensor, " N"], ...]]:
-        """The names of a batch and each segment's own."""
+    ) -> tuple[list[str], Int[Tensor, "K L"], tuple[Int[Tensor, " N"], ...]]:
+        """The names of a batch, the background last, as they are written, and each segment's own."""
         names = [*THING_CATEGORIES, *STUFF_CATEGORIES]
         own = [[s.category for s in scene.segments] for scene in scenes]
         if rng.random() < self.mixture.pair_share:
@@ -265,7 +267,23 @@ class PictureBookBatches(BatchSource[Batch]):
             names += more[: max(0, self.mixture.vocabulary_size - len(names))]
         place = {name: i for i, name in enumerate(names)}
         classes = tuple(torch.tensor([place[name] for name in image]) for image in own)
-        return self._encode([self._written(name, rng) for name in (*names, BACKGROUND)]), classes
+        names.append(BACKGROUND)
+        return names, self._encode([self._written(name, rng) for name in names]), classes
+
+    def _nouns(self, vocabulary: Sequence[str], captions: Mapping[int, str], images: int) -> NounTexts:
+        """The nouns of captions, by image, and the captions."""
+        texts: list[list[tuple[str, str]]] = []
+        for image in range(images):
+            caption = captions.get(image)
+            own = {} if caption is None else {**caption_nouns(caption), caption: caption}
+            texts.append([(f"{said}.", meant) for meant, said in own.items()])
+        said = [text for own in texts for text, _ in own]
+        return NounTexts(
+            texts=self._pad([self.tokenizer.encode(text) for text in said]),
+            counts=tuple(map(len, texts)),
+            groups=torch.tensor([text_id(meant) for own in texts for _, meant in own], dtype=torch.long),
+            name_groups=torch.tensor([text_id(name) for name in vocabulary]),
+        )
 
     def _choose_phrases(self, scene: Scene, rng: np.random.Generator) -> list[Phrase]:
         """Phrases of different segments, those of things first."""
