@@ -48,6 +48,15 @@ def test_the_help_of_every_command_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "{0} []"
 
 
+def test_every_command_is_the_file_named_as_it_is_typed() -> None:
+    import xdecoder.cli.commands
+    from xdecoder.cli.app import app
+
+    files = {path.stem for path in Path(xdecoder.cli.commands.__path__[0]).glob("[!_]*.py")}
+    typed = [row.name or row.callback.__name__ for row in app.registered_commands if row.callback]
+    assert sorted(files) == sorted([*typed, *(str(group.name) for group in app.registered_groups)])
+
+
 @pytest.mark.parametrize("words", ["train list", "evaluate list", "weights list", "datasets list"])
 def test_lists_are_told_without_torch(words: str, tmp_path: Path) -> None:
     assert run(words, tmp_path) == "EXIT 0"
