@@ -24,8 +24,10 @@ from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.custom import Custom
 from xdecoder.training.datasets.sampling import repeat_rare
 from xdecoder.training.datasets.thresholds import choose_thresholds
+from xdecoder.training.memory import activation_bytes, cuts_that_fit
+from xdecoder.training.run_folder import begun_accumulate, describe, enter
 from xdecoder.training.start import add_queries
-from xdecoder.weights.folder import load_model
+from xdecoder.weights.folder import build_model, load_model, read_config
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +208,22 @@ def test_losses_of_whole_masks_are_those_of_all_points_together(scenes: Path, mo
     torch.manual_seed(0)
     sampled = replace(recipe, losses=points).open().build().eval()(batch)["segmentation/mask_bce"]
     torch.testing.assert_close(whole, sampled, rtol=0.1, atol=0.0)
+
+
+def test_a_step_is_cut_to_fit_the_memory(
+    data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = read_config(model)
+    each = activation_bytes(config, 64)
+    assert activation_bytes(config, 128) == pytest.approx(5 * each, rel=0.1)  # less that of 32 pixels
+    held = 20 * sum(p.numel() for p in build_model(config).parameters())
+    for images, cuts in ((8, 1), (4.1, 2), (2.1, 4), (0.5, 8)):
+        free = int((held + 1.5 * each * images) / 0.7) + 1
+        assert cuts_that_fit(config, images=8, size=64, free=free) == cuts
+    monkeypatch.setattr("xdecoder.training.datasets.custom_curriculum.free_bytes", lambda _: 1)
+    monkeypatch.setattr("xdecoder.training.datasets.custom_curriculum._SMALL_STEP", 0)
+    recipe = adapted(data, model)
+    assert recipe.open().run_defaults()["accumulate"] == 8
+    enter(tmp_path, describe("custom", recipe.open(), {"accumulate": 4}))
+    assert begun_accumulate(tmp_path) == 4
+    assert begun_accumulate(tmp_path / "none") is None

@@ -66,13 +66,21 @@ def run_recipe(
         from xdecoder.jobs.distributed import find_world, join_world, leave_world
         from xdecoder.training.estimate import estimate
         from xdecoder.training.loop import train
+        from xdecoder.training.run_folder import begun_accumulate
 
         curriculum = override(recipe.adapted(), own).open()
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"{error.name} is not installed: pip install 'xdecoder[train]'", name=error.name
         ) from error
-    run = override(RunConfig(folder=out, **curriculum.run_defaults()), of_run)
+    defaults = dict(curriculum.run_defaults())
+    begun = begun_accumulate(out)
+    if begun is not None:  # memory that is free now does not change a run that goes on
+        defaults["accumulate"] = begun
+    elif defaults.get("accumulate", 1) > 1:
+        cuts = defaults["accumulate"]
+        print(f"to fit the memory, each step goes in {cuts} cuts (run.accumulate)", flush=True)
+    run = override(RunConfig(folder=out, **defaults), of_run)
     if dry_run:
         world = find_world(device)
         for line in estimate(curriculum, world) if world.is_first else ():

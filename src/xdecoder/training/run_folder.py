@@ -62,6 +62,17 @@ def enter(folder: Path, description: Mapping[str, object]) -> bool:
     return (folder / _FINISHED).is_file()
 
 
+def begun_accumulate(folder: Path) -> int | None:
+    """Into how many cuts the steps of the run in a folder go; None where none has begun there.
+
+    Raises:
+        ValueError: its description is damaged.
+    """
+    path = folder / _DESCRIPTION
+    found = _leaves(_read(path)).get("run.accumulate") if path.is_file() else None
+    return found if isinstance(found, int) else None
+
+
 def finish(folder: Path, step: int) -> None:
     """Mark a run as finished: its last scores and its model are written."""
     write_whole(folder / _FINISHED, json.dumps({"step": step}).encode())

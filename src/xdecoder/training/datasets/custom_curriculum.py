@@ -13,6 +13,7 @@ from torch import nn
 
 from xdecoder.config import ClassList
 from xdecoder.data.opening import open_dataset
+from xdecoder.jobs.distributed import find_world
 from xdecoder.model import XDecoder
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.training.datasets.card import TrainingFacts, write_card
@@ -20,11 +21,15 @@ from xdecoder.training.datasets.curriculum import DatasetCurriculum
 from xdecoder.training.datasets.custom import Custom
 from xdecoder.training.datasets.objective import PublishedObjective
 from xdecoder.training.datasets.thresholds import choose_thresholds
+from xdecoder.training.memory import cuts_that_fit, free_bytes
 from xdecoder.training.run_folder import BEST_MODEL, MODEL
 
 _FEWEST_STEPS: Final = 300
 _VALIDATIONS: Final = 10
 _PATIENCE: Final = 5
+_SMALL_STEP: Final = 8 * 256**2
+"""Pixels of a step that fit any memory."""
+
 _THRESHOLD_IMAGES: Final = 50
 """Of the validation split, from which panoptic thresholds are chosen."""
 
@@ -38,7 +43,7 @@ class CustomCurriculum(DatasetCurriculum):
 
     def __init__(self, recipe: Custom) -> None:
         super().__init__(recipe)
-        self._part = recipe.part
+        self.part = recipe.part
 
     @property
     def length(self) -> int:
@@ -47,12 +52,18 @@ class CustomCurriculum(DatasetCurriculum):
 
     def run_defaults(self) -> Mapping[str, Any]:
         every = max(1, self.length // _VALIDATIONS)
-        return {"validate_every": every, "save_every": every, "patience": _PATIENCE}
+        found = {"validate_every": every, "save_every": every, "patience": _PATIENCE}
+        part, world = self.part, find_world()
+        free = free_bytes(world.device)
+        if world.size > 1 or free is None or part.images * part.size**2 <= _SMALL_STEP:
+            return found
+        cuts = cuts_that_fit(self.config, images=part.images, size=part.size, free=free)
+        return {**found, "accumulate": cuts}
 
     @cached_property
     def classes(self) -> ClassList:
         """What is learned to tell apart."""
-        words = self.batches.vocabulary(self._part)
+        words = self.batches.vocabulary(self.part)
         return ClassList(classes=words.classes, things=tuple(sorted(words.things)))
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
@@ -62,7 +73,7 @@ class CustomCurriculum(DatasetCurriculum):
 
     def _choose_thresholds(self, model: XDecoder) -> None:
         """Give a model the thresholds that are best on the validation split, where there is one."""
-        part, images = self._part, min(self.recipe.validation, _THRESHOLD_IMAGES)
+        part, images = self.part, min(self.recipe.validation, _THRESHOLD_IMAGES)
         if part.task != "panoptic" or not images:
             return
         with suppress(FileNotFoundError, ValueError):  # there is no such split
@@ -84,7 +95,7 @@ class CustomCurriculum(DatasetCurriculum):
 
     def describe(self, run: Path, command: str) -> None:
         """Write the cards of the models that a run exported, and its curves."""
-        part, start = self._part, self.recipe.start
+        part, start = self.part, self.recipe.start
         facts = TrainingFacts(
             command=command,
             data=self.recipe.data.resolve().name,
