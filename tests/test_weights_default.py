@@ -47,6 +47,17 @@ def test_the_bundled_model_says_once_that_it_knows_drawn_scenes_only(tmp_path: P
         xdecoder.load()
 
 
+def test_a_quiet_command_gives_results_and_errors_alone(tmp_path: Path) -> None:
+    Path("torn.png").write_bytes(b"no picture")
+    code, out, err = run("caption", "a.png", "torn.png", "--quiet")
+    assert code == 1
+    assert "a.png" in out
+    assert "drawn scenes" not in err
+    assert "torn.png" in err
+    assert err.count("\n") == 1
+    assert run("caption", "nowhere.png", "--quiet")[0] == 2
+
+
 @pytest.mark.parametrize("way", ["option", "environment", "default", "python"])
 def test_a_bundled_model_that_is_named_says_nothing(way: str) -> None:
     if way == "python":

@@ -23,6 +23,15 @@ Debug = Annotated[
     ),
 ]
 
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        help="Show results and errors alone: no warnings, notices or bars.",
+        rich_help_panel="Output",
+    ),
+]
+
 
 def add_command(
     app: typer.Typer, *, name: str | None = None, epilog: str | None = None
@@ -31,7 +40,8 @@ def add_command(
 
     Each of its parameters that is a record (a dataclass) of options becomes these options. Its errors become
     a line, see `report_errors`, with their traceback where `--debug` asks for it; a function that wants to
-    know takes `debug` itself. What it returns is the exit code, None being 0.
+    know takes `debug` itself. `--quiet` leaves out all but results and errors. What it returns is the exit
+    code, None being 0.
 
     Args:
         app: typer's application, which the command is added to.
@@ -71,8 +81,12 @@ def _expand_options(command: Callable[..., int | None]) -> Callable[..., None]:
             inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
         )
 
+    parameters.append(
+        inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
+    )
+
     def call(**options: Any) -> None:
-        with report_errors(debug=options["debug"]):
+        with report_errors(debug=options["debug"], quiet=options.pop("quiet")):
             groups = {
                 name: record(**{field.name: options.pop(field.name) for field in dataclasses.fields(record)})
                 for name, record in records.items()

@@ -6,7 +6,9 @@ import traceback
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -19,9 +21,13 @@ USAGE = 2
 INTERRUPTED = 130
 
 
+_QUIET: Final = ContextVar("quiet", default=False)
+"""Whether the command that is running was told to be quiet."""
+
+
 def console() -> Console:
-    """A console on stderr as it is now."""
-    return Console(stderr=True)
+    """A console on stderr as it is now; where the command is to be quiet, one that shows nothing."""
+    return Console(stderr=True, quiet=_QUIET.get())
 
 
 def print_text(text: str) -> None:
@@ -30,8 +36,10 @@ def print_text(text: str) -> None:
 
 
 def print_error(message: str) -> None:
-    """One error."""
-    console().print(f"[red]error:[/red] {escape(printable_lines(message))}", soft_wrap=True, highlight=False)
+    """One error, also of a command that is to be quiet."""
+    Console(stderr=True).print(
+        f"[red]error:[/red] {escape(printable_lines(message))}", soft_wrap=True, highlight=False
+    )
 
 
 def print_notice(message: str) -> None:
@@ -40,7 +48,7 @@ def print_notice(message: str) -> None:
 
 
 @contextmanager
-def report_errors(*, debug: bool) -> Generator[None]:
+def report_errors(*, debug: bool, quiet: bool = False) -> Generator[None]:
     """Errors become a line on stderr and an exit code, warnings a line.
 
     Exit codes: 2 for what the user can mend (`ValueError`, a missing file or package, a file in the way), 130
@@ -48,7 +56,9 @@ def report_errors(*, debug: bool) -> Generator[None]:
 
     Args:
         debug: print the traceback first.
+        quiet: show neither warnings nor progress nor notices.
     """
+    token = _QUIET.set(quiet)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning
@@ -64,6 +74,8 @@ def report_errors(*, debug: bool) -> Generator[None]:
         mendable = isinstance(error, (ValueError, FileNotFoundError, FileExistsError, ImportError))
         print_error(describe(error))
         raise typer.Exit(USAGE if mendable else FAILED) from None
+    finally:
+        _QUIET.reset(token)
 
 
 def describe(error: Exception) -> str:

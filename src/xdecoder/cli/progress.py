@@ -31,7 +31,7 @@ class ProgressBar:
         columns += [TimeLeft(elapsed_when_finished=True), TextColumn("left")]
         self._name = name
         self._ending = ending
-        self._lines = visible and not to.is_terminal
+        self._lines = visible and not to.is_terminal and not to.quiet
         self._began = self._last_line = time.monotonic()
         self._bar = Progress(
             *columns,

@@ -60,10 +60,12 @@ def activation_bytes(config: ModelConfig, size: int) -> int:
         size: side of the square image, in pixels.
     """
     model = build_model(config).train()
-    return _kept_bytes(model, size) - _kept_bytes(model, STRIDE)  # the smallest image: the parameters alone
+    parameters = _kept_bytes(model, STRIDE)  # all that is kept of the smallest image
+    return (_kept_bytes(model, size) - parameters) // 2
 
 
 def _kept_bytes(model: XDecoder, size: int) -> int:
+    """Of two images."""
     kept = 0
 
     def count(tensor: Tensor) -> Tensor:
@@ -72,6 +74,6 @@ def _kept_bytes(model: XDecoder, size: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor), torch.device("meta"):
-        features = model.encode_images(torch.empty(1, 3, size, size))
+        features = model.encode_images(torch.empty(2, 3, size, size))  # batch norms want two
         model.decoder.decode_latents(features.memory)
     return kept

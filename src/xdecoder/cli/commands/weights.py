@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xdecoder.cli.command import add_command
+from xdecoder.cli.console import print_notice
 from xdecoder.weights import hub
 from xdecoder.weights.published_models import PUBLISHED, REPOSITORY, PublishedModel
 
@@ -184,11 +185,11 @@ def default(
         return
     typer.echo(f"{found.name} ({f'chosen in {found.chosen_in}' if found.chosen_in else 'nothing is chosen'})")
     if found.chosen_in == VARIABLE and (name is not None or unset):
-        typer.echo(f"{VARIABLE} goes before what was set now", err=True)
+        print_notice(f"{VARIABLE} goes before what was set now")
     if name in PUBLISHED and not _is_cached(name):
-        typer.echo(f"not in the cache: `xdecoder weights pull {name}` brings it", err=True)
+        print_notice(f"not in the cache: `xdecoder weights pull {name}` brings it")
     elif name is not None and name == found.name and re.fullmatch(hub.REPOSITORY_NAME, name):
-        typer.echo(f"no folder {name} is here: it is taken for a repository of the hub", err=True)
+        print_notice(f"no folder {name} is here: it is taken for a repository of the hub")
 
 
 def _print_info(found: FolderInfo) -> None:
