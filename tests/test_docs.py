@@ -18,6 +18,7 @@ import xdecoder
 from builders import save_tiny_model
 from xdecoder.cli.app import app
 from xdecoder.picturebook import draw_scene
+from xdecoder.video import VideoWriter
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -63,6 +64,10 @@ def _photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("examples").symlink_to(ROOT / "examples")
     for seed, name in enumerate(("photo.jpg", "other.png", "photos/one.jpg")):
         Image.fromarray(draw_scene(seed, split="val", size=128).image).save(name)
+    writer = VideoWriter(Path("video.mp4"), rate=5.0, size=(64, 64))
+    for seed in range(6):
+        writer.write(draw_scene(seed, split="val", size=64).image, seed / 5)
+    writer.close()
 
 
 def is_cheap(command: list[str]) -> bool:

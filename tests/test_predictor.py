@@ -175,7 +175,7 @@ def test_a_bar_shows_how_many_of_several_images_are_done(
     assert counted == [(4, True, [3, 1]), (None, True, [3, 1]), (1, False, [1]), (4, False, [3, 1])]
 
 
-def test_the_bar_is_gone_in_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_bar_is_written_unless_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar(7, shown=False) as advance:
         advance(7)
     assert capsys.readouterr().err == ""

@@ -130,8 +130,8 @@ def write_export(
     if options.copy_images and exported.copied < exported.images:
         missing = exported.images - exported.copied
         print_notice(
-            f"{missing} of them have no copy of their image: the results name files that are not there; run "
-            "convert where the results were made"
+            f"{missing} of them have no copy of their image: their results are of a video, or name a file "
+            "that is not there; run convert where they were made"
         )
     for loss in exported.losses:
         print_notice(loss)

@@ -206,6 +206,15 @@ class DataOutput:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """What of a video is worked on."""
+
+    every: Annotated[
+        int, typer.Option(min=1, help="Of a video or a camera: work on one of so many frames.")
+    ] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelChoice:
     """The model that a command runs, and where."""
 

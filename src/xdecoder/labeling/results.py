@@ -41,8 +41,8 @@ class SavedResult:
 
     @property
     def image(self) -> Path | None:
-        """The image file, as it was named to the command that made the result."""
-        file = self.data.get("file")
+        """The image file, as it was named to the command that made the result; a video's frame has none."""
+        file = None if "frame" in self.data else self.data.get("file")
         return Path(file) if isinstance(file, str) and file and "\0" not in file else None
 
     @property
@@ -142,7 +142,7 @@ class SavedResults:
                     raise ValueError(f"{where}: not JSON ({error})") from error
                 saved = _saved(data, "", where)
                 if saved is not None:
-                    name = flat_name(saved.image or Path(f"line-{number}"), taken)
+                    name = flat_name(saved.image or Path(f"{self.source.stem}-{number:06d}"), taken)
                     saved = SavedResult(name=name, where=where, data=saved.data)
                 yield saved
 

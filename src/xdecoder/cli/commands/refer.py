@@ -8,7 +8,7 @@ import typer
 
 from xdecoder.cli.command import Debug
 from xdecoder.cli.labeling import FormatOptions
-from xdecoder.cli.options import FirstImage, ModelOptions, PictureOutput, images_and_texts
+from xdecoder.cli.options import FirstImage, ModelOptions, PictureOutput, VideoOptions, images_and_texts
 
 if TYPE_CHECKING:
     from xdecoder.cli.over_images import ImageTask, Pixels, Results
@@ -51,6 +51,7 @@ def refer(
     *,
     output: PictureOutput,
     export: FormatOptions,
+    video: VideoOptions,
     model: ModelOptions,
     debug: Debug = False,
 ) -> int:
@@ -62,7 +63,8 @@ def refer(
     sources, phrases = images_and_texts("refer", image, more, phrase, what="phrase", example="the left dog")
     export.check(output.folder)
 
-    from xdecoder.cli.over_images import ImageTask, run_over_images
+    from xdecoder.cli.over_images import ImageTask
+    from xdecoder.cli.over_video import run_over_sources
 
     def prepare(results: Results) -> ImageTask[Grounding]:
         predictor = model.load()
@@ -73,6 +75,4 @@ def refer(
 
         return ImageTask(compute=compute, batch_size=predictor.batch_size, finish=results.write_picture)
 
-    code = run_over_images(sources, output, prepare, debug=debug)
-    export.write(output.folder)
-    return code
+    return run_over_sources(sources, output, prepare, export=export, video=video, debug=debug)

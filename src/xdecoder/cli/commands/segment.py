@@ -10,7 +10,7 @@ import typer
 
 from xdecoder.cli.command import Debug
 from xdecoder.cli.labeling import FormatOptions
-from xdecoder.cli.options import Images, ModelOptions, PictureOutput
+from xdecoder.cli.options import Images, ModelOptions, PictureOutput, VideoOptions
 
 if TYPE_CHECKING:
     from xdecoder.cli.over_images import ImageTask, Pixels, Results
@@ -21,6 +21,7 @@ EPILOG = (
     "xdecoder segment photo.jpg\n\n"
     "xdecoder segment photos/ --vocabulary 'dog, cat, grass' --stuff grass --out results\n\n"
     "xdecoder segment photos/ --vocabulary 'dog, cat' --out results --format yolo\n\n"
+    "xdecoder segment video.mp4 --vocabulary 'car, road' --every 5 --out results\n\n"
     "xdecoder segment 'photos/**/*.jpg' --task instance --score-threshold 0.5 --json"
 )
 
@@ -114,15 +115,20 @@ def segment(
     segmentation: SegmentationOptions,
     output: PictureOutput,
     export: FormatOptions,
+    video: VideoOptions,
     model: ModelOptions,
     debug: Debug = False,
 ) -> int:
-    """Divide images into the classes of any vocabulary."""
+    """Divide images into the classes of any vocabulary.
+
+    Videos, and camera:0, are worked on frame by frame: a drawn NAME.mp4 and a NAME.jsonl.
+    """
     given = classes.parse()
     segmentation.check()
     export.check(output.folder)
 
-    from xdecoder.cli.over_images import ImageTask, run_over_images
+    from xdecoder.cli.over_images import ImageTask
+    from xdecoder.cli.over_video import run_over_sources
 
     def prepare(results: Results) -> ImageTask[Segmentation]:
         from xdecoder.cli.loading import embed_vocabulary
@@ -144,6 +150,4 @@ def segment(
 
         return ImageTask(compute=compute, batch_size=predictor.batch_size, finish=results.write_picture)
 
-    code = run_over_images(images, output, prepare, debug=debug)
-    export.write(output.folder)
-    return code
+    return run_over_sources(images, output, prepare, export=export, video=video, debug=debug)
