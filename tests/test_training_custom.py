@@ -121,7 +121,7 @@ def test_huge_images_are_left_out_and_told(data: Path, model: Path) -> None:
     (huge, *_) = sorted((data / "images/train").iterdir())
     Image.new("1", (8200, 8200)).save(huge)
     batch = adapted(data, model, task="panoptic").open().batches.batch(0, 0, 1)
-    assert any(huge.name in line and "pixels" in line for line in batch.left_out)
+    assert any(huge.name in line and "pixels" in line for line in batch.skipped)
 
 
 def test_images_of_rare_classes_come_more_often(scenes: Path, model: Path) -> None:

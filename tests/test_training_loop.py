@@ -372,7 +372,7 @@ def test_samples_that_cannot_be_read_are_told_once_up_to_a_limit(
     class Torn(Line):
         def batch(self, step: int, rank: int, world_size: int) -> Numbers:
             return replace(
-                super().batch(step, rank, world_size), left_out=("a.png: cut short", f"{step % 2}.png")
+                super().batch(step, rank, world_size), skipped=("a.png: cut short", f"{step % 2}.png")
             )
 
     class Lossy(Fit):

@@ -19,10 +19,10 @@ class Batch:
     """One process's share of a step. Its fields are tensors, tuples of tensors, and plain values.
 
     Attributes:
-        left_out: samples that could not be read, and why; others stand in their places.
+        skipped: samples that could not be read, and why; others stand in their places.
     """
 
-    left_out: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def to(self: B, device: torch.device) -> B:
         """The batch, with every tensor on a device."""

@@ -231,7 +231,7 @@ class _Training:
         Raises:
             ValueError: there are too many.
         """
-        for problem in [problem for batch in batches for problem in batch.left_out]:
+        for problem in [problem for batch in batches for problem in batch.skipped]:
             if problem not in self.unreadable:
                 self.unreadable.add(problem)
                 log.say(f"left out: {problem}")

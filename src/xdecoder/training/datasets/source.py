@@ -140,23 +140,23 @@ class DatasetBatches(BatchSource[Batch]):
     def batch(self, step: int, rank: int, world_size: int) -> DatasetBatch:
         """The batch of one process in one step."""
         found: dict[str, Batch] = {}
-        left_out: list[str] = []
+        skipped: list[str] = []
         for part in self.parts:
             share = part.images // world_size
             places = range(step * part.images + rank * share, step * part.images + (rank + 1) * share)
             match part.task:
                 case "panoptic" | "instance" | "semantic":
                     templates = np.random.default_rng((self.seed, step))
-                    rows = self._read(part, places, self._segments, left_out)
+                    rows = self._read(part, places, self._segments, skipped)
                     found["segments"] = self._join_segments(part, rows, templates)
                 case "referring":
-                    found["phrases"] = self._join_phrases(self._read(part, places, self._phrases, left_out))
+                    found["phrases"] = self._join_phrases(self._read(part, places, self._phrases, skipped))
                 case "caption":
-                    found["pairs"] = self._join_pairs(self._read(part, places, self._pair, left_out))
+                    found["pairs"] = self._join_pairs(self._read(part, places, self._pair, skipped))
                 case "question":
-                    rows = self._read(part, places, self._question, left_out)
+                    rows = self._read(part, places, self._question, skipped)
                     found["questions"] = self._join_questions(rows)
-        return DatasetBatch(left_out=tuple(left_out), **found)  # pyright: ignore[reportArgumentType]
+        return DatasetBatch(skipped=tuple(skipped), **found)  # pyright: ignore[reportArgumentType]
 
     def check(self) -> tuple[str, ...]:
         """Open everything and read a first sample of each part: what is learned from, and what is left out.
@@ -171,7 +171,7 @@ class DatasetBatches(BatchSource[Batch]):
             what = "views an epoch, rare classes repeated, of images" if part.repeat_threshold else "images"
             lines.append(f"{part.task}: {len(samples):,} {what} of {', '.join(part.sources)}")
             for source in samples.sources:
-                lines += _left_out(source)
+                lines += _skipped_lines(source)
             if part.task in ("panoptic", "instance", "semantic"):
                 self.vocabulary(part)
                 if not any(map(may_have_segments, samples.sources)):
@@ -205,7 +205,7 @@ class DatasetBatches(BatchSource[Batch]):
         part: TaskConfig,
         places: range,
         read: Callable[[TaskConfig, Sample, np.random.Generator], T],
-        left_out: list[str],
+        skipped: list[str],
     ) -> list[T]:
         """What is read of the samples at some places; another stands in for one that cannot be read.
 
@@ -223,7 +223,7 @@ class DatasetBatches(BatchSource[Batch]):
                 except (ValueError, OSError) as error:
                     if attempt == _ATTEMPTS - 1:
                         raise ValueError(f"{_ATTEMPTS} samples in a row cannot be read: {error}") from error
-                    left_out.append(str(error))
+                    skipped.append(str(error))
         return rows
 
     def _segments(self, part: TaskConfig, sample: Sample, rng: np.random.Generator) -> _Segments:
@@ -421,7 +421,7 @@ def _view(part: TaskConfig, shape: tuple[int, ...], rng: np.random.Generator) ->
     return View.draw(shape, rng, size=part.size, scale=part.scale, flip=part.flip, sides=part.sides)
 
 
-def _left_out(source: Sequence[Sample]) -> list[str]:
+def _skipped_lines(source: Sequence[Sample]) -> list[str]:
     """What a source leaves out, in a line."""
     if isinstance(source, PairArchives) and source.incomplete:
         return [f"  left out: {source.incomplete:,} files without an image or a caption"]
