@@ -29,7 +29,7 @@ th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--
 
 def findings_page(findings: Findings) -> str:
     """The page, as the text of an HTML file."""
-    sections = ["Claims", *(table.title for table in TABLES.values())]
+    sections = ["claims", *TABLES]
     main = [
         "<h1>The paper’s findings, measured again</h1>",
         f'<p class="lead">{escape(summary(findings))} {escape(PAPER)}</p>',
@@ -38,8 +38,8 @@ def findings_page(findings: Findings) -> str:
         _claims(findings.claims),
         "</section>",
     ]
-    for table in TABLES.values():
-        main.append(f'<section class="task" id="{anchor(table.title)}"><h2>{escape(table.title)}</h2>')
+    for name, table in TABLES.items():
+        main.append(f'<section class="task" id="{anchor(name)}"><h2>{escape(table.title)}</h2>')
         main.append(_table(findings, table) + "</section>")
     return frame(
         title="The paper's findings, measured again",
