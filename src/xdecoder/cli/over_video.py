@@ -14,13 +14,14 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import typer
 
-from xdecoder.cli.console import INTERRUPTED, print_notice, printable
+from xdecoder.cli.console import INTERRUPTED, print_notice
 from xdecoder.cli.labeling import FormatOptions, ResultFormat
 from xdecoder.cli.options import PictureOutput, VideoOptions, check_folder
 from xdecoder.cli.over_images import ImageTask, Results, print_json, run_over_images
-from xdecoder.cli.progress import ProgressBar, speed
+from xdecoder.cli.progress import ProgressBar
 from xdecoder.jobs.files import draft_folder, flat_name, remove_drafts
 from xdecoder.jobs.folder_lock import hold_folder
+from xdecoder.jobs.printable import printable
 from xdecoder.structures.result import SegmentationResult
 from xdecoder.video import Frame, Video, VideoWriter, is_camera, is_video, open_video
 
@@ -153,9 +154,9 @@ def _work_through(
         if place is not None and folder is not None:
             for draft, file in zip(target.files(place), target.files(folder), strict=True):
                 draft.replace(file)
-        rate = speed(done / (time.monotonic() - began))
+        seconds = time.monotonic() - began
         where = "" if folder is None else f", written to {printable(str(target.files(folder)[0]))} and .jsonl"
-        print_notice(f"{done} frame{'' if done == 1 else 's'} ({rate}){where}")
+        print_notice(f"{done} frame{'' if done == 1 else 's'} in {seconds:.1f} s{where}")
         if video.count is not None and done < video.count:
             print_notice(f"{printable(target.source)} says it has {video.count} frames; it may be cut short")
 
