@@ -11,16 +11,59 @@ from hypothesis import strategies as st
 from goldens import assert_close
 from xdecoder.networks.attention import mix_values
 from xdecoder.networks.convolution import depthwise_in_quarters
+from xdecoder.networks.linear import batched_linear, linear
 from xdecoder.networks.queries import QueryKind, visibility
 from xdecoder.networks.resampling import Axis, resize, resized_tiles
 from xdecoder.networks.winograd import conv3x3
 from xdecoder.tasks.geometry import Geometry
+from xdecoder.tasks.segmentation import first_largest
 
 # From 2: PyTorch 2.13 resizes a map to one column as if all its rows were the first.
 lengths = st.integers(2, 90)
 
 
-@pytest.mark.parametrize(("height", "width"), [(8, 68), (68, 64), (20, 132)])
+@pytest.mark.parametrize("bias", [None, torch.linspace(-1, 1, 509)])
+def test_a_product_is_pytorchs_with_its_way_back(bias: torch.Tensor | None) -> None:
+    leaves = torch.randn(41, 7, 67), torch.randn(67, 509)
+    found: list[tuple[torch.Tensor, ...]] = []
+    for product in (linear, F.linear):
+        x, weight = (t.clone().requires_grad_() for t in leaves)
+        own = None if bias is None else bias.clone().requires_grad_()
+        y = product(x.transpose(0, 1), weight.T, own)
+        with torch.no_grad():
+            assert_close(product(x.transpose(0, 1), weight.T, own), y, 1e-6)
+        learned = (x, weight) if own is None else (x, weight, own)
+        found.append((y.detach(), *torch.autograd.grad((y * y.detach().sin()).sum(), learned)))
+    for actual, expected in zip(*found, strict=True):
+        assert_close(actual, expected, 1e-5)
+
+
+def test_products_are_by_onednn_where_that_has_wider_registers() -> None:
+    x, weight = torch.randn(64, 64), torch.randn(64, 64)
+    with torch.profiler.profile() as profile:
+        linear(x, weight)
+        linear(x.double(), weight.double())
+        linear(x[:2], weight)
+    fast = [event for event in profile.events() if event.name == "mkldnn::_linear_pointwise"]
+    assert len(fast) == (torch.backends.cpu.get_cpu_capability() == "AVX512")
+
+
+@pytest.mark.parametrize("weights", [1, 3])
+def test_products_of_a_batch_are_those_of_its_rows(weights: int) -> None:
+    x, weight = torch.randn(3, 101, 37), torch.randn(weights, 37, 89).transpose(1, 2)
+    assert_close(batched_linear(x, weight), x @ weight.transpose(1, 2), 1e-5)
+
+
+@pytest.mark.parametrize("values", [torch.randn(23, 5, 7), torch.randint(0, 3, (11, 13, 3)).double()])
+def test_the_first_of_the_largest_is_found(values: torch.Tensor) -> None:
+    best = values == values.amax(0)
+    first = torch.tensor(
+        [[best[:, i, j].tolist().index(True) for j in range(best.shape[2])] for i in range(best.shape[1])]
+    )
+    assert torch.equal(first_largest(values), first)
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 68), (68, 64), (24, 132)])
 def test_winograd_is_the_convolution(height: int, width: int) -> None:
     x = torch.randn(2, 67, height, width)
     weight, bias = torch.randn(71, 67, 3, 3), torch.randn(71)
@@ -31,7 +74,7 @@ def test_winograd_is_the_convolution(height: int, width: int) -> None:
 
 
 def test_winograd_leaves_compiled_graphs_whole() -> None:
-    x, weight = torch.randn(1, 64, 4, 64), torch.randn(64, 64, 3, 3)
+    x, weight = torch.randn(1, 64, 48, 64), torch.randn(64, 64, 3, 3)
     with torch.no_grad():
         plain = inspect.unwrap(conv3x3)  # without the type checks, which cannot be compiled
         actual = torch.compile(plain, fullgraph=True, backend="eager")(x, weight)
@@ -39,7 +82,7 @@ def test_winograd_leaves_compiled_graphs_whole() -> None:
 
 
 def test_winograd_leaves_gradients_to_the_plain_convolution() -> None:
-    x = torch.randn(1, 64, 4, 64, requires_grad=True)
+    x = torch.randn(1, 64, 48, 64, requires_grad=True)
     conv3x3(x, torch.randn(64, 64, 3, 3)).sum().backward()
     assert x.grad is not None
 

@@ -228,6 +228,18 @@ def test_shared_beginnings_change_no_embedding(
     assert embed_texts(model, clip_tokenizer, []).shape == (0, model.config.embed_width)
 
 
+def test_beginnings_that_some_texts_share_change_no_embedding(
+    model: XDecoder, clip_tokenizer: Tokenizer
+) -> None:
+    texts = [text for name in ("dog", "traffic light", "dog house", "a") for text in prompts(name)]
+    texts += ["a photo of a dog", "dog", "dog"]
+    told: list[tuple[int, int]] = []
+    embedded = embed_texts(model, clip_tokenizer, texts, lambda done, total: told.append((done, total)))
+    ids = torch.tensor(clip_tokenizer.encode_batch(texts, 77))
+    assert_close(embedded, model.text_encoder(ids).embeddings, 1e-5)
+    assert told[-1] == (len(texts), len(texts))
+
+
 def test_name_cache_survives_damage_and_tells_models_apart(
     golden_a: Golden, models: dict[str, XDecoder], clip_tokenizer: Tokenizer, tmp_path
 ) -> None:

@@ -22,8 +22,10 @@ from xdecoder.networks.decoder import Decoder
 from xdecoder.networks.decoder_states import Memory
 from xdecoder.networks.deformable import DeformablePixelDecoder
 from xdecoder.networks.efficientnet import EfficientNet
+from xdecoder.networks.features import PixelFeatures
 from xdecoder.networks.focalnet import FocalNet
 from xdecoder.networks.hybrid import Hybrid
+from xdecoder.networks.linear import batched_linear, linear
 from xdecoder.networks.pixel_decoder import FPNPixelDecoder
 from xdecoder.networks.resampling import resize
 from xdecoder.networks.text_encoder import TextEncoder
@@ -48,11 +50,13 @@ class ImageFeatures:
 
     def mask_logits(self, embeddings: Float[Tensor, "B Q M"]) -> Float[Tensor, "B Q h w"]:
         """Mask logits at the stride of the mask features."""
-        return torch.einsum("bqm,bmhw->bqhw", embeddings, self.mask_features)
+        features = self.mask_features.flatten(2).transpose(1, 2)
+        return batched_linear(embeddings, features).unflatten(2, self.mask_features.shape[2:])
 
     def mask_logits_of(self, image: int, embeddings: Float[Tensor, "N M"]) -> Float[Tensor, "N h w"]:
         """Mask logits at that stride, on one image of the batch."""
-        return torch.einsum("nm,mhw->nhw", embeddings, self.mask_features[image])
+        features = self.mask_features[image]
+        return linear(embeddings, features.flatten(1).T).unflatten(1, features.shape[1:])
 
 
 class XDecoder(nn.Module):
@@ -92,7 +96,15 @@ class XDecoder(nn.Module):
         if height % STRIDE or width % STRIDE:
             raise ValueError(f"images must be padded to multiples of {STRIDE}, got {height}x{width}")
         maps = self.backbone(images)
-        features = self.pixel_decoder(maps)
+        return self.remember(maps, self.pixel_decoder(maps))
+
+    def remember(self, maps: tuple[Tensor, Tensor, Tensor, Tensor], features: PixelFeatures) -> ImageFeatures:
+        """What every task reads of a batch of images.
+
+        Args:
+            maps: the backbone's, at strides 4 to 32.
+            features: what the pixel decoder made of them.
+        """
         masks = (
             features.masks.detach()
         )  # the levels' masks say where to look; nothing is learned through them
@@ -113,7 +125,7 @@ class XDecoder(nn.Module):
         """
         if self.backbone_projection is None:
             raise ValueError("this model does not embed images by its backbone: it has no projection for it")
-        return res5.mean((2, 3)) @ self.backbone_projection
+        return linear(res5.mean((2, 3)), self.backbone_projection.T)
 
     def class_logits(
         self, embeddings: Float[Tensor, "*batch Q P"], texts: Float[Tensor, "K P"]

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xdecoder.networks.linear import Linear
+
 
 class AnswerHead(nn.Module):
     """Two linear layers from a question's last state to the answers' logits.
@@ -23,9 +25,9 @@ class AnswerHead(nn.Module):
         super().__init__()
         self.answers = tuple(answers)
         self.question_length = question_length
-        self.linear1 = nn.Linear(width, 2 * width)
+        self.linear1 = Linear(width, 2 * width)
         self.norm = nn.LayerNorm(2 * width)
-        self.linear2 = nn.Linear(2 * width, len(self.answers))
+        self.linear2 = Linear(2 * width, len(self.answers))
 
     def forward(self, states: Float[Tensor, "B L D"]) -> Float[Tensor, "B A"]:
         """Logits of the answers.

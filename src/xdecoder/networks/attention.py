@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from xdecoder.networks.linear import Linear, linear
 
 
 class Attention(nn.Module):
@@ -25,7 +27,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -43,7 +45,7 @@ class Attention(nn.Module):
 
     def _project(self, x: Tensor, part: int) -> Tensor:
         rows = slice(part * self.width, (part + 1) * self.width)
-        y = F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])
+        y = linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])
         return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def attend(
@@ -128,17 +130,13 @@ class KeyValueCache:
         """Count `positions` as filled in every layer."""
         self.length += positions
 
-    def repeat(self, batch: int, capacity: int) -> KeyValueCache:
-        """A new cache of `capacity` positions whose `batch` rows each start with this one's only row."""
+    def branch(self, rows: Int[Tensor, " B2"], capacity: int) -> KeyValueCache:
+        """A new cache of `capacity` positions whose row b starts as this one's row `rows[b]`."""
         new = KeyValueCache(len(self._keys), capacity)
         for layer, (keys, values) in enumerate(zip(self._keys, self._values, strict=True)):
             if keys is not None and values is not None:
                 filled = slice(0, self.length)
-                new.append(
-                    layer,
-                    keys[:, :, filled].expand(batch, -1, -1, -1),
-                    values[:, :, filled].expand(batch, -1, -1, -1),
-                )
+                new.append(layer, keys[rows, :, filled], values[rows, :, filled])
         new.advance(self.length)
         return new
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xdecoder.networks.linear import linear
 from xdecoder.networks.winograd import conv3x3
 
 _GROUPS = 32
@@ -77,4 +78,4 @@ def depthwise_in_quarters(
 
 def _mix(x: Float[Tensor, "B C H W"], weight: Float[Tensor, "C2 C 1 1"]) -> Float[Tensor, "B C2 H W"]:
     """A 1x1 convolution, as a product of matrices: several times faster on channels-last maps on a CPU."""
-    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
+    return linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)

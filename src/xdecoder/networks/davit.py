@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xdecoder.config import DaViTConfig
 from xdecoder.networks.attention import mix_values
+from xdecoder.networks.linear import Linear
 
 
 class DaViT(nn.Module):
@@ -168,7 +169,7 @@ class _FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            OrderedDict(fc1=nn.Linear(width, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, width))
+            OrderedDict(fc1=Linear(width, hidden), act=nn.GELU(), fc2=Linear(hidden, width))
         )
 
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
@@ -186,8 +187,8 @@ class _WindowAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.window = window
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
         B, H, W, C = x.shape
@@ -209,8 +210,8 @@ class _ChannelAttention(nn.Module):
     def __init__(self, width: int, *, groups: int) -> None:
         super().__init__()
         self.groups = groups
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
         B, H, W, C = x.shape

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from xdecoder.config import DecoderConfig
 from xdecoder.networks.attention import Attention, KeyValueCache
 from xdecoder.networks.decoder_states import LEVELS, LatentStates, Memory, QueryOutputs, TextContext
+from xdecoder.networks.linear import Linear, batched_linear, linear
 from xdecoder.networks.positions import sine_positions
 from xdecoder.networks.queries import QueryKind, visibility
 
@@ -30,8 +31,8 @@ class ReLUFeedForward(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(width, hidden)
-        self.linear2 = nn.Linear(hidden, width)
+        self.linear1 = Linear(width, hidden)
+        self.linear2 = Linear(hidden, width)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         return self.linear2(F.relu(self.linear1(x)))
@@ -108,7 +109,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(D)
         self.class_projection = nn.Parameter(torch.empty(D, embed_width))
-        self.mask_mlp = nn.ModuleList(nn.Linear(D, width) for width in (D, D, mask_width))
+        self.mask_mlp = nn.ModuleList(Linear(D, width) for width in (D, D, mask_width))
         self.caption_projection: nn.Parameter | None = None
         self.caption_positions: nn.Parameter | None = None
         nn.init.trunc_normal_(self.class_projection, std=0.02)
@@ -281,13 +282,15 @@ class Decoder(nn.Module):
 
     def query_outputs(self, states: Float[Tensor, "*batch Q D"]) -> QueryOutputs:
         """Semantic and mask embeddings of normed queries."""
-        return QueryOutputs(embeddings=states @ self.class_projection, masks=self._mask_embeddings(states))
+        return QueryOutputs(
+            embeddings=linear(states, self.class_projection.T), masks=self._mask_embeddings(states)
+        )
 
     def caption_logits(
         self, states: Float[Tensor, "B L D"], token_table: Float[Tensor, "V P"]
     ) -> Float[Tensor, "B L V"]:
         """Logits of the next token over the vocabulary."""
-        return self.project_captions(states) @ token_table.T
+        return linear(self.project_captions(states), token_table)
 
     def project_captions(self, states: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch P"]:
         """Caption tokens' states in the space of the token table.
@@ -297,7 +300,7 @@ class Decoder(nn.Module):
         """
         if self.caption_projection is None:
             raise ValueError(NO_CAPTIONS)
-        return states @ self.caption_projection
+        return linear(states, self.caption_projection.T)
 
     def _layers(self) -> list[DecoderLayer]:
         return cast("list[DecoderLayer]", list(self.layers))
@@ -314,7 +317,8 @@ class Decoder(nn.Module):
     def _inside(self, states: Tensor, memory: Memory, level: int) -> Bool[Tensor, "B Q N"]:
         """The cells of a level that each query's own mask covers (features, not masks, were resized)."""
         with torch.no_grad():
-            return self._mask_embeddings(states) @ memory.mask_features[level] >= 0
+            features = memory.mask_features[level].transpose(1, 2)
+            return batched_linear(self._mask_embeddings(states), features) >= 0
 
     def _with_global_token(self, states: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q D"]:
         """Replace the last row: the object queries averaged by their cosine to the global query."""

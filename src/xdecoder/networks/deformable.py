@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from xdecoder.config import PixelDecoderConfig
 from xdecoder.networks.convolution import GroupNormConv2d
 from xdecoder.networks.features import PixelFeatures
+from xdecoder.networks.linear import Linear
 from xdecoder.networks.positions import sine_positions
 
 _LEVELS = 3
@@ -129,8 +130,8 @@ class DeformableEncoderLayer(nn.Module):
         super().__init__()
         self.self_attn = _DeformableAttention(config.width, config.heads)
         self.norm1 = nn.LayerNorm(config.width)
-        self.linear1 = nn.Linear(config.width, config.feedforward)
-        self.linear2 = nn.Linear(config.feedforward, config.width)
+        self.linear1 = Linear(config.width, config.feedforward)
+        self.linear2 = Linear(config.feedforward, config.width)
         self.norm2 = nn.LayerNorm(config.width)
         for linear in (self.linear1, self.linear2):
             nn.init.xavier_uniform_(linear.weight)
@@ -152,10 +153,10 @@ class _DeformableAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.sampling_offsets = nn.Linear(width, heads * _LEVELS * _POINTS * 2)
-        self.attention_weights = nn.Linear(width, heads * _LEVELS * _POINTS)
-        self.value_proj = nn.Linear(width, width)
-        self.output_proj = nn.Linear(width, width)
+        self.sampling_offsets = Linear(width, heads * _LEVELS * _POINTS * 2)
+        self.attention_weights = Linear(width, heads * _LEVELS * _POINTS)
+        self.value_proj = Linear(width, width)
+        self.output_proj = Linear(width, width)
         self._initialize()
 
     def forward(

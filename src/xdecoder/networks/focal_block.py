@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from xdecoder.config import FocalNetConfig
 from xdecoder.networks.convolution import DepthwiseConv2d
+from xdecoder.networks.linear import Linear, linear
 
 LAYER_SCALE = 1e-4
 
@@ -20,9 +21,9 @@ class FocalModulation(nn.Module):
         super().__init__()
         self.width = width
         self.levels = levels
-        self.f = nn.Linear(width, 2 * width + levels + 1)
+        self.f = Linear(width, 2 * width + levels + 1)
         self.h = nn.Conv2d(width, width, 1)
-        self.proj = nn.Linear(width, width)
+        self.proj = Linear(width, width)
         self.focal_layers = nn.ModuleList(
             nn.Sequential(DepthwiseConv2d(width, kernel), nn.GELU())
             for kernel in range(window, window + 2 * levels, 2)
@@ -31,16 +32,16 @@ class FocalModulation(nn.Module):
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
         C = self.width
         weight, bias = self.f.weight, self.f.bias
-        query = F.linear(x, weight[:C], bias[:C])
-        context = F.linear(x, weight[C : 2 * C], bias[C : 2 * C]).permute(0, 3, 1, 2)
-        gates = F.linear(x, weight[2 * C :], bias[2 * C :])
+        query = linear(x, weight[:C], bias[:C])
+        context = linear(x, weight[C : 2 * C], bias[C : 2 * C]).permute(0, 3, 1, 2)
+        gates = linear(x, weight[2 * C :], bias[2 * C :])
         total = torch.zeros_like(query)
         for level, layer in enumerate(self.focal_layers):
             context = layer(context)
             total = torch.addcmul(total, context.permute(0, 2, 3, 1), gates[..., level : level + 1])
         whole = F.gelu(context.mean((2, 3)))[:, None, None]
         total = torch.addcmul(total, whole, gates[..., self.levels :]) / (self.levels + 1)
-        return self.proj(query * F.linear(total, self.h.weight.flatten(1), self.h.bias))
+        return self.proj(query * linear(total, self.h.weight.flatten(1), self.h.bias))
 
 
 class GELUFeedForward(nn.Module):
@@ -48,8 +49,8 @@ class GELUFeedForward(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C"]:
         return self.fc2(F.gelu(self.fc1(x)))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xdecoder.config import FocalNetConfig, HybridConfig
 from xdecoder.networks.focal_block import PlainBlock
+from xdecoder.networks.linear import Linear
 from xdecoder.networks.positions import sine_positions
 
 _FOCAL_SCALE = 0.2
@@ -96,7 +97,7 @@ class PositionEmbedding(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.channels = channels
-        self.projection = nn.Linear(channels, width, bias=False)
+        self.projection = Linear(channels, width, bias=False)
         nn.init.zeros_(self.projection.weight)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:

@@ -10,6 +10,7 @@ from xdecoder.config import PixelDecoderConfig
 from xdecoder.networks.attention import Attention
 from xdecoder.networks.convolution import Conv3x3, GroupNormConv2d
 from xdecoder.networks.features import PixelFeatures
+from xdecoder.networks.linear import Linear
 from xdecoder.networks.positions import sine_positions
 
 
@@ -20,8 +21,8 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.self_attn = Attention(config.width, config.heads)
         self.norm1 = nn.LayerNorm(config.width)
-        self.linear1 = nn.Linear(config.width, config.feedforward)
-        self.linear2 = nn.Linear(config.feedforward, config.width)
+        self.linear1 = Linear(config.width, config.feedforward)
+        self.linear2 = Linear(config.feedforward, config.width)
         self.norm2 = nn.LayerNorm(config.width)
 
     def forward(self, x: Float[Tensor, "B N C"], positions: Float[Tensor, "N C"]) -> Float[Tensor, "B N C"]:
@@ -60,7 +61,7 @@ class MaskDetails(nn.Module):
 
     def __init__(self, width: int, mask_width: int) -> None:
         super().__init__()
-        self.quarters = nn.Linear(width, 4 * mask_width)
+        self.quarters = Linear(width, 4 * mask_width)
         nn.init.zeros_(self.quarters.weight)
         nn.init.zeros_(self.quarters.bias)
 

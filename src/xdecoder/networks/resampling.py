@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xdecoder.networks.linear import linear
+
 _BAND = 32
 
 
@@ -159,11 +161,11 @@ def resized_tiles(
             devices, where a tile costs a few launches whatever its size.
     """
     dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
-    side = side or (128 if x.device.type == "cpu" else 512)
+    side = side or (64 if x.device.type == "cpu" else 512)
     row_bands = rows.bands(side, dtype=dtype, device=x.device)
     column_bands = columns.bands(side, dtype=dtype, device=x.device)
     for row in row_bands:
-        strip = row.matrix @ x[:, row.columns].to(dtype)
+        strip = linear(x[:, row.columns].to(dtype).transpose(1, 2), row.matrix)
         for column in column_bands:
-            values = strip[:, :, column.columns] @ column.matrix.T
+            values = linear(strip[:, column.columns].transpose(1, 2), column.matrix)
             yield Tile(rows=row.rows, columns=column.rows, values=values)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xdecoder.config import TextConfig
 from xdecoder.networks.attention import Attention, KeyValueCache
+from xdecoder.networks.linear import Linear, linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,8 @@ class QuickGELUFeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.c_fc = nn.Linear(width, 4 * width)
-        self.c_proj = nn.Linear(4 * width, width)
+        self.c_fc = Linear(width, 4 * width)
+        self.c_proj = Linear(4 * width, width)
 
     def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C"]:
         y = self.c_fc(x)
@@ -130,4 +131,4 @@ class TextEncoder(nn.Module):
             x = block(x, layer, cache)
         if cache is not None:
             cache.advance(ids.shape[1])
-        return self.ln_final(x) @ self.projection
+        return linear(self.ln_final(x), self.projection.T)

@@ -15,9 +15,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from xdecoder.networks.linear import linear
+
 _A, _B = 0.75, 1.5
-_TILES = 256  # of a strip: enough rows for the products, few enough for the cache
-_FEWEST = 64  # channels and pixels from which the transforms cost less than they save
+_TILES = 128  # of a strip: enough rows for the products, few enough for the cache
+_FEWEST_CHANNELS = 64  # from which the transforms cost less than they save
+_FEWEST_PIXELS = 3000  # of an image, from which those of the kernels do too
 
 
 def conv3x3(
@@ -35,7 +38,8 @@ def conv3x3(
         or x.dtype != torch.float32
         or height % 4
         or width % 4
-        or min(weight.shape[0], weight.shape[1], width) < _FEWEST
+        or height * width < _FEWEST_PIXELS
+        or min(weight.shape[0], weight.shape[1]) < _FEWEST_CHANNELS
     ):
         return F.conv2d(x, weight, bias, padding=1)
     return _winograd(x, weight, bias)
@@ -62,7 +66,7 @@ def _winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return result.permute(0, 3, 1, 2)
 
 
-def _transform_kernel(weight: Tensor) -> Float[Tensor, "36 C C2"]:
+def _transform_kernel(weight: Tensor) -> Float[Tensor, "6 6 C2 C"]:
     """G g Gᵀ of every kernel; a row of G holds 1, p, p² over the product of p's distances to the others."""
     rows = [[1 / (_A * _A * _B * _B), 0.0, 0.0]]
     for point, other in ((_A, _B), (_B, _A)):
@@ -70,7 +74,7 @@ def _transform_kernel(weight: Tensor) -> Float[Tensor, "36 C C2"]:
             distances = 2 * point * point * (point * point - other * other)
             rows.append([power / distances for power in (1.0, p, p * p)])
     G = weight.new_tensor([*rows, [0.0, 0.0, 1.0]])
-    return torch.einsum("ai,bj,ocij->abco", G, G, weight).flatten(0, 1)
+    return torch.einsum("ai,bj,ocij->aboc", G, G, weight)
 
 
 def _strip(rows: Float[Tensor, "rows columns C"], kernels: Tensor, out: Tensor) -> None:
@@ -81,11 +85,11 @@ def _strip(rows: Float[Tensor, "rows columns C"], kernels: Tensor, out: Tensor) 
     _transform_input([rows[i : i + 4 * height - 3 : 4] for i in range(6)], lines.unbind())
     patches = rows.new_empty(6, 6, height, width, channels)
     _transform_input([lines[:, :, j : j + 4 * width - 3 : 4] for j in range(6)], patches.unbind(1))
-    products = torch.bmm(patches.flatten(2, 3).flatten(0, 1), kernels)
-    # Aᵀ m A, likewise
-    cells = products.unflatten(1, (height, width)).unflatten(0, (6, 6))
-    lines = rows.new_empty(4, *cells.shape[1:])
-    _transform_output(cells.unbind(), lines.unbind())
+    # Aᵀ m A, likewise, of the products m
+    lines = rows.new_empty(4, 6, height, width, out.shape[2])
+    for j in range(6):
+        products = [linear(patches[i, j], kernels[i, j]) for i in range(6)]
+        _transform_output(products, lines[:, j].unbind())
     _transform_output(
         lines.unbind(1), out.unflatten(1, (-1, 4)).unflatten(0, (-1, 4)).permute(3, 1, 0, 2, 4).unbind()
     )
