@@ -136,6 +136,17 @@ def test_a_budget_ends_the_work_between_two_runs(folder: Path, tmp_path: Path) -
     assert said[-1].startswith("the budget of 1e+06 hours does not reach for base, seed 0")
 
 
+def test_a_report_of_no_runs_and_torchrun_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = reproduce("report", "--out", str(tmp_path / "nothing"))
+    assert nothing.exit_code == 2
+    assert "no runs in " in nothing.output
+    assert not (tmp_path / "nothing").exists()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    several = reproduce("tasks", "--smoke", "--out", str(tmp_path))
+    assert several.exit_code == 2
+    assert "start it without torchrun" in several.output
+
+
 def test_an_unknown_table_is_told() -> None:
     refused = reproduce("table3")
     assert refused.exit_code == 2

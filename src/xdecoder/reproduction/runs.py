@@ -85,15 +85,24 @@ def enter_folder(out: Path, protocol: Protocol) -> None:
     Raises:
         ValueError: the folder holds runs of another version, or runs of other lengths.
     """
-    described: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(protocol)))
-    del described["run_hours"]
-    path = out / _DESCRIPTION
-    if not path.is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        write_whole(
-            path, json.dumps({"xdecoder": version("xdecoder"), "protocol": described}, indent=1).encode()
-        )
+    if (out / _DESCRIPTION).is_file():
+        check_folder(out, protocol)
         return
+    out.mkdir(parents=True, exist_ok=True)
+    described = {"xdecoder": version("xdecoder"), "protocol": _described(protocol)}
+    write_whole(out / _DESCRIPTION, json.dumps(described, indent=1).encode())
+
+
+def check_folder(out: Path, protocol: Protocol) -> None:
+    """Compare what a folder's runs have in common with a protocol.
+
+    Raises:
+        FileNotFoundError: there are no runs.
+        ValueError: the folder holds runs of another version, or runs of other lengths.
+    """
+    path, described = out / _DESCRIPTION, _described(protocol)
+    if not path.is_file():
+        raise FileNotFoundError(f"no runs in {out}: `xdecoder reproduce --out {out}` begins them")
     try:
         there = json.loads(path.read_text(encoding="utf-8"))["protocol"]
         differing = [
@@ -110,6 +119,13 @@ def enter_folder(out: Path, protocol: Protocol) -> None:
             f"{out} holds runs made otherwise ({'; '.join(differing)}), which cannot be compared with new "
             "ones: give another --out, or delete the folder"
         )
+
+
+def _described(protocol: Protocol) -> dict[str, Any]:
+    """What decides the runs, as plain JSON values."""
+    described: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(protocol)))
+    del described["run_hours"]
+    return described
 
 
 def write_result(out: Path, result: Result) -> None:

@@ -63,11 +63,11 @@ def reproduce(
     from xdecoder.reproduction.cells import find_tables, needed_cells
     from xdecoder.reproduction.protocol import FULL, SMOKE
     from xdecoder.reproduction.report import write_report
-    from xdecoder.reproduction.runs import enter_folder, plan_runs
+    from xdecoder.reproduction.runs import check_folder, enter_folder, plan_runs
 
     protocol = SMOKE if smoke else FULL
     if names == ["report"]:
-        enter_folder(out, protocol)
+        check_folder(out, protocol)
         print_notice(f"report: {write_report(out, protocol)}")
         return 0
     runs = plan_runs(needed_cells(find_tables(names)), seeds)
@@ -76,7 +76,12 @@ def reproduce(
     from xdecoder.jobs.distributed import find_world
     from xdecoder.reproduction.runner import Work
 
-    work = Work(out=out, protocol=protocol, world=find_world(device), budget=budget, say=print_notice)
+    world = find_world(device)
+    if world.size > 1:
+        raise ValueError(
+            "reproduce runs in one process: start it without torchrun, several times for several processes"
+        )
+    work = Work(out=out, protocol=protocol, world=world, budget=budget, say=print_notice)
     left = work.run_all(runs)
     print_notice(f"report: {write_report(out, protocol)}")
     if left:
