@@ -47,7 +47,11 @@ class Batches:
     def __init__(self, predictor: Predictor, *, batch: int = 8) -> None:
         self.sizes: list[int] = []
         self.worker = ModelWorker(
-            predictor, batch=batch, wait=0, max_pixels=100_000, observe_batch=self.sizes.append
+            predictor,
+            batch=batch,
+            wait=0,
+            max_pixels=100_000,
+            observe_batch=lambda verb, size, seconds: self.sizes.append(size),
         )
 
     def ask(self, *asked: tuple[Question, bytes]) -> list[Future[Any]]:
@@ -240,7 +244,9 @@ def test_a_token_is_asked_for_everywhere_but_at_the_open_paths(
     app = create_app(served_predictor, settings)
     with TestClient(app, base_url="http://photos.example") as client:
         paths = [
-            path.format(image_id="x", hit_id="x") for path in app.openapi()["paths"] if path not in OPEN_PATHS
+            path.format(image_id="x", hit_id="x", seed=1)
+            for path in app.openapi()["paths"]
+            if path not in OPEN_PATHS
         ]
         for path in [*paths, "/docs", "/openapi.json"]:
             for headers in ({}, {"authorization": f"Bearer {TOKEN[:-1]}"}, {"authorization": "Basic eDp5"}):

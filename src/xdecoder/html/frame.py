@@ -8,7 +8,9 @@ from importlib import resources
 from string import Template
 
 
-def frame(*, title: str, main: str, footer: str, sections: Sequence[str] = (), style: str = "") -> str:
+def frame(
+    *, title: str, main: str, footer: str, sections: Sequence[str] = (), style: str = "", script: str = ""
+) -> str:
     """A page, as the text of an HTML file.
 
     Args:
@@ -17,13 +19,16 @@ def frame(*, title: str, main: str, footer: str, sections: Sequence[str] = (), s
         footer: HTML.
         sections: names of the sections in `main` that the navigation leads to, each at its `anchor`.
         style: CSS beside what all pages share.
+        script: JavaScript, run as a module when the page is read.
     """
+    links = "".join(f'<a href="#{anchor(name)}">{name}</a>' for name in sections)
     return Template(asset("page.html")).substitute(
         title=escape(title),
         style=asset("page.css") + style,
-        navigation="".join(f'<a href="#{anchor(name)}">{name}</a>' for name in sections),
+        navigation=f'<nav aria-label="Sections">{links}</nav>' if links else "",
         main=main,
         footer=footer,
+        script=f'<script type="module">\n{script}</script>' if script else "",
     )
 
 

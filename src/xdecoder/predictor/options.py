@@ -66,7 +66,7 @@ class SegmentOptions:
             scores, may overlap) or "semantic" (a class for every pixel).
         object_threshold: panoptic: class probability over which a query counts.
         overlap_threshold: panoptic: share of its own mask that a segment must have won.
-        score_threshold: instance: scores below are left out; where None, none is.
+        score_threshold: instance: scores below are left out; by default none is.
         detections: instance: the best (query, class) pairs that are kept, before those of stuff are dropped.
     """
 

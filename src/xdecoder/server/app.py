@@ -26,6 +26,7 @@ from xdecoder.server.admission import admitted
 from xdecoder.server.bodies import BODIES, EditBody, ImageBody, KeepBody, to_change, to_question
 from xdecoder.server.formats import Format, Masks, png_text, render
 from xdecoder.server.guard import Guard
+from xdecoder.server.page import routes as page_routes
 from xdecoder.server.questions import Located, Search
 from xdecoder.server.reading import parse_body, read_body, split_body
 from xdecoder.server.reference import describe, page_policy, write_reference
@@ -88,6 +89,7 @@ def create_app(
         endpoint = _edit_endpoint(service) if verb == "edit" else _verb_endpoint(service, verb, body)
         app.post(f"/v1/{verb}", name=verb, summary=_SUMMARIES[verb])(endpoint)
     label_studio.add_routes(app, service)
+    page_routes.add_routes(app)
     app.state.service = service
     app.openapi = lambda: describe(app)
     return app

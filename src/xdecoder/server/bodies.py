@@ -6,6 +6,8 @@ again here but what they cost a server that many share.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal, TypeVar, cast, get_type_hints
@@ -83,14 +85,23 @@ def _fields_of(*records: type[Any]) -> dict[str, Any]:
     """The fields of records, as pydantic makes models of them."""
     found: dict[str, Any] = {}
     for record in records:
-        hints = get_type_hints(record)
+        hints, said = get_type_hints(record), _said(record)
         for field in fields(record):
-            found[field.name] = (hints[field.name], ... if field.default is MISSING else field.default)
+            default = ... if field.default is MISSING else field.default
+            found[field.name] = (hints[field.name], Field(default, description=said.get(field.name)))
     return found
 
 
+def _said(record: type[Any]) -> dict[str, str]:
+    """What a record's docstring says of each attribute."""
+    text = inspect.getdoc(record) or ""
+    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", text, flags=re.MULTILINE)
+    return {name: " ".join(said.split()) for name, said in found}
+
+
 def _optional(record: type[Any]) -> dict[str, Any]:
-    return {name: (kind | None, None) for name, (kind, _) in _fields_of(record).items()}
+    found = _fields_of(record).items()
+    return {name: (kind | None, Field(None, description=told.description)) for name, (kind, told) in found}
 
 
 CHANGES: Mapping[str, type[Change]] = {

@@ -74,7 +74,7 @@ def page_policy(page: str) -> str:
     """The policy under which a page may use the styles and scripts that stand in it, and nothing else."""
 
     def hashes(tag: str) -> str:
-        found = re.findall(rf"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)
+        found = re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", page, flags=re.DOTALL)
         digests = (hashlib.sha256(text.encode()).digest() for text in found)
         return " ".join(f"'sha256-{base64.b64encode(d).decode('ascii')}'" for d in digests) or "'none'"
 
@@ -93,7 +93,7 @@ def _operation(method: str, path: str, told: Mapping[str, Any], schemas: Mapping
         if name in schemas:
             required = schemas[name].get("required", ())
             rows += [
-                (field, "body, required" if field in required else "body", schema, "")
+                (field, f"body{', required' * (field in required)}", schema, schema.get("description", ""))
                 for field, schema in schemas[name]["properties"].items()
             ]
     cells = "".join(

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from xdecoder.search.index import Index
 from xdecoder.server.bodies import Served
 from xdecoder.server.cache import EncodingCache
 from xdecoder.server.metrics import Metrics
+from xdecoder.server.pace import Pace
 from xdecoder.server.questions import Question, Segment, Source
 from xdecoder.server.reading import check_image
 from xdecoder.server.settings import ServerSettings
@@ -62,14 +63,16 @@ class Service:
             batch=settings.batch,
             wait=settings.wait_ms / 1000,
             max_pixels=settings.max_pixels,
-            observe_batch=self.metrics.batches.observe,
+            observe_batch=self._observe_batch,
         )
-        self._admitted = 0
+        self._pace = Pace(settings.max_slowdown)
+        self._admitted: Counter[str] = Counter()
+        self._begun = 0
         self._hits: OrderedDict[str, str] = OrderedDict()
         self._hits_lock = threading.Lock()
         self._warmed: Future[Any] | None = None
         self.metrics.observe("queue", "Requests that wait for the model.", self.worker.waiting)
-        self.metrics.observe("admitted", "Requests admitted and not answered.", lambda: self._admitted)
+        self.metrics.observe("admitted", "Requests admitted and not answered.", self._admitted.total)
         self.metrics.observe("cache_images", "Encoded images kept.", lambda: len(self.cache))
         self.metrics.observe("cache_bytes", "Bytes of encoded images kept.", lambda: self.cache.bytes)
 
@@ -93,20 +96,30 @@ class Service:
         warmed = self._warmed
         return self.worker.is_alive and warmed is not None and warmed.done() and warmed.exception() is None
 
+    def _observe_batch(self, verb: str, size: int, seconds: float) -> None:
+        self.metrics.batches.observe(size)
+        if self.is_ready:  # reading the model's vocabulary is no measure of what comes after it
+            self._pace.observe_group(verb, size, seconds)
+
     @contextmanager
     def admit(self, verb: str) -> Generator[None]:
-        """Take on one request, if there is room, and count it.
+        """Take on one request, if it is answered soon enough, and count it.
 
         Raises:
-            HTTPException: 429 where there is none.
+            HTTPException: 429 where it is not, with the seconds after which to come back.
         """
-        if self._admitted >= self.settings.queue:
+        ahead = self._admitted.total()
+        if ahead >= self.settings.queue or not self._pace.has_room(verb, self._admitted):
             self.metrics.requests.labels(verb, 429).inc()
+            seconds = self._pace.seconds_until_room(verb, self._admitted)
             raise HTTPException(
-                429, "the server has as much to do as it takes on; try again", {"Retry-After": "1"}
+                429,
+                f"the server has as much to do as it takes on; try again in {seconds} s",
+                {"Retry-After": str(seconds)},
             )
-        self._admitted += 1
-        start, status = time.perf_counter(), 500
+        self._admitted[verb] += 1
+        self._begun += 1
+        begun, start, status = self._begun, time.perf_counter(), 500
         try:
             yield
             status = 200
@@ -114,9 +127,12 @@ class Service:
             status = error.status_code
             raise
         finally:
-            self._admitted -= 1
+            self._admitted[verb] -= 1
+            seconds = time.perf_counter() - start
+            if status == 200 and ahead == 0 and begun == self._begun:
+                self._pace.observe_alone(verb, seconds)
             self.metrics.requests.labels(verb, status).inc()
-            self.metrics.seconds.labels(verb).observe(time.perf_counter() - start)
+            self.metrics.seconds.labels(verb).observe(seconds)
 
     async def source(self, data: bytes | None, image_id: str | None) -> Source | None:
         """The image that a request sent or named; None for neither.

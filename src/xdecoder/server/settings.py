@@ -25,6 +25,8 @@ class ServerSettings:
         batch: requests answered together at the most.
         wait_ms: milliseconds that a request waits for others like it, at the most.
         queue: requests admitted at once at the most; those over it are told to come back later.
+        max_slowdown: times its time alone that a request may be expected to take, so that it is admitted;
+            infinity for no such bound.
         max_megapixels: the most pixels of an image, in millions.
         max_megabytes: the most bytes of a request, in millions.
         cache_images: encoded images kept at the most.
@@ -41,6 +43,7 @@ class ServerSettings:
     batch: int = 8
     wait_ms: float = 5.0
     queue: int = 64
+    max_slowdown: float = 3.0
     max_megapixels: float = 16.0
     max_megabytes: float = 32.0
     cache_images: int = 64
@@ -56,6 +59,7 @@ class ServerSettings:
         for name in ("max_megapixels", "max_megabytes", "cache_megabytes", "body_seconds"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be over 0, got {value}")
+        require(self.max_slowdown >= 1, f"max_slowdown must be at least 1, got {self.max_slowdown}")
         require(0 <= self.wait_ms <= 1000, f"wait_ms must be from 0 to 1000, got {self.wait_ms}")
         require(
             self.token is not None or self.open_to_all or self.is_local,

@@ -39,7 +39,7 @@ class ModelWorker:
         batch: requests answered together at the most.
         wait: seconds that the first of a batch waits for others, at the most.
         max_pixels: the most pixels of an image.
-        observe_batch: told how many requests each batch holds.
+        observe_batch: told the verb of each batch that was answered, its requests and its seconds.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ModelWorker:
         batch: int,
         wait: float,
         max_pixels: int,
-        observe_batch: Callable[[int], None],
+        observe_batch: Callable[[str, int, float], None],
     ) -> None:
         self._predictor = predictor
         self._batch = batch
@@ -104,7 +104,6 @@ class ModelWorker:
         while group := self._next_group():
             running = [job for job in group if job.result.set_running_or_notify_cancel()]
             if running:
-                self._observe_batch(len(running))
                 self._answer(running)
 
     def _next_group(self) -> list[_Job]:
@@ -135,6 +134,7 @@ class ModelWorker:
         self._waiting = others
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
+        start = time.monotonic()
         try:
             results = self._ask(jobs)
         except Exception as error:
@@ -146,6 +146,7 @@ class ModelWorker:
                 _logger.exception("a question failed: %s", jobs[0].question.verb)
             jobs[0].result.set_exception(error)
             return
+        self._observe_batch(jobs[0].question.verb, len(jobs), time.monotonic() - start)
         for job, result in zip(jobs, results, strict=True):
             job.result.set_result(result)
 

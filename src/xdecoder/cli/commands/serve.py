@@ -71,6 +71,15 @@ class Load:
             min=1, help="Requests admitted at once; others are told to try again.", rich_help_panel=_LOAD
         ),
     ] = 64
+    max_slowdown: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="Times its time alone that a request may take beside others; more are told to try again "
+            "later, `inf` only those over --queue.",
+            rich_help_panel=_LOAD,
+        ),
+    ] = 3
     max_megapixels: Annotated[
         float, typer.Option(help="The largest image, in millions of pixels.", rich_help_panel=_LOAD)
     ] = 16
@@ -156,6 +165,7 @@ def _settings(access: Access, load: Load, labelling: Labelling) -> ServerSetting
         batch=load.batch,
         wait_ms=load.wait_ms,
         queue=load.queue,
+        max_slowdown=load.max_slowdown,
         max_megapixels=load.max_megapixels,
         max_megabytes=load.max_megabytes,
         cache_images=load.cache_images,
