@@ -20,7 +20,8 @@ check: install  ## format, lint, types, import rules
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-test: check  ## the checks and the tests
+test: check  ## the checks and the tests; those of the page want Chromium (Debian: apt-get install chromium fonts-dejavu-core)
+	@command -v chromium > /dev/null || echo "no chromium: the tests of the page are skipped"
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 docs: install  ## the pages of docs/ and the API reference, in out/docs; open out/docs/index.html

@@ -2,6 +2,7 @@
 
     python benchmarks/serving.py                       # 1, 16 and 160 clients, batched and one at a time
     python benchmarks/serving.py --seconds 5 --clients 1 16
+    python benchmarks/serving.py --slowdown inf        # everything admitted that the queue holds
 
 Each run starts `xdecoder serve` with the bundled model in a process of its own, and ends after so many
 seconds or requests. Beside the load, once: clients that send their bodies slowly, and a kill and restart.
@@ -156,20 +157,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="of each run")
     parser.add_argument("--requests", type=int, default=5000, help="of each run, at the most")
     parser.add_argument("--queue", type=int, default=64)
+    parser.add_argument("--slowdown", default="3", help="of admitted requests at the most; inf for no bound")
     chosen = parser.parse_args()
-    table = Table("clients", "batch", "requests/s", "p50 ms", "p99 ms", "429", "failed", "peak MB")
+    table = Table(
+        "clients", "batch", "requests/s", "p50 ms", "p99 ms", "p99 / alone", "429", "failed", "peak MB"
+    )
     for batch in (8, 1):
+        alone = 0.0
         for clients in chosen.clients:
-            with serving("--batch", str(batch), "--queue", str(chosen.queue)) as (address, process):
+            options = ("--batch", str(batch), "--queue", str(chosen.queue), "--max-slowdown", chosen.slowdown)
+            with serving(*options) as (address, process):
                 load = asyncio.run(
                     ask(address, clients=clients, seconds=chosen.seconds, most=chosen.requests)
                 )
+                alone = load.percentile(99) if clients == 1 else alone
                 table.add_row(
                     str(clients),
                     str(batch),
                     f"{len(load.seconds) / load.wall:.1f}",
                     f"{load.percentile(50):.0f}",
                     f"{load.percentile(99):.0f}",
+                    f"{load.percentile(99) / alone:.1f}" if alone else "",
                     str(load.refused),
                     str(load.failed),
                     f"{peak_megabytes(process):.0f}",

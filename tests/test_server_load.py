@@ -203,12 +203,12 @@ def test_a_request_whose_client_is_gone_is_dropped(served_predictor: Predictor, 
         return
 
     with TestClient(app, base_url=LOCAL) as client:
-        wait_for(client, "xdecoder_batch_size_sum 1.0")
+        wait_for(client, "xdecoder_batch_size_sum 2.0")
         with held(app):
             asyncio.run(app(scope, receive, send))
         wait_for(client, 'xdecoder_requests_total{status="499",verb="caption"} 1.0')
         client.post("/v1/caption", json={"image": in_base64(picture)})
-        assert "xdecoder_batch_size_sum 3.0" in client.get("/metrics").text  # warming, the held one, this one
+        assert "xdecoder_batch_size_sum 4.0" in client.get("/metrics").text  # warming, the held one, this one
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(served_predictor: Predictor) -> None:

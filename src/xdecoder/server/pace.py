@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import final
 
 _WEIGHT = 0.2
@@ -24,10 +24,12 @@ class Pace:
 
     Args:
         max_slowdown: times its time alone that a request may be expected to take.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, max_slowdown: float) -> None:
+    def __init__(self, max_slowdown: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_slowdown = max_slowdown
+        self._clock = clock
         self._alone: dict[str, float] = {}
         self._each: dict[str, float] = {}
         self._promised = 0.0
@@ -44,13 +46,13 @@ class Pace:
             self._each[verb] = _mixed(self._each.get(verb), seconds / size)
 
     def seconds_of(self, admitted: Mapping[str, int]) -> float:
-        """The model's time that requests take, as far as it is known.
+        """The model's time that requests take.
 
         Args:
             admitted: how many of each verb.
         """
         with self._lock:
-            return sum(count * self._each.get(verb, 0.0) for verb, count in admitted.items())
+            return sum(count * self._each_of(verb) for verb, count in admitted.items())
 
     def has_room(self, verb: str, admitted: Mapping[str, int]) -> bool:
         """Whether a request is answered soon enough.
@@ -61,8 +63,8 @@ class Pace:
         """
         before = self.seconds_of(admitted)
         with self._lock:
-            alone = self._alone.get(verb, self._each.get(verb))
-        return before == 0 or alone is None or before + alone <= self._max_slowdown * alone
+            alone = self._alone.get(verb, self._each_of(verb))
+        return before == 0 or before + alone <= self._max_slowdown * alone
 
     def seconds_until_room(self, verb: str, admitted: Mapping[str, int]) -> int:
         """When one that was refused may come back: each one later than those refused before it.
@@ -73,10 +75,14 @@ class Pace:
         """
         before = self.seconds_of(admitted)
         with self._lock:
-            now = time.monotonic()
-            self._promised = max(self._promised, now) + self._each.get(verb, 0.0)
+            now = self._clock()
+            self._promised = max(self._promised, now) + self._each_of(verb)
             wait = before + self._promised - now
         return min(max(1, math.ceil(wait)), _LONGEST_WAIT)
+
+    def _each_of(self, verb: str) -> float:
+        """A verb that was never asked is taken for the slowest that was."""
+        return self._each.get(verb, max(self._each.values(), default=0.0))
 
 
 def _mixed(mean: float | None, seconds: float) -> float:

@@ -23,7 +23,7 @@ from xdecoder.server.bodies import Served
 from xdecoder.server.cache import EncodingCache
 from xdecoder.server.metrics import Metrics
 from xdecoder.server.pace import Pace
-from xdecoder.server.questions import Question, Segment, Source
+from xdecoder.server.questions import Keep, Question, Segment, Source
 from xdecoder.server.reading import check_image
 from xdecoder.server.settings import ServerSettings
 from xdecoder.server.worker import ModelWorker
@@ -82,9 +82,11 @@ class Service:
         return Served(config=self.config, index=self.index)
 
     def start(self) -> None:
-        """Begin to answer; the model's own vocabulary is read first."""
+        """Begin to answer; its vocabulary is read first, then it is seen how quick the model is."""
+        plain = png_bytes(np.zeros((32, 32, 3), np.uint8))
         self.worker.start()
-        self._warmed = self.worker.submit(Segment(), png_bytes(np.zeros((32, 32, 3), np.uint8)))
+        self._warmed = self.worker.submit(Segment(), plain)
+        self.worker.submit(Keep(), plain)
 
     def close(self) -> None:
         """Answer what was admitted, then stop."""

@@ -86,7 +86,7 @@ function noteItem({ title, text, bars, vector }) {
   });
   const copy = make("button", { type: "button", className: "quiet" }, "Copy vector");
   copy.addEventListener("click", () => copyText(vector, "Copied the vector."));
-  return make("li", {}, make("h3", {}, title), make("p", {}, text), ...(rows.length ? [make("ul", { className: "bars" }, ...rows)] : []), ...(vector ? [copy] : []));
+  return make("li", {}, make("h3", {}, title), make("p", {}, text), ...(rows.length ? [make("ul", { className: "bars", "aria-label": text }, ...rows)] : []), ...(vector ? [copy] : []));
 }
 
 function onSubmit(id, action) {

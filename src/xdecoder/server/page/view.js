@@ -35,18 +35,20 @@ function draw() {
   const context = canvas.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.drawImage(picture.pixels, 0, 0, canvas.width, canvas.height);
-  paintMasks(context, viewScale(), canvas.width);
-  if (region) outline(context, region.path, viewScale());
-  if (drawing.drag) outline(context, drawing.drag, viewScale());
+  const scale = viewScale();
+  paintMasks(context, scale, canvas.width);
+  for (const path of [region?.path, drawing.drag]) if (path) outline(context, path, scale);
+  paintNames(context, scale, canvas.width);
 }
 
-/** The masks and their names over a picture; `wide` is the width of what is drawn on. */
+const largestFirst = () => [...shownMasks()].sort((a, b) => b.area - a.area);
+
+/** The masks over a picture; `wide` is the width of what is drawn on. */
 function paintMasks(context, scale, wide) {
-  const masks = [...shownMasks()].sort((a, b) => b.area - a.area);
   context.save();
   context.scale(scale, scale);
   context.lineJoin = "round";
-  for (const mask of masks) {
+  for (const mask of largestFirst()) {
     const dim = state.lit && state.lit !== mask;
     context.globalAlpha = dim ? 0.12 : state.lit ? 0.68 : MASK_OPACITY;
     context.fillStyle = mask.color;
@@ -57,10 +59,10 @@ function paintMasks(context, scale, wide) {
     context.stroke(mask.path);
   }
   context.restore();
-  paintNames(context, masks, scale, wide);
 }
 
-function paintNames(context, masks, scale, wide) {
+/** The masks' names, none over another; of a mask that is lit, its alone. */
+function paintNames(context, scale, wide) {
   const { picture } = state.now;
   const size = Math.max(11, Math.min(22, wide / 42)) * (wide > 1200 ? wide / 1200 : 1);
   const taken = [];
@@ -68,7 +70,7 @@ function paintNames(context, masks, scale, wide) {
   context.font = `600 ${size}px ${getComputedStyle(document.body).fontFamily}`;
   context.textBaseline = "middle";
   context.textAlign = "center";
-  for (const mask of state.lit ? [state.lit] : masks) {
+  for (const mask of state.lit ? [state.lit] : largestFirst()) {
     if (!state.lit && mask.area < NAMED_FROM * picture.width * picture.height) continue;
     const half = context.measureText(mask.label).width / 2 + size * 0.5, tall = size * 0.8;
     const x = Math.min(Math.max(mask.place[0] * scale, half + 2), wide - half - 2);
