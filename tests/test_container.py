@@ -48,7 +48,10 @@ def test_the_server_runs_as_nobody_special_and_its_health_is_asked_without_a_tok
     assert lines("EXPOSE") == [address[0]] == ["8000"]
 
 
-def test_the_commands_are_the_command_line_s(compose: Any, tmp_path: Path) -> None:
+def test_the_commands_are_the_command_line_s(
+    compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     services = compose["services"]
     _, *entry = listed("ENTRYPOINT")
     missing = tmp_path / "none"

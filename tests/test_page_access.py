@@ -8,7 +8,14 @@ import pytest
 from playwright.sync_api import Page
 
 from page_fixtures import Visit
-from xdecoder.predictor.options import AnswerOptions, CaptionOptions, ReferOptions, SegmentOptions
+from xdecoder.editing import EditOptions
+from xdecoder.predictor.options import (
+    AnswerOptions,
+    CaptionOptions,
+    ReferOptions,
+    SearchOptions,
+    SegmentOptions,
+)
 from xdecoder.server.page.write import write_page
 
 TABS = ("segment", "refer", "region", "answer", "search")
@@ -142,9 +149,11 @@ def test_the_options_are_those_of_the_verbs_records(visit: Visit) -> None:
         "refer": ReferOptions,
         "caption": CaptionOptions,
         "answer": AnswerOptions,
+        "search": SearchOptions,
+        "edit": EditOptions,
     }
     for form, record in records.items():
-        shown = visit.page.locator(f"#{form} .options [name]").evaluate_all(
+        shown = visit.page.locator(f"#{form} > .options [name]").evaluate_all(
             "(found) => found.map((x) => x.name)"
         )
         assert shown == [field.name for field in fields(record)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 from xdecoder.server.bodies import BODIES
+
+_EMPTY = re.compile(r"\bNone\b")  # what a record calls None is an empty field here
 
 
 def option_fields(verb: str, names: Iterable[str]) -> str:
@@ -23,7 +26,7 @@ def option_fields(verb: str, names: Iterable[str]) -> str:
 
 def _field(verb: str, name: str, schema: Mapping[str, Any]) -> str:
     """One option with its label, and what its record says of it; empty fields stand for the default."""
-    key, said = f"{verb}-{name}", schema.get("description", "")
+    key, said = f"{verb}-{name}", _EMPTY.sub("empty", schema.get("description", ""))
     own = f'id="{key}" name="{name}"' + (f' aria-describedby="{key}-hint"' if said else "")
     hint = f'<p class="hint" id="{key}-hint">{escape(said[:1].upper() + said[1:])}</p>' if said else ""
     label = f'<label for="{key}">{escape(name.replace("_", " ").capitalize())}</label>'

@@ -8,7 +8,13 @@ from typing import Any, cast
 
 from xdecoder.editing import Blur, EditOptions
 from xdecoder.html.frame import asset, frame
-from xdecoder.predictor.options import AnswerOptions, CaptionOptions, ReferOptions, SegmentOptions
+from xdecoder.predictor.options import (
+    AnswerOptions,
+    CaptionOptions,
+    ReferOptions,
+    SearchOptions,
+    SegmentOptions,
+)
 from xdecoder.server.page.fields import option_fields
 
 _SCRIPTS = (
@@ -36,7 +42,7 @@ def write_page() -> str:
         "refer": ("refer", _names(ReferOptions)),
         "caption": ("caption", _names(CaptionOptions)),
         "answer": ("answer", _names(AnswerOptions)),
-        "search": ("search", ("kind", "k", "where")),
+        "search": ("search", _names(SearchOptions)),
         "blur": ("edit", _names(Blur)),
         "edit": ("edit", _names(EditOptions)),
     }
