@@ -419,7 +419,7 @@ def test_nouns_are_found_whatever_their_number() -> None:
 
 
 def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path) -> None:
-    part = segments(captions=True)
+    part = segments(captions="custom-captions")
     made = source(data, part)
     (panoptic,) = made.samples["panoptic"].sources
     assert isinstance(panoptic, Dataset)
@@ -443,7 +443,7 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
     without = dataclasses.replace(batch, segments=dataclasses.replace(batch.segments, nouns=None))
     assert "segmentation/nouns" not in objective(without)
     made.__dict__["captions"] = {}
-    with pytest.raises(ValueError, match=r"20 samples .* set segments\.captions=false"):
+    with pytest.raises(ValueError, match=r"20 samples .* set segments\.captions=''"):
         made.batch(0, 0, 1)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, cast
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
@@ -118,13 +118,13 @@ def read_stored(
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> np.ndarray[Any, np.dtype[Any]]:
-    """An image file's values as stored: a label map, or ids that are written as colors.
+    """An image file's values as stored: a label map, by numbers or by colors.
 
     Nothing is turned, scaled or composited. The array is H W or H W C, of the file's own depth.
 
     Args:
         source: a path or a file's bytes.
-        palette: of a file with a palette, the indices (labels) or the colors they stand for, H W 3 (ids).
+        palette: of a file with a palette, the indices or the colors they stand for, H W 3.
         max_pixels: as for `read_image`.
         name: as for `read_image`.
 
@@ -139,6 +139,34 @@ def read_stored(
             colors = image.mode == "P" and palette == "colors"
             values = np.array(image.convert("RGB") if colors else image)
         return values.astype(np.uint8) if values.dtype == np.bool_ else values
+
+
+def read_ids(
+    source: File, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> Int32[np.ndarray, "H W"]:
+    """The ids of a file that writes them as colors, as COCO's panoptic PNGs do: R + 256 G + 65536 B.
+
+    Files with a palette and gray ones, which lossless optimizers make of few colors, hold the same ids.
+
+    Args:
+        source: a path or a file's bytes.
+        max_pixels: as for `read_image`.
+        name: as for `read_image`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: this is no image, or is damaged, empty or too large, or has not three channels of 8 bits.
+    """
+    with _open(source, name) as (image, called):
+        _check_size(image.width, image.height, called, max_pixels)
+        if image.mode not in ("RGB", "RGBA", "P", "L"):
+            raise ValueError(
+                f"{called}: a panoptic PNG has three channels of 8 bits, this has the mode {image.mode}"
+            )
+        with _damage_told(called):
+            image.load()
+            packed = (image if image.mode == "RGB" else image.convert("RGB")).tobytes("raw", "RGBX")
+        return np.frombuffer(packed, "<i4").reshape(image.height, image.width) & 0xFFFFFF
 
 
 def read_header(source: File, *, name: str | None = None) -> ImageHeader:

@@ -12,7 +12,7 @@ from jaxtyping import Int16, Int64, UInt8
 from numpy.typing import NDArray
 
 from xdecoder.data.records import VOID, PanopticMap, SegmentInfo, StoredImage, StoredLabels, StoredPanoptic
-from xdecoder.images import read_image, read_stored
+from xdecoder.images import read_ids, read_image, read_stored
 
 
 def read_json(path: Path) -> Any:
@@ -144,15 +144,7 @@ class CocoPanoptic(StoredPanoptic):
 
     def load(self) -> PanopticMap:
         """Decode ids and segments, with areas counted afresh."""
-        rgb = read_stored(self.path, palette="colors")
-        if rgb.ndim == 2:  # equal channels, stored once by a lossless optimizer
-            rgb = np.repeat(rgb[..., None], 3, axis=2)
-        if rgb.dtype != np.uint8 or rgb.shape[2] < 3:
-            raise ValueError(
-                f"{self.path}: a panoptic PNG has three channels of 8 bits, this has shape {rgb.shape} of "
-                f"{rgb.dtype}"
-            )
-        ids = rgb[..., :3].astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32)
+        ids = read_ids(self.path)
         if self.unlabeled:
             ids[np.isin(ids, self.unlabeled)] = 0
         found, counts = np.unique(ids, return_counts=True)

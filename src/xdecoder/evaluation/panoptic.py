@@ -13,7 +13,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.records import ImageId, PanopticMap, PanopticSample
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import ID, Entry, Fields, by_id, path_inside, read_list, write_list
-from xdecoder.images import read_stored
+from xdecoder.images import read_ids
 from xdecoder.metrics.panoptic_quality import PanopticQuality, ScoredSegment
 from xdecoder.structures.png import write_png
 
@@ -165,19 +165,7 @@ def maps_beside(path: Path) -> Path:
 
 
 def _read_map(row: Entry, folder: Path, *, drop_empty: bool = False) -> Map:
-    path = path_inside(folder, row["file_name"])
-    stored = read_stored(path, palette="colors")
-    if stored.ndim == 2:  # equal channels, stored once by a lossless optimizer
-        stored = np.repeat(stored[..., None], 3, axis=2)
-    if stored.shape[2] < 3 or stored.dtype != np.uint8:
-        raise ValueError(
-            f"{path}: a panoptic PNG has three channels of 8 bits, this has shape {stored.shape} of "
-            f"{stored.dtype}"
-        )
-    coded = np.zeros((*stored.shape[:2], 4), np.uint8)
-    for channel in range(3):  # one by one, which is many times faster
-        coded[..., channel] = stored[..., channel]
-    ids = coded.view("<i4")[..., 0]  # red + 256 green + 65536 blue
+    ids = read_ids(path_inside(folder, row["file_name"]))
     segments = [
         ScoredSegment(id=s["id"], category_id=s["category_id"], is_crowd=bool(s.get("iscrowd", 0)))
         for s in row["segments_info"]

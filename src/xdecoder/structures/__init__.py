@@ -1,12 +1,16 @@
 """What inference returns: typed records on numpy arrays, which save, draw and export themselves."""
 
-from xdecoder.structures.grounding import Grounding
-from xdecoder.structures.instance import Instance, InstanceSegmentation
-from xdecoder.structures.masks import Box, Rle, decode_rle, encode_rle, mask_box
-from xdecoder.structures.panoptic import PanopticSegmentation, Segment
-from xdecoder.structures.result import SegmentationResult
-from xdecoder.structures.semantic import SemanticSegmentation
-from xdecoder.structures.text import Answer, Candidate, Caption
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xdecoder.structures.grounding import Grounding
+    from xdecoder.structures.instance import Instance, InstanceSegmentation
+    from xdecoder.structures.masks import Box, Rle, decode_rle, encode_rle, mask_box
+    from xdecoder.structures.panoptic import PanopticSegmentation, Segment
+    from xdecoder.structures.result import SegmentationResult
+    from xdecoder.structures.semantic import SemanticSegmentation
+    from xdecoder.structures.text import Answer, Candidate, Caption
 
 __all__ = [
     "Answer",
@@ -25,3 +29,32 @@ __all__ = [
     "encode_rle",
     "mask_box",
 ]
+
+_HOMES = {
+    "Answer": "text",
+    "Box": "masks",
+    "Candidate": "text",
+    "Caption": "text",
+    "Grounding": "grounding",
+    "Instance": "instance",
+    "InstanceSegmentation": "instance",
+    "PanopticSegmentation": "panoptic",
+    "Rle": "masks",
+    "Segment": "panoptic",
+    "SegmentationResult": "result",
+    "SemanticSegmentation": "semantic",
+    "decode_rle": "masks",
+    "encode_rle": "masks",
+    "mask_box": "masks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a record when it is first used: who reads masks alone needs nothing that draws."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

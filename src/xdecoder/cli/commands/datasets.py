@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from xdecoder.cli.command import add_command
 from xdecoder.cli.console import FAILED, print_text
@@ -44,6 +43,8 @@ def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
     """Name the data sets: what they are, their size, source, license and layout."""
+    from rich.table import Table
+
     from xdecoder.data.catalog import DATASETS
 
     if as_json:
@@ -142,6 +143,8 @@ def vocabulary(
 
     For each class its nearest training classes by text embedding and by spelling, and how many are unseen.
     """
+    from rich.table import Table
+
     from xdecoder.evaluation.seen_classes import nearest_classes
 
     asked, trained = _vocabulary(name), _vocabulary(against)

@@ -6,13 +6,11 @@ import json
 import os
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from xdecoder.cli.options import JsonFacts
 
@@ -25,6 +23,8 @@ def info(as_json: JsonFacts = False) -> None:
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
+    from rich.table import Table
+
     table = Table(show_header=False, box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -83,6 +83,8 @@ def _cpu_has_bfloat16() -> bool:
 
 def _extras() -> dict[str, list[str]]:
     """The packages that each extra lacks; none: it is installed."""
+    from importlib.metadata import requires
+
     lacking: dict[str, list[str]] = {}
     for requirement in requires("xdecoder") or ():
         match = re.match(r"([\w.-]+).*;.*extra == ['\"]([\w-]+)['\"]", requirement)
@@ -148,6 +150,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

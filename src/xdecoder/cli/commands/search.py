@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from xdecoder.cli.options import Device, DtypeOption, ImagePrompt, JsonFacts, check_file
 from xdecoder.jobs.printable import printable
@@ -162,6 +161,8 @@ def search(
 
 
 def _print_table(found: Found) -> None:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("cosine", justify="right")

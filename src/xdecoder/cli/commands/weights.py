@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from xdecoder.cli.command import add_command
 from xdecoder.cli.console import print_notice
@@ -76,6 +75,8 @@ def convert(
 @add_command(app, name="list", epilog="xdecoder weights list --json")
 def list_models(as_json: Json = False) -> None:
     """List the published models: backbone, size, what each is good for, published scores."""
+    from rich.table import Table
+
     models = list(PUBLISHED.values())
     if as_json:
         _print_json(
@@ -214,6 +215,8 @@ def _print_info(found: FolderInfo) -> None:
         f"{inference.detections} detections, {inference.caption_steps} caption steps, "
         f"{inference.caption_beams} caption beams",
     }
+    from rich.table import Table
+
     table = Table(show_header=False, box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()

@@ -42,8 +42,8 @@ class TaskConfig:
             factor is of that size, so that things look as large in training as they will.
         flip: share of images that are mirrored.
         squeeze: the image is squeezed into the square instead; scale then does not count.
-        captions: learn from the data set's captions of the same images too: objects that are no segment are
-            aligned with the nouns.
+        captions: a data set of the same images, named as `dataset`, whose captions are learned from too:
+            objects that are no segment are aligned with the nouns; empty for none.
         phrases: data sets of the same images, named as `dataset`, whose phrases are learned from too, 1 to 4
             an image; of each its train split.
         names: classes that an image without phrases is referred to by, at the most; 0 for none.
@@ -62,7 +62,7 @@ class TaskConfig:
     sides: tuple[int, int] | None = None
     flip: float = 0.5
     squeeze: bool = False
-    captions: bool = False
+    captions: str = ""
     phrases: tuple[str, ...] = ()
     names: int = 5
     repeat_threshold: float = 0.0

@@ -26,7 +26,7 @@ _SEGMENTS = TaskConfig(
     task="panoptic",
     split="train-leakfree",
     images=32,
-    captions=True,
+    captions="coco",
     phrases=("refcoco", "refcoco+", "refcocog-umd"),
 )
 _PAIRS = TaskConfig(dataset="custom-pairs", task="caption", images=1024, size=224, squeeze=True, flip=0.0)
@@ -64,7 +64,7 @@ class PretrainFocalL(PretrainFocalT):
 class SegmentationOnly(PretrainFocalT):
     """The paper's comparison: segments alone, no image-text pairs, captions or phrases."""
 
-    segments: TaskConfig | None = replace(_SEGMENTS, captions=False, phrases=())
+    segments: TaskConfig | None = replace(_SEGMENTS, captions="", phrases=())
     pairs: TaskConfig | None = None
     losses: PublishedLosses = _without("segmentation_only")
 

@@ -113,7 +113,7 @@ class DatasetBatches(BatchSource[Batch]):
             sample.image_id: sample.captions
             for part in self.parts
             if part.captions
-            for sample in open_source(part.dataset, self.root, task="caption", split=part.split)
+            for sample in open_source(part.captions, self.root, task="caption", split=part.split)
             if isinstance(sample, CaptionSample)
         }
 
@@ -309,7 +309,7 @@ class DatasetBatches(BatchSource[Batch]):
         """A caption's nouns, then the caption: each a text and what it means."""
         captions = self.captions.get(sample.image_id)
         if captions is None:
-            raise ValueError(f"image {sample.image_id} has no caption; set segments.captions=false")
+            raise ValueError(f"image {sample.image_id} has no caption; set segments.captions=''")
         caption = captions[int(rng.integers(len(captions)))]
         nouns = self.noun_finder.nouns(caption)
         texts = [
