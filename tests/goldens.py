@@ -83,6 +83,7 @@ def encode_images(model: XDecoder, *images: Tensor) -> ImageFeatures:
 COCO100 = Path(__file__).parents[2] / "shared" / "data" / "coco100"
 
 
+CAPTION_SCORES = Path(__file__).parent / "goldens" / "metrics" / "caption_scores.json"
 PANOPTIC_QUALITY = Path(__file__).parent / "goldens" / "metrics" / "panoptic_quality_coco100.json"
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from builders import CATEGORIES, IMAGES, size_of, write_data, write_json
-from goldens import COCO100, PANOPTIC_QUALITY, Example, damaged_coco100, needs_coco100
+from goldens import CAPTION_SCORES, COCO100, PANOPTIC_QUALITY, Example, damaged_coco100, needs_coco100
 from xdecoder.evaluation.protocol import Scores
 from xdecoder.evaluation.scoring import Truth, score
 from xdecoder.metrics.panoptic_quality import ScoredSegment
@@ -105,6 +105,21 @@ def test_damaged_real_truth_scores_the_golden_figures(tmp_path: Path) -> None:
         found = [scores.figures[f"{name}{ending}"] for name in ("PQ", "SQ", "RQ")]
         assert found == pytest.approx([100 * value for value in golden[part]], abs=1e-9)
     assert scores.missing == (9,)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_files_of_captions_score_the_golden_figures(number: int, tmp_path: Path) -> None:
+    golden = json.loads(CAPTION_SCORES.read_text(encoding="utf-8"))["corpora"][number]
+    rows = golden["captions"]
+    references = [{"image_id": r["image_id"], "caption": c} for r in rows for c in r["references"]]
+    write_json(tmp_path / "truth.json", {"annotations": references})
+    results = [{"image_id": r["image_id"], "caption": r["candidate"]} for r in rows]
+    write_json(tmp_path / "results.json", results)
+    figures = score("caption", tmp_path / "results.json", Truth(file=tmp_path / "truth.json")).figures
+    expected = golden["scores"]
+    found = [figures[name] for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")]
+    official = [*expected["bleu"], expected["rouge_l"], expected["cider_d"]]
+    assert found == pytest.approx([100 * value for value in official], rel=1e-9)
 
 
 def test_captions_are_scored_and_a_missing_one_is_listed(tmp_path: Path) -> None:

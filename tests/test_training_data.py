@@ -31,6 +31,7 @@ from xdecoder.training.datasets.crops import View
 from xdecoder.training.datasets.custom import Custom, find_annotations
 from xdecoder.training.datasets.parts import Mixed, TaskConfig
 from xdecoder.training.datasets.recipe import DatasetRecipe
+from xdecoder.training.datasets.sampling import open_source
 from xdecoder.training.datasets.source import DatasetBatches
 from xdecoder.training.estimate import estimate
 from xdecoder.weights.folder import load_model, read_config, read_tokenizer
@@ -260,6 +261,14 @@ def test_pairs_are_read_in_any_form_and_order(form: str, tmp_path: Path) -> None
         assert pairs[seed].captions == (f"scene {seed}",)
         expected = Image.open(io.BytesIO(scene_bytes(seed)))
         np.testing.assert_array_equal(pairs[seed].image(), np.asarray(expected))
+
+
+def test_a_folder_of_pairs_needs_no_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pairs(tmp_path / "mine", "folder of shards")
+    assert len(open_source("mine", tmp_path, task="caption", split="")) == 6
+    with pytest.raises(ValueError, match="no data set 'yours'"):
+        open_source("yours", tmp_path, task="caption", split="")
 
 
 def test_pairs_that_are_no_pairs_are_told(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xdecoder.data.catalog import DATASETS
 from xdecoder.data.classes import categories_of
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import open_dataset
@@ -176,6 +178,8 @@ def repeat_rare(data: Dataset[Sample], threshold: float) -> Dataset[Sample]:
 
 def is_path(dataset: str) -> bool:
     """Whether a data set is named by where it lies, not by its name in the catalog."""
-    return any(mark in dataset for mark in ("/", "\\", "~")) or dataset.endswith(
-        (".tar", ".arrow", ".parquet")
+    if any(mark in dataset for mark in ("/", "\\", "~")):
+        return True
+    return dataset.endswith((".tar", ".arrow", ".parquet")) or (
+        dataset not in DATASETS and Path(dataset).exists()
     )
