@@ -222,7 +222,6 @@ def edit(
     """
     sources, region = _sources_and_region(image, more, prompt)
     name = edits.name
-    options = extent.options(name)
 
     from xdecoder.cli.over_images import ImageTask, run_over_images
     from xdecoder.drawing.regions import Region
@@ -237,6 +236,7 @@ def edit(
     def prepare(results: Results) -> ImageTask[_Edited]:
         from xdecoder.predictor.loading import find_device
 
+        options = extent.options(name)
         change = _make_change(edits, painting, strength=extent.strength, device=find_device(model.device))
         locate, batch_size = _locator(region, model)
 
