@@ -225,7 +225,6 @@ def edit(
 
     from xdecoder.cli.over_images import ImageTask, run_over_images
     from xdecoder.drawing.regions import Region
-    from xdecoder.editing import edit_region
     from xdecoder.jobs.files import write_whole
     from xdecoder.structures import mask_box
     from xdecoder.structures.png import png_bytes
@@ -234,6 +233,7 @@ def edit(
     label = region if isinstance(region, str) else "box" if prompt.box else "mask"
 
     def prepare(results: Results) -> ImageTask[_Edited]:
+        from xdecoder.editing import edit_region
         from xdecoder.predictor.loading import find_device
 
         options = extent.options(name)
