@@ -7,7 +7,7 @@ middles, such as COCO's, gives the mask again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,22 +32,25 @@ class Outline:
 
 def trace_outline(mask: Bool[np.ndarray, "H W"]) -> Outline:
     """The border of a mask, without parts where it marks nothing."""
-    rings = list(_rings(mask))
+    edges = _find_edges(mask)
+    loops = _loops(edges)
+    rings = [_ring(edges, loop) for loop in loops]
     areas = [_area(ring) for ring in rings]
-    outer = sorted((i for i, area in enumerate(areas) if area > 0), key=lambda i: -areas[i])
-    parts: list[Ring] = []
-    for ring in (rings[i] for i in outer):
-        if len(outer) == len(rings) or not any(_encloses(part, ring) for part in parts):
-            parts.append(ring)
-    return Outline(parts=tuple(parts), holes=len(rings) - len(outer))
+    holes = [loop for loop, area in zip(loops, areas, strict=True) if area < 0]
+    outer = [i for i, area in enumerate(areas) if area > 0]
+    if holes:
+        filled = _enclosed(edges, np.concatenate(holes), mask.shape)
+        outer = [i for i in outer if not filled[edges.row[loops[i][0]], edges.column[loops[i][0]]]]
+    outer.sort(key=lambda i: -areas[i])
+    return Outline(parts=tuple(rings[i] for i in outer), holes=len(holes))
 
 
 def join_parts(parts: Sequence[Ring]) -> Ring:
     """Several parts as one polygon: lines that lead there and back, and cover nothing, join them."""
     joined = parts[0]
     for part in parts[1:]:
-        apart = np.abs(joined[:, None] - part[None]).sum(axis=2)
-        here, there = (int(i) for i in np.unravel_index(int(apart.argmin()), apart.shape))
+        here = int(np.abs(joined - part[0]).sum(axis=1).argmin())
+        there = int(np.abs(part - joined[here]).sum(axis=1).argmin())
         detour = np.concatenate([part[there:], part[: there + 1]])
         joined = np.concatenate([joined[: here + 1], detour, joined[here:]])
     return joined
@@ -71,40 +74,32 @@ def from_shares(values: Sequence[float], size: tuple[int, int], *, whole: float 
     return [value * (height if i % 2 else width) / whole for i, value in enumerate(values)]
 
 
-def _rings(mask: Bool[np.ndarray, "H W"]) -> Iterator[Ring]:
-    """Closed borders: around a part clockwise as seen on the screen, around a hole the other way."""
-    start, following, width = _edges(mask)
-    steps = following.tolist()
-    seen = bytearray(len(steps))
-    for first in range(len(steps)):
-        path: list[int] = []
-        edge = first
-        while not seen[edge]:
-            seen[edge] = 1
-            path.append(edge)
-            edge = steps[edge]
-        if not path:
-            continue
-        corners = np.stack([start[path] % width, start[path] // width], axis=1)
-        middles = (corners + np.roll(corners, -1, axis=0)) / 2
-        ways = np.roll(middles, -1, axis=0) - middles
-        yield middles[(ways != np.roll(ways, 1, axis=0)).any(axis=1)]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Edges:
+    """Edges between marked and other pixels, each with the marked one at its right, those to the right first.
 
-
-def _edges(mask: Bool[np.ndarray, "H W"]) -> tuple[Int64[np.ndarray, " E"], Int64[np.ndarray, " E"], int]:
-    """Edges between marked and other pixels, each with the marked one at its right.
-
-    Returns:
-        The corner that each begins at (row × (W + 1) + column), the edge that follows it, and W + 1.
+    Attributes:
+        row: of the corner that each begins at.
+        column: of that corner.
+        direction: 0 to the right, 1 down, 2 to the left, 3 up.
+        following: the edge that begins where each ends.
     """
+
+    row: Int64[np.ndarray, " E"]
+    column: Int64[np.ndarray, " E"]
+    direction: Int64[np.ndarray, " E"]
+    following: Int64[np.ndarray, " E"]
+
+
+def _find_edges(mask: Bool[np.ndarray, "H W"]) -> _Edges:
     padded = np.pad(mask, 1)
     across, down = padded[:, 1:-1], padded[1:-1, :]
-    width = mask.shape[1] + 1
-    kinds = (
-        (across[1:] & ~across[:-1], (0, 1)),  # above a pixel, to the right
-        (down[:, :-1] & ~down[:, 1:], (0, width)),  # at its right, down
-        (across[:-1] & ~across[1:], (1, 0)),  # below it, to the left
-        (down[:, 1:] & ~down[:, :-1], (width, 0)),  # at its left, up
+    width = mask.shape[1] + 1  # corners in a row
+    kinds = (  # where there is an edge, and what leads from its pixel's corner to its beginning and its end
+        (across[1:] & ~across[:-1], (0, 1)),  # above a pixel
+        (down[:, :-1] & ~down[:, 1:], (0, width)),  # at its right
+        (across[:-1] & ~across[1:], (1, 0)),  # below it
+        (down[:, 1:] & ~down[:, :-1], (width, 0)),  # at its left
     )
     starts: list[np.ndarray] = []
     ends: list[np.ndarray] = []
@@ -121,17 +116,48 @@ def _edges(mask: Bool[np.ndarray, "H W"]) -> tuple[Int64[np.ndarray, " E"], Int6
     other = order[np.minimum(place + 1, max(len(order) - 1, 0))]
     # Where two pixels touch at a corner two edges begin there: turning left keeps both in one part.
     left = (start[other] == end) & (direction[other] == (direction - 1) % 4)
-    return start, np.where(left, other, following), width
+    return _Edges(
+        row=start // width,
+        column=start % width,
+        direction=direction,
+        following=np.where(left, other, following),
+    )
 
 
-def _encloses(ring: Ring, other: Ring) -> bool:
-    """Whether a ring that crosses none of this one lies within: a way out from one of its points tells."""
-    x, y = other[0, 0] + 0.25, other[0, 1] + 0.125  # on no ring's corner
-    ahead = np.roll(ring, -1, axis=0)
-    crossed = (ring[:, 1] > y) != (ahead[:, 1] > y)
-    begin, end = ring[crossed], ahead[crossed]
-    meets = begin[:, 0] + (y - begin[:, 1]) / (end[:, 1] - begin[:, 1]) * (end[:, 0] - begin[:, 0])
-    return int((meets > x).sum()) % 2 == 1
+def _loops(edges: _Edges) -> list[Int64[np.ndarray, " L"]]:
+    """The edges of each closed border, one after the other; a part's first one lies above a pixel."""
+    following = edges.following.tolist()
+    seen = bytearray(len(following))
+    loops: list[Int64[np.ndarray, " L"]] = []
+    for first in range(len(following)):
+        path: list[int] = []
+        edge = first
+        while not seen[edge]:
+            seen[edge] = 1
+            path.append(edge)
+            edge = following[edge]
+        if path:
+            loops.append(np.array(path, np.int64))
+    return loops
+
+
+def _ring(edges: _Edges, loop: Int64[np.ndarray, " L"]) -> Ring:
+    """A border through the middles of its edges: clockwise on the screen around a part, else around holes."""
+    corners = np.stack([edges.column[loop], edges.row[loop]], axis=1)
+    middles = (corners + np.roll(corners, -1, axis=0)) / 2
+    ways = np.roll(middles, -1, axis=0) - middles
+    return middles[(ways != np.roll(ways, 1, axis=0)).any(axis=1)]
+
+
+def _enclosed(
+    edges: _Edges, borders: Int64[np.ndarray, " L"], size: tuple[int, ...]
+) -> Bool[np.ndarray, "H W"]:
+    """The pixels within holes, and what lies in them, of the edges around these."""
+    down, up = (borders[edges.direction[borders] == way] for way in (1, 3))
+    crossed = np.zeros(size, np.int32)  # no hole reaches the last column
+    np.add.at(crossed, (edges.row[down], edges.column[down]), 1)
+    np.add.at(crossed, (edges.row[up] - 1, edges.column[up]), -1)
+    return np.cumsum(crossed, axis=1) > 0
 
 
 def _area(ring: Ring) -> float:
