@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.path import Path as Outline
 from PIL import Image
 from playwright.sync_api import Route
 from pycocotools import mask as coco_mask
 
 from page_fixtures import SIDE, Visit, center
+from xdecoder.html.frame import asset
 from xdecoder.picturebook import draw_scene
-from xdecoder.structures import decode_rle
+from xdecoder.structures import decode_rle, encode_rle
 from xdecoder.structures.png import png_bytes
 
 
@@ -111,6 +113,26 @@ def test_phrases_are_grounded_each_with_a_mask(visit: Visit) -> None:
     told = visit.ask("refer", phrases=phrases)["groundings"]
     x, y = center(told[0])
     assert far(visit.pixel(x, y), scene_pixel(x, y))
+
+
+def test_masks_are_read_written_and_outlined_to_the_pixel(visit: Visit) -> None:
+    rng = np.random.default_rng(0)
+    masks = [rng.random((7, w)) < share for w in (1, 5, 11) for share in (0.1, 0.5, 0.9, 1.0)]
+    visit.page.goto("about:blank")
+    read = visit.page.evaluate(
+        asset("masks.js", package="xdecoder.server.page")
+        + """
+        codes => codes.map((code) => {
+            const mask = decodeMask(code);
+            return [encodeMask(mask, code.size).counts, traceRings(mask)];
+        })""",
+        [encode_rle(mask) for mask in masks],
+    )
+    for mask, (counts, rings) in zip(masks, read, strict=True):
+        assert np.array_equal(decode_rle({"size": list(mask.shape), "counts": counts}), mask)
+        ys, xs = np.indices(mask.shape) + 0.5
+        inside = sum(Outline(ring).contains_points(np.stack([xs, ys], -1).reshape(-1, 2)) for ring in rings)
+        assert np.array_equal(np.reshape(inside, mask.shape) % 2 == 1, mask)
 
 
 def test_a_copied_polygon_is_the_mask(visit: Visit) -> None:

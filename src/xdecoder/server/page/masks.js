@@ -21,62 +21,73 @@ function readCounts(text) {
   return counts;
 }
 
-/** A mask, row by row, and the box around it, from run lengths, which go column by column. */
-function decodeMask({ size: [height, width], counts }) {
-  const pixels = new Uint8Array(height * width);
+/** The box around a mask, from its run lengths, which go column by column. */
+function runsBox([height, width], counts) {
   const box = { left: width, top: height, right: 0, bottom: 0 };
-  let at = 0, value = 0;
-  for (const count of typeof counts === "string" ? readCounts(counts) : counts) {
-    for (let end = at + count; value && at < end; at++) {
-      const x = Math.floor(at / height), y = at % height;
-      pixels[y * width + x] = 1;
-      if (x < box.left) box.left = x;
-      if (x >= box.right) box.right = x + 1;
-      if (y < box.top) box.top = y;
-      if (y >= box.bottom) box.bottom = y + 1;
-    }
-    if (!value) at += count;
-    value = 1 - value;
+  for (let i = 1, at = counts[0]; i < counts.length; at += counts[i] + (counts[i + 1] ?? 0), i += 2) {
+    if (!counts[i]) continue;
+    const last = at + counts[i] - 1;
+    const left = Math.floor(at / height), right = Math.floor(last / height);
+    box.left = Math.min(box.left, left);
+    box.right = Math.max(box.right, right + 1);
+    box.top = Math.min(box.top, left === right ? at % height : 0);
+    box.bottom = Math.max(box.bottom, left === right ? (last % height) + 1 : height);
   }
-  return { pixels, width, height, box };
+  return box.right ? box : { left: 0, top: 0, right: 0, bottom: 0 };
 }
 
-/** The run lengths of a mask. */
-function encodeMask({ pixels, width, height }) {
-  const counts = [];
-  let run = 0, value = 0;
-  for (let x = 0; x < width; x++) {
-    for (let y = 0; y < height; y++) {
-      const next = pixels[y * width + x];
-      if (next !== value) {
-        counts.push(run);
-        run = 0;
-        value = next;
-      }
-      run++;
+/** A mask's pixels within the box around it, row by row. */
+function decodeMask({ size, counts: code }) {
+  const [height] = size;
+  const counts = typeof code === "string" ? readCounts(code) : code;
+  const box = runsBox(size, counts);
+  const wide = box.right - box.left;
+  const pixels = new Uint8Array(wide * (box.bottom - box.top));
+  for (let i = 1, at = counts[0]; i < counts.length; at += counts[i + 1] ?? 0, i += 2) {
+    for (let end = at + counts[i]; at < end; ) {
+      const x = Math.floor(at / height), y = at % height;
+      const stop = Math.min(end, (x + 1) * height);
+      for (let place = (y - box.top) * wide + x - box.left; at < stop; at++, place += wide) pixels[place] = 1;
     }
   }
-  counts.push(run);
-  return { size: [height, width], counts };
+  return { pixels, box };
+}
+
+/** The run lengths of a mask in a picture of this height and width. */
+function encodeMask({ pixels, box }, size) {
+  const [height, width] = size;
+  const wide = box.right - box.left;
+  const counts = [];
+  let at = 0; // how far the counts reach
+  for (let x = box.left; x < box.right; x++) {
+    for (let y = box.top; y < box.bottom; y++) {
+      if (!pixels[(y - box.top) * wide + x - box.left]) continue;
+      const place = x * height + y;
+      if (counts.length && place === at) counts[counts.length - 1]++;
+      else counts.push(place - at, 1);
+      at = place + 1;
+    }
+  }
+  counts.push(height * width - at);
+  return { size, counts };
 }
 
 /**
  * The outlines of a mask along the edges of its pixels, as rings of corners [x, y]: clockwise around its
  * parts, the other way around holes.
  */
-function traceRings({ pixels, width, height, box }) {
-  const wide = box.right - box.left + 1, tall = box.bottom - box.top + 1;
-  if (wide < 2) return [];
-  const edges = new Uint8Array(wide * tall); // which edges begin at a corner
-  const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && pixels[y * width + x];
-  for (let y = box.top; y < box.bottom; y++) {
-    for (let x = box.left; x < box.right; x++) {
-      if (!pixels[y * width + x]) continue;
-      const corner = (y - box.top) * wide + x - box.left;
-      if (!inside(x, y - 1)) edges[corner] |= RIGHT;
-      if (!inside(x + 1, y)) edges[corner + 1] |= DOWN;
-      if (!inside(x, y + 1)) edges[corner + wide + 1] |= LEFT;
-      if (!inside(x - 1, y)) edges[corner + wide] |= UP;
+function traceRings({ pixels, box }) {
+  const width = box.right - box.left, height = box.bottom - box.top, wide = width + 1;
+  const edges = new Uint8Array(wide * (height + 1)); // which edges begin at a corner
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const place = y * width + x;
+      if (!pixels[place]) continue;
+      const corner = y * wide + x;
+      if (y === 0 || !pixels[place - width]) edges[corner] |= RIGHT;
+      if (x + 1 === width || !pixels[place + 1]) edges[corner + 1] |= DOWN;
+      if (y + 1 === height || !pixels[place + width]) edges[corner + wide + 1] |= LEFT;
+      if (x === 0 || !pixels[place - 1]) edges[corner + wide] |= UP;
     }
   }
   const rings = [];
@@ -149,16 +160,16 @@ function ringsPath(rings) {
 }
 
 /** Where a name stands: in the middle of the longest row of the mask's pixels, near its middle if it can. */
-function widestPlace({ pixels, width, box }) {
-  const middle = (box.top + box.bottom) / 2;
-  let best = -Infinity, place = [box.left, middle];
-  for (let y = box.top; y < box.bottom; y += 1 + ((box.bottom - box.top) >> 7)) {
-    for (let x = box.left; x < box.right; x++) {
+function widestPlace({ pixels, box }) {
+  const width = box.right - box.left, height = box.bottom - box.top;
+  let best = -Infinity, place = [box.left, box.top];
+  for (let y = 0; y < height; y += 1 + (height >> 7)) {
+    for (let x = 0; x < width; x++) {
       if (!pixels[y * width + x]) continue;
       const begin = x;
-      while (x < box.right && pixels[y * width + x]) x++;
-      const worth = x - begin - 0.8 * Math.abs(y - middle);
-      if (worth > best) [best, place] = [worth, [(begin + x) / 2, y + 0.5]];
+      while (x < width && pixels[y * width + x]) x++;
+      const worth = x - begin - 0.8 * Math.abs(y - height / 2);
+      if (worth > best) [best, place] = [worth, [box.left + (begin + x) / 2, box.top + y + 0.5]];
     }
   }
   return place;

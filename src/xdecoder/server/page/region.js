@@ -47,17 +47,18 @@ function chooseBox(left, top, right, bottom) {
   chooseRegion({ name, path: ringsPath(rings), rings, sent: [left, top, right, bottom] });
 }
 
-function chooseLasso(points) {
+function chooseLasso(points, [left, top, right, bottom]) {
   const { width, height } = state.now.picture;
-  const canvas = make("canvas", { width, height });
-  const context = canvas.getContext("2d");
+  const wide = right - left, tall = bottom - top;
+  const context = make("canvas", { width: wide, height: tall }).getContext("2d");
+  context.translate(-left, -top);
   context.fill(ringsPath([points]));
-  const colors = context.getImageData(0, 0, width, height).data;
-  const pixels = Uint8Array.from({ length: width * height }, (_, i) => Number(colors[4 * i + 3] > 127));
-  const sent = encodeMask({ pixels, width, height });
-  const mask = decodeMask(sent);
+  const colors = context.getImageData(0, 0, wide, tall).data;
+  const pixels = new Uint8Array(wide * tall);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = colors[4 * i + 3] > 127 ? 1 : 0;
+  const mask = { pixels, box: { left, top, right, bottom } };
   const rings = traceRings(mask);
-  if (rings.length) chooseRegion({ name: "lasso", path: ringsPath(rings), rings, sent });
+  if (rings.length) chooseRegion({ name: "lasso", path: ringsPath(rings), rings, sent: encodeMask(mask, [height, width]) });
 }
 
 function boxOf([[ax, ay], [bx, by]]) {
@@ -80,13 +81,14 @@ function dragPath(tool, points) {
 }
 
 function endDrag(tool, points) {
-  const [left, top, right, bottom] = boxOf([
+  const box = boxOf([
     [Math.min(...points.map(([x]) => x)), Math.min(...points.map(([, y]) => y))],
     [Math.max(...points.map(([x]) => x)), Math.max(...points.map(([, y]) => y))],
   ]);
+  const [left, top, right, bottom] = box;
   if (right - left < LEAST_SIDE || bottom - top < LEAST_SIDE) return draw();
   if (tool === "box") chooseBox(left, top, right, bottom);
-  else chooseLasso(points);
+  else chooseLasso(points, box);
 }
 
 function startRegion() {
