@@ -27,7 +27,7 @@ from xdecoder.structures import Caption
 
 SCENES = 2
 POOL = 5
-VOID = {"meta", "img", "br", "path", "circle"}
+VOID = {"meta", "link", "img", "br", "path", "circle"}
 
 
 @pytest.fixture(scope="module")
