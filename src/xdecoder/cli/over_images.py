@@ -141,10 +141,7 @@ def run_over_images(
         ValueError: the options do not fit together.
         OSError: a result could not be written.
     """
-    if output.skip_existing and output.folder is None:
-        raise ValueError("--skip-existing needs the folder of the earlier run: add --out FOLDER")
-    if output.folder is not None:
-        check_folder("--out", output.folder)
+    check_output(output)
     targets = find_targets(sources, output.folder) if sources else []
     results = Results(
         folder=output.folder,
@@ -157,7 +154,7 @@ def run_over_images(
     if results.folder is None:
         return _work_through(targets, results, task, debug=debug)
     results.folder.mkdir(parents=True, exist_ok=True)
-    with hold_folder(results.folder, lambda: _print_wait(results)):
+    with hold_folder(results.folder, print_wait(results.folder)):
         for folder in {target.output(results.folder, "").parent for target in targets}:
             remove_drafts(folder)
         return _work_through(targets, results, task, debug=debug)
@@ -203,9 +200,22 @@ def _work_through(targets: Sequence[Target], results: Results, task: ImageTask[A
     return FAILED if failures else 0
 
 
-def _print_wait(results: Results) -> None:
-    print_notice(
-        f"another process writes to {printable(str(results.folder))}: waiting for its end "
+def check_output(output: PictureOutput | DataOutput) -> None:
+    """Refuse options of the output that do not fit together, or a folder that cannot be made.
+
+    Raises:
+        ValueError: saying which.
+    """
+    if output.skip_existing and output.folder is None:
+        raise ValueError("--skip-existing needs the folder of the earlier run: add --out FOLDER")
+    if output.folder is not None:
+        check_folder("--out", output.folder)
+
+
+def print_wait(folder: Path) -> Callable[[], None]:
+    """What says that another process writes to a folder, and that its end is waited for."""
+    return lambda: print_notice(
+        f"another process writes to {printable(str(folder))}: waiting for its end "
         "(with another --out both work at once)"
     )
 

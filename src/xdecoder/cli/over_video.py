@@ -16,8 +16,15 @@ import typer
 
 from xdecoder.cli.console import INTERRUPTED, print_notice
 from xdecoder.cli.labeling import FormatOptions, ResultFormat
-from xdecoder.cli.options import PictureOutput, VideoOptions, check_folder
-from xdecoder.cli.over_images import ImageTask, Results, print_json, run_over_images
+from xdecoder.cli.options import PictureOutput, VideoOptions
+from xdecoder.cli.over_images import (
+    ImageTask,
+    Results,
+    check_output,
+    print_json,
+    print_wait,
+    run_over_images,
+)
 from xdecoder.cli.progress import ProgressBar
 from xdecoder.jobs.files import draft_folder, flat_name, remove_drafts
 from xdecoder.jobs.folder_lock import hold_folder
@@ -98,10 +105,9 @@ def run_over_videos(
         ValueError: videos and images are mixed, results would overwrite a video, or a video is damaged.
         OSError: a result could not be written.
     """
+    check_output(output)
     folder = output.folder
     targets = _targets(sources, folder)
-    if folder is not None:
-        check_folder("--out", folder)
     for target in targets:  # before a model is loaded
         with open_video(target.source, every=every):
             pass
@@ -144,7 +150,7 @@ def _work_through(
         place: Path | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(hold_folder(folder, lambda: print_notice("waiting for another process")))
+            stack.enter_context(hold_folder(folder, print_wait(folder)))
             remove_drafts(folder)
             place = stack.enter_context(draft_folder(folder))
         began = time.monotonic()

@@ -139,7 +139,10 @@ class _Pictures:
 
     def _picture(self, saved: SavedResult) -> LabeledPicture:
         image = saved.image
-        header = read_header(image) if image is not None and image.is_file() else None
+        try:
+            header = read_header(image) if image is not None and image.is_file() else None
+        except OSError as error:  # nobody may read it
+            raise ValueError(f"{saved.where}: {image}: {error.strerror}") from error
         picture = saved.picture(self._name(saved, header))
         if header is not None and header.upright != picture.size:
             (height, width), (rows, columns) = picture.size, header.upright
