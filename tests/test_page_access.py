@@ -59,6 +59,13 @@ SMALL = """() => [...document.querySelectorAll("button, summary, select, input, 
     .filter(([, box]) => box.width < 24 || box.height < 24)
     .map(([element, box]) => `${element.outerHTML.slice(0, 80)} ${box.width} x ${box.height}`)"""  # noqa: E501
 
+OUTSIDE = """() => {
+    const edge = document.querySelector(".side").getBoundingClientRect().right;
+    return [...document.querySelectorAll(".side *")]
+        .filter((element) => element.checkVisibility() && element.getBoundingClientRect().right > edge)
+        .map((element) => element.outerHTML.slice(0, 80));
+}"""
+
 
 def nameless(page: Page) -> list[str]:
     """What the browser tells screen readers without a name."""
@@ -110,6 +117,7 @@ def test_nothing_is_cut_off_on_a_phone(visit: Visit) -> None:
             for folded in visit.page.locator(f"#panel-{tab} summary:visible").all():
                 folded.click()
             assert visit.page.evaluate("document.documentElement.scrollWidth") == 360, tab
+            assert visit.page.evaluate(OUTSIDE) == [], tab
             assert visit.page.evaluate(SMALL) == [], tab
     finally:
         visit.page.set_viewport_size({"width": 1280, "height": 900})

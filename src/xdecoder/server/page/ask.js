@@ -10,6 +10,7 @@ async function askMasks(what, verb, body) {
     const found = rows.filter(({ area }) => area > 0);
     const colors = await labelColors(found.map(({ label }) => label), options);
     change({ masks: found.map((row) => readMask(row, colors[row.label])), asked: { verb, body, picture } });
+    find("view").scrollIntoView({ block: "nearest" }); // on a phone it is above what was asked
     say(found.length === 1 ? "One mask." : `${found.length} masks.`);
   });
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from xdecoder.server.bodies import BODIES
 
-_EMPTY = re.compile(r"\bNone\b")  # what a record calls None is an empty field here
+_NONE = re.compile(r"\bNone\b")
 
 
 def option_fields(verb: str, names: Iterable[str]) -> str:
@@ -25,8 +25,8 @@ def option_fields(verb: str, names: Iterable[str]) -> str:
 
 
 def _field(verb: str, name: str, schema: Mapping[str, Any]) -> str:
-    """One option with its label, and what its record says of it; empty fields stand for the default."""
-    key, said = f"{verb}-{name}", _EMPTY.sub("empty", schema.get("description", ""))
+    """One option with its label, and what its record says of it, whose None is an empty field here."""
+    key, said = f"{verb}-{name}", _NONE.sub("empty", schema.get("description", "")).replace("`", "")
     own = f'id="{key}" name="{name}"' + (f' aria-describedby="{key}-hint"' if said else "")
     hint = f'<p class="hint" id="{key}-hint">{escape(said[:1].upper() + said[1:])}</p>' if said else ""
     label = f'<label for="{key}">{escape(name.replace("_", " ").capitalize())}</label>'
