@@ -488,3 +488,38 @@ def write_data(root: Path) -> Path:
         )
     write_json(root / "coco/annotations/dataset_coco.json", {"images": rows})
     return root
+
+
+VOC_CLASSES = ("vehicle", "plant", "animal", "ground", "sky")
+_VOC_MEMBERS = (
+    ("car", "bus", "truck", "boat", "rocket"),
+    ("tree", "flower", "mushroom", "cactus"),
+    ("fish", "dog", "cat", "bird", "butterfly", "snail", "turtle"),
+    ("grass", "sand", "road", "snow", "floor"),
+    ("sky",),
+)
+
+
+def write_voc(folder: Path, *, images: int, size: int) -> Path:
+    """Drawn scenes as somebody labels them: Pascal VOC's layout, with classes of one's own."""
+    classes = {name: k for k, names in enumerate(_VOC_MEMBERS, start=1) for name in names}
+    palette = [(0, 0, 0), (200, 60, 40), (60, 160, 60), (230, 160, 40), (150, 110, 80), (90, 160, 230)]
+    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (folder / part).mkdir(parents=True)
+    lines = [
+        f"{name}:{','.join(map(str, color))}::"
+        for name, color in zip(("background", *VOC_CLASSES), palette, strict=True)
+    ]
+    (folder / "labelmap.txt").write_text("\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n")
+    names = [f"scene_{seed:03d}" for seed in range(images)]
+    (folder / "ImageSets/Segmentation/train.txt").write_text("".join(f"{name}\n" for name in names))
+    for seed, name in enumerate(names):
+        scene = draw_scene(seed, split="train", size=size)
+        labels = np.zeros((size, size), np.uint8)
+        for number, segment in enumerate(scene.segments, start=1):
+            labels[scene.ids == number] = classes.get(segment.category, 0)
+        Image.fromarray(scene.image).save(folder / f"JPEGImages/{name}.jpg", quality=95)
+        mask = Image.fromarray(labels, mode="P")
+        mask.putpalette([value for color in palette for value in color])
+        mask.save(folder / f"SegmentationClass/{name}.png")
+    return folder

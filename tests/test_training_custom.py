@@ -227,3 +227,12 @@ def test_a_step_is_cut_to_fit_the_memory(
     enter(tmp_path, describe("custom", recipe.open(), {"accumulate": 4}))
     assert begun_accumulate(tmp_path) == 4
     assert begun_accumulate(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("small", 12.6), ("tiny", 4.3)])
+def test_small_presets_start_from_nothing(preset: str, millions: float, scenes: Path) -> None:
+    recipe = Custom(data=scenes, start=None, preset=preset).adapted()
+    assert recipe.optimizer.lr == 1e-3
+    config = recipe.open().config
+    assert sum(p.numel() for p in build_model(config).parameters()) == pytest.approx(millions * 1e6, rel=0.05)
+    assert recipe.part.sides == (config.inference.short_side, config.inference.long_side)

@@ -519,4 +519,24 @@ PRESETS: dict[str, ModelConfig] = {
     "focal-l-oq101": ModelConfig(backbone=_FOCAL_L, decoder=DecoderConfig(queries=101)),
     "davit-d3": _davit(128, 2),
     "davit-d5": _davit(256, 3),
+    "small": ModelConfig(  # the bundled model's sizes, with CLIP's tokenizer: learns without a GPU
+        backbone=HybridConfig(widths=(40, 80, 192, 320), depths=(1, 2, 3, 2), place_channels=32),
+        pixel_decoder=PixelDecoderConfig(
+            width=96, mask_width=96, mask_stride=2, layers=2, heads=4, feedforward=384
+        ),
+        text=TextConfig(width=128, layers=2, heads=4),
+        decoder=DecoderConfig(width=128, queries=101, layers=6, heads=4, feedforward=384),
+        embed_width=128,
+        inference=InferenceConfig(short_side=320, long_side=640, object_threshold=0.3, overlap_threshold=0.6),
+    ),
+    "tiny": ModelConfig(  # to try things out
+        backbone=HybridConfig(widths=(24, 48, 96, 160), depths=(1, 1, 2, 1), place_channels=16),
+        pixel_decoder=PixelDecoderConfig(
+            width=64, mask_width=64, mask_stride=2, layers=1, heads=4, feedforward=192
+        ),
+        text=TextConfig(width=64, layers=1, heads=4),
+        decoder=DecoderConfig(width=64, queries=101, layers=3, heads=4, feedforward=192),
+        embed_width=64,
+        inference=InferenceConfig(short_side=160, long_side=320, object_threshold=0.3, overlap_threshold=0.6),
+    ),
 }

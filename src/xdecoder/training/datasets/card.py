@@ -94,11 +94,12 @@ def draw_curves(run: Path, path: Path) -> bool:
     left, right = figure.subplots(1, 2)
     left.plot(list(totals), list(totals.values()))
     left.set(title="loss", xlabel="step", yscale="log")
-    for name in dict.fromkeys(name for row in scores.values() for name in row):
+    names = list(dict.fromkeys(name for row in scores.values() for name in row))
+    for name in names:
         own = {step: 100 * row[name] for step, row in scores.items() if name in row}
         right.plot(list(own), list(own.values()), marker="o", markersize=3, label=name)
     right.set(title="validation, percent", xlabel="step", ylim=(0, 100))
-    if scores:
+    if names:
         right.legend(fontsize=7)
     figure.savefig(path, dpi=100)
     return True

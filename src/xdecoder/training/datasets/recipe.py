@@ -50,7 +50,8 @@ class DatasetRecipe(Recipe):
 
     Attributes:
         data: the folder that holds the data sets.
-        preset: the model's sizes, where nothing is started from.
+        preset: the model's sizes, where nothing is started from (`xdecoder.config.PRESETS`): small and tiny
+            learn without a GPU.
         backbone: a checkpoint whose backbone to begin with (`take_backbone`).
         text_encoder: likewise a checkpoint whose text encoder to begin with: UniCL's.
         interactions: which kinds of queries see which; None for what the start has.

@@ -12,18 +12,11 @@ model's own are rewarded, and pictures are read enlarged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from xdecoder.bounds import require, require_at_least, require_shares
-from xdecoder.config import (
-    DecoderConfig,
-    HybridConfig,
-    InferenceConfig,
-    ModelConfig,
-    PixelDecoderConfig,
-    TextConfig,
-)
+from xdecoder.config import PRESETS, ModelConfig
 from xdecoder.losses.config import LossConfig, SupervisedLayers
 from xdecoder.picturebook import SETTINGS, STYLES, Setting, Style
 from xdecoder.training.ablations import Ablation
@@ -127,27 +120,21 @@ class SceneMixture:
 
 
 def bundled_config() -> ModelConfig:
-    """The bundled model's sizes."""
-    return ModelConfig(
-        backbone=HybridConfig(widths=(40, 80, 192, 320), depths=(1, 2, 3, 2), place_channels=32),
-        pixel_decoder=PixelDecoderConfig(
-            width=96, mask_width=96, mask_stride=2, layers=2, heads=4, feedforward=384
-        ),
-        text=TextConfig(
-            width=128,
-            layers=2,
-            heads=4,
+    """The bundled model's sizes: the preset "small" with the words and the few things of drawn scenes."""
+    small = PRESETS["small"]
+    return replace(
+        small,
+        text=replace(
+            small.text,
             context_length=CONTEXT_LENGTH,
             vocabulary_size=build_tokenizer(CONTEXT_LENGTH).vocabulary_size,
         ),
-        decoder=DecoderConfig(width=128, queries=25, layers=6, heads=4, feedforward=384),
-        embed_width=128,
-        inference=InferenceConfig(
+        decoder=replace(small.decoder, queries=25),
+        inference=replace(
+            small.inference,
             short_side=160,
             long_side=320,
             vocabulary="picturebook",
-            object_threshold=0.3,
-            overlap_threshold=0.6,
             caption_steps=30,
             caption_beams=3,
         ),
