@@ -23,11 +23,17 @@ def learned(slowdown: float = 3.0, **seconds: float) -> Pace:
 def test_a_request_is_taken_on_as_long_as_it_takes_at_most_so_many_times_its_time_alone() -> None:
     pace = learned(segment=1.0, edit=2.0)
     assert [pace.has_room("segment", {"segment": n}) for n in (0, 4, 5)] == [True, True, False]
-    assert [pace.has_room("segment", {"edit": n}) for n in (2, 3)] == [True, False]
     assert [pace.has_room("edit", {"segment": n}) for n in (8, 9)] == [True, False]
     assert learned(math.inf, segment=1.0).has_room("segment", {"segment": 1000})
     with pytest.raises(ValueError, match="max_slowdown must be at least 1"):
         ServerSettings(max_slowdown=0.5)
+
+
+def test_a_quick_request_is_not_turned_away_for_one_slow_one() -> None:
+    pace = learned(answer=0.1, caption=3.0)
+    assert pace.has_room("answer", {"caption": 1})
+    assert [pace.has_room("answer", {"caption": n}) for n in (5, 6)] == [True, False]
+    assert [pace.has_room("answer", {"answer": n, "caption": 0}) for n in (4, 5)] == [True, False]
 
 
 def test_a_verb_that_was_never_asked_is_taken_for_the_slowest_that_was() -> None:

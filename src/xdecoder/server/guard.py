@@ -18,6 +18,9 @@ from xdecoder.server.settings import ServerSettings
 OPEN_PATHS = ("/", "/healthz", "/readyz")
 """What is shown without a token: it tells nothing of anybody."""
 
+_READ_BY_PEOPLE = ("/docs",)
+"""Where a browser is told to ask for the token itself, as a password."""
+
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -64,7 +67,7 @@ class Guard:
             await self._app(scope, receive, send_with_headers)
             return
         await drain(receive, most=self._settings.max_bytes)
-        await _refuse(send_with_headers, *refusal)
+        await _refuse(send_with_headers, *refusal, path=scope["path"])
 
     def _refusal(self, path: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -123,9 +126,10 @@ def _name(host: str) -> str:
         return ""
 
 
-async def _refuse(send: Send, status: int, detail: str) -> None:
+async def _refuse(send: Send, status: int, detail: str, *, path: str) -> None:
     headers = [(b"content-type", b"application/json")]
     if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+        challenge = b'Basic realm="X-Decoder"' if path in _READ_BY_PEOPLE else b"Bearer"
+        headers.append((b"www-authenticate", challenge))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})

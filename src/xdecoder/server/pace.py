@@ -3,7 +3,8 @@
 One model answers one group of requests after the other, so that a request waits for all that were admitted
 before it. Alone it takes `alone` seconds; of those before it each takes `each` seconds of the model's time,
 which is less, as they are answered together. It is taken on if both together are at most so many times
-`alone`.
+`alone`: its own, or that of the slowest verb before it, so that a quick question is not turned away for one
+slow one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Pace:
     """Running means of seconds, by verb.
 
     Args:
-        max_slowdown: times its time alone that a request may be expected to take.
+        max_slowdown: times its time alone, or that of the slowest before it, that a request may take.
         clock: seconds that only grow.
     """
 
@@ -63,8 +64,9 @@ class Pace:
         """
         before = self.seconds_of(admitted)
         with self._lock:
-            alone = self._alone.get(verb, self._each_of(verb))
-        return before == 0 or before + alone <= self._max_slowdown * alone
+            own = self._alone_of(verb)
+            slowest = max([own, *(self._alone_of(other) for other, count in admitted.items() if count)])
+        return before == 0 or before + own <= self._max_slowdown * slowest
 
     def seconds_until_room(self, verb: str, admitted: Mapping[str, int]) -> int:
         """When one that was refused may come back: each one later than those refused before it.
@@ -79,6 +81,9 @@ class Pace:
             self._promised = max(self._promised, now) + self._each_of(verb)
             wait = before + self._promised - now
         return min(max(1, math.ceil(wait)), _LONGEST_WAIT)
+
+    def _alone_of(self, verb: str) -> float:
+        return self._alone.get(verb, self._each_of(verb))
 
     def _each_of(self, verb: str) -> float:
         """A verb that was never asked is taken for the slowest that was."""
