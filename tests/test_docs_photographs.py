@@ -46,6 +46,8 @@ def test_the_commands_of_the_page_lead_from_masks_to_a_model(
     assert Path("results/new.png").is_file()
     assert "mIoU" in Path("figures/report.md").read_text()
     assert "Stuff: " + ", ".join(VOC_CLASSES) in Path("runs/mine/model-best/README.md").read_text()
+    described = CliRunner().invoke(app, ["weights", "info", "runs/mine/model-best"], env={"COLUMNS": "300"})
+    assert ", ".join(VOC_CLASSES) in described.output
     namespace: dict[str, Any] = {}
     for block in blocks("python"):
         exec(compile(block, "photographs.md", "exec"), namespace)

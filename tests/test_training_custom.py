@@ -15,6 +15,7 @@ from PIL import Image
 
 import xdecoder
 from builders import export_scenes, save_tiny_model, write_json
+from xdecoder.config import ClassList, ModelConfig
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import FileImage
 from xdecoder.data.opening import open_dataset
@@ -236,3 +237,20 @@ def test_small_presets_start_from_nothing(preset: str, millions: float, scenes: 
     config = recipe.open().config
     assert sum(p.numel() for p in build_model(config).parameters()) == pytest.approx(millions * 1e6, rel=0.05)
     assert recipe.part.sides == (config.inference.short_side, config.inference.long_side)
+
+
+def test_classes_of_a_model_are_written_and_read_and_checked(model: Path) -> None:
+    config = read_config(model)
+    words = ClassList(classes=("rusty nut", "sky"), things=(0,))
+    known = replace(config, inference=replace(config.inference, vocabulary=words))
+    assert ModelConfig.from_dict(json.loads(json.dumps(known.to_dict()))) == known
+    told = known.to_dict()
+    for wrong, message in (
+        ({"classes": []}, "must name a class"),
+        ({"classes": ["a\x1b[2J"]}, "without control characters"),
+        ({"classes": ["a"], "things": [1]}, "must be places of its 1 classes"),
+        (["a"], "expected an object of fields"),
+    ):
+        told["inference"]["vocabulary"] = wrong
+        with pytest.raises(ValueError, match=message):
+            ModelConfig.from_dict(told)

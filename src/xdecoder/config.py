@@ -319,6 +319,10 @@ class ClassList:
             0 < len(self.classes) <= _MOST_ROWS, f"ClassList.classes must name a class, got {self.classes}"
         )
         require(
+            all(name.strip() and name.isprintable() for name in self.classes),
+            "ClassList.classes must be names without control characters, none of them empty",
+        )
+        require(
             all(0 <= place < len(self.classes) for place in self.things),
             f"ClassList.things must be places of its {len(self.classes)} classes, got {self.things}",
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from xdecoder.cli.command import add_command
 from xdecoder.cli.console import print_notice
@@ -18,6 +19,7 @@ from xdecoder.weights import hub
 from xdecoder.weights.published_models import PUBLISHED, REPOSITORY, PublishedModel
 
 if TYPE_CHECKING:
+    from xdecoder.config import ClassList
     from xdecoder.weights.inspection import FolderInfo
 
 app = typer.Typer(
@@ -25,6 +27,8 @@ app = typer.Typer(
     help="Convert published checkpoints, list, download and describe models.",
     no_args_is_help=True,
 )
+
+_CLASSES = 12
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 ClipVocabulary = Annotated[
@@ -210,6 +214,7 @@ def _print_info(found: FolderInfo) -> None:
         "Shared space": f"width {config.embed_width}",
         "Tokenizer": f"{found.vocabulary_size} tokens",
         "Questions": f"{len(found.answers)} answers" if found.answers else "not trained to answer",
+        "Classes": _classes(inference.vocabulary),
         "Images": f"short side {inference.short_side}, long side at most {inference.long_side} pixels",
         "Thresholds": f"object {inference.object_threshold:g}, overlap {inference.overlap_threshold:g}, "
         f"{inference.detections} detections, {inference.caption_steps} caption steps, "
@@ -221,7 +226,7 @@ def _print_info(found: FolderInfo) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     for part, number in found.parameters.items():
         table.add_row(f"  {part}", f"{number:,}")
     Console().print(table)
@@ -241,6 +246,14 @@ def _is_cached(name: str) -> bool:
 
 def _count(number: int) -> str:
     return f"{number / 1e6:.1f} million"
+
+
+def _classes(words: str | ClassList) -> str:
+    """What images are divided into unless told otherwise."""
+    if isinstance(words, str):
+        return words
+    shown = ", ".join(words.classes[:_CLASSES])
+    return shown if len(words.classes) <= _CLASSES else f"{shown} and {len(words.classes) - _CLASSES} more"
 
 
 def _list(values: tuple[int, ...]) -> str:
