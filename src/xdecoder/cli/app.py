@@ -18,6 +18,7 @@ from xdecoder.cli.commands import (
     evaluate,
     index,
     info,
+    label,
     picturebook,
     refer,
     reproduce,
@@ -49,6 +50,7 @@ add_command(app, epilog=answer.EPILOG)(answer.answer)
 add_command(app, epilog=edit.EPILOG)(edit.edit)
 add_command(app, epilog=convert.EPILOG)(convert.convert)
 add_command(app, epilog=embed.EPILOG)(embed.embed)
+add_command(app, epilog=label.EPILOG)(label.label)
 add_command(app, epilog=index.EPILOG)(index.index)
 add_command(app, epilog=search.EPILOG)(search.search)
 add_command(app, epilog=serve.EPILOG)(serve.serve)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 if TYPE_CHECKING:
+    from xdecoder.jobs.cluster import Actors
     from xdecoder.predictor.predictor import Predictor
     from xdecoder.predictor.prompts import Prompt
 
 _MODEL = "Model"
 _OUTPUT = "Output"
 _PROMPT = "Prompt"
+_PROCESSES = "Several processes"
 
 
 class Dtype(StrEnum):
@@ -166,6 +168,50 @@ RegionMask = Annotated[
         rich_help_panel=_PROMPT,
     ),
 ]
+
+
+class ClusterKind(StrEnum):
+    """Engines that share work out over machines."""
+
+    ray = "ray"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """The machines that a command works on."""
+
+    cluster: Annotated[
+        ClusterKind | None,
+        typer.Option(
+            "--cluster",
+            help="Share the work out over a Ray cluster, the one of RAY_ADDRESS or of this machine.",
+            show_default=False,
+            rich_help_panel=_PROCESSES,
+        ),
+    ] = None
+    actors: Annotated[
+        str,
+        typer.Option(
+            "--actors",
+            help="Processes of the cluster that hold the model, each on a core or a GPU: a number, or a "
+            "range of which as many are started as there is room for.",
+            metavar="N|MIN-MAX",
+            rich_help_panel=_PROCESSES,
+        ),
+    ] = "1"
+
+    def find_actors(self, predictor: Predictor) -> Actors | None:
+        """The processes that hold the model; None where this one does the work.
+
+        Raises:
+            ValueError: their number is malformed.
+        """
+        if self.cluster is None:
+            return None
+
+        from xdecoder.jobs.cluster import Actors
+
+        return Actors.parse(self.actors, gpus=1 if predictor.device.type == "cuda" else 0)
 
 
 class ClassesMeaned(StrEnum):

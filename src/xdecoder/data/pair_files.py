@@ -261,7 +261,7 @@ def open_pairs(source: str) -> Sequence[CaptionSample]:
             return open_pair_folder(path)
         shards = sorted(path.glob("*.tar"))
         return PairArchives(shards) if shards else find_tables(path)
-    found = [file for pattern in _expand(str(path)) for file in _matching(Path(pattern))]
+    found = [file for pattern in expand_ranges(str(path)) for file in _matching(Path(pattern))]
     if not found:
         raise FileNotFoundError(f"{source}: nothing is there; expected {_LAYOUTS}")
     kinds = {file.suffix for file in found}
@@ -272,8 +272,8 @@ def open_pairs(source: str) -> Sequence[CaptionSample]:
     raise ValueError(f"{source}: expected {_LAYOUTS}, found files that end in {', '.join(sorted(kinds))}")
 
 
-def _expand(pattern: str) -> list[str]:
-    """A pattern for each number of its first brace range, and so on."""
+def expand_ranges(pattern: str) -> list[str]:
+    """A pattern for each number of its brace ranges: "{00..11}.tar" is "00.tar", ..., "11.tar"."""
     found = _RANGE.search(pattern)
     if not found:
         return [pattern]
@@ -281,7 +281,7 @@ def _expand(pattern: str) -> list[str]:
     return [
         one
         for number in range(int(first), int(last) + 1)
-        for one in _expand(f"{pattern[: found.start()]}{number:0{len(first)}d}{pattern[found.end() :]}")
+        for one in expand_ranges(f"{pattern[: found.start()]}{number:0{len(first)}d}{pattern[found.end() :]}")
     ]
 
 

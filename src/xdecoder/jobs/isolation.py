@@ -42,28 +42,41 @@ def attempt(
         verb: images to as many results.
         debug: let the first error through.
     """
+    return attempt_read([_read(path, debug=debug) for path in paths], verb, debug=debug)
+
+
+def attempt_read(
+    images: Sequence[Pixels | Exception],
+    verb: Callable[[list[Pixels]], Sequence[_R]],
+    *,
+    debug: bool = False,
+) -> list[_R | Exception]:
+    """As `attempt`, of images that were read already; what could not be read stays the error that it is.
+
+    Args:
+        images: images, or why there is none.
+        verb: images to as many results.
+        debug: let the first error through.
+    """
     results: dict[int, _R | Exception] = {}
-    images: dict[int, Pixels] = {}
-    for i, path in enumerate(paths):
-        try:
-            check_name(path)
-            images[i] = read_image(path)
-        except (ValueError, OSError, MemoryError) as error:
-            if debug:
-                raise
-            results[i] = error
+    read: dict[int, Pixels] = {}
+    for i, image in enumerate(images):
+        if isinstance(image, Exception):
+            results[i] = image
+        else:
+            read[i] = image
     try:
-        if images:
-            results.update(zip(images, verb(list(images.values())), strict=True))
+        if read:
+            results.update(zip(read, verb(list(read.values())), strict=True))
     except (ValueError, MemoryError, RuntimeError):  # torch tells a full memory by a RuntimeError
         if debug:
             raise
-        for i, image in images.items():
+        for i, image in read.items():
             try:
                 results[i] = verb([image])[0]
             except (ValueError, MemoryError, RuntimeError) as error:
                 results[i] = error
-    return [results[i] for i in range(len(paths))]
+    return [results[i] for i in range(len(images))]
 
 
 def check_name(path: Path) -> None:
@@ -74,6 +87,16 @@ def check_name(path: Path) -> None:
     """
     if not is_unicode(path):
         raise ValueError(f"{path}: the name is not UTF-8, so that no result can name it; rename the file")
+
+
+def _read(path: Path, *, debug: bool) -> Pixels | Exception:
+    try:
+        check_name(path)
+        return read_image(path)
+    except (ValueError, OSError, MemoryError) as error:
+        if debug:
+            raise
+        return error
 
 
 def is_unicode(path: Path) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, final
 
 from xdecoder.jobs.files import name_file
+from xdecoder.jobs.fingerprint import Fingerprint, differences
 
 if sys.platform != "win32":
     import fcntl
@@ -26,9 +27,6 @@ Key = int | str
 """What a result is of: the id of an image."""
 
 _SECONDS_BETWEEN_SYNCS = 5.0
-
-Fingerprint = Mapping[str, Any]
-"""What a result depends on: the weights' digest, the benchmark and its settings; plain JSON values."""
 
 
 @final
@@ -191,13 +189,8 @@ def _check(path: Path, fingerprint: Fingerprint) -> None:
             f"{path} is no journal of results, its first line has no fingerprint: give another --out, or "
             "delete the file"
         ) from error
-    differing = [
-        f"{name} {known.get(name)!r} there, {fingerprint.get(name)!r} now"
-        for name in {**known, **fingerprint}
-        if known.get(name) != fingerprint.get(name)
-    ]
-    if differing:
+    if differing := differences(known, fingerprint):
         raise ValueError(
-            f"{path.parent} holds results made otherwise ({'; '.join(differing)}): give another --out, or "
+            f"{path.parent} holds results made otherwise ({differing}): give another --out, or "
             "delete the folder"
         )

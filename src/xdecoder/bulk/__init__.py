@@ -1,0 +1,27 @@
+"""Many images labeled into tables, by one process or many, on one machine or a cluster.
+
+>>> from xdecoder.bulk import Destination, Making, find_source, label
+"""
+
+from xdecoder.bulk.destination import Destination
+from xdecoder.bulk.making import Making
+from xdecoder.bulk.run import Estimate, LabelingReport, estimate, finish, label
+from xdecoder.bulk.shards import Shard
+from xdecoder.bulk.sources import SourceImage, find_source
+from xdecoder.bulk.status import Failure, Status, read_status
+
+__all__ = [
+    "Destination",
+    "Estimate",
+    "Failure",
+    "LabelingReport",
+    "Making",
+    "Shard",
+    "SourceImage",
+    "Status",
+    "estimate",
+    "find_source",
+    "finish",
+    "label",
+    "read_status",
+]

@@ -1,0 +1,146 @@
+"""Images labeled on a Ray cluster: actors hold the model and write fragments, as processes do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final, final
+
+from xdecoder.bulk.destination import Destination, begun
+from xdecoder.bulk.joining import known_keys
+from xdecoder.bulk.labeling import Labeler
+from xdecoder.bulk.making import Making
+from xdecoder.bulk.run import FragmentBuffer, LabelingReport, finish, todo
+from xdecoder.bulk.shards import Shard
+from xdecoder.bulk.sources import SourceImage
+from xdecoder.jobs.cluster import Actors, Row, map_on_cluster
+from xdecoder.jobs.progress import ProgressCallback
+from xdecoder.predictor.loading import load
+from xdecoder.predictor.predictor import Predictor
+
+TOGETHER: Final = 256
+"""Images that an actor is given at once, and writes as one fragment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterModel:
+    """How actors load the model.
+
+    Attributes:
+        source: what `xdecoder.load` takes; a folder has to be there on every machine.
+        device: where it runs.
+        dtype: the kind of numbers; None for that of the weights.
+        batch_size: images encoded together.
+    """
+
+    source: str
+    device: str = "cpu"
+    dtype: str | None = None
+    batch_size: int = 1
+
+    @classmethod
+    def of(cls, making: Making, predictor: Predictor) -> ClusterModel:
+        """As this process has loaded it."""
+        return cls(
+            source=making.weights,
+            device=predictor.device.type,
+            dtype=making.dtype,
+            batch_size=predictor.batch_size,
+        )
+
+
+def label_on_cluster(
+    images: Sequence[SourceImage],
+    model: ClusterModel,
+    destination: Destination,
+    *,
+    actors: Actors,
+    column: str = "image",
+    retry_failed: bool = False,
+    together: int = TOGETHER,
+    progress: ProgressCallback | None = None,
+) -> LabelingReport:
+    """Label images on a Ray cluster; what has rows is passed over.
+
+    Source and destination have to be reachable under one name from all machines.
+
+    Args:
+        images: all images of the source.
+        model: how the model is loaded.
+        destination: where the labels go, and what is asked.
+        actors: how many processes hold the model.
+        column: of tables, where the images' bytes are.
+        retry_failed: do images again that failed before.
+        together: images that an actor is given at once, and writes as one fragment.
+        progress: told how many images have rows, and how many there are.
+
+    Raises:
+        ImportError: Ray is not installed.
+        OSError: the cluster could not finish; what was written is whole.
+    """
+    rest = todo(images, destination.making, known_keys(destination), retry_failed=retry_failed)
+    noted = begun(Shard(), len(images))
+    destination.note(noted)
+    worker = LabelWorker(model=model, address=destination.place.address, column=column)
+    labeled = failed = 0
+    if rest:
+        rows = [asdict(image) for image in rest]
+        for found in map_on_cluster(rows, worker, together=together, actors=actors):
+            labeled += found["labeled"]
+            failed += found["failed"]
+            if progress:
+                progress(len(images) - len(rest) + labeled + failed, len(images))
+    destination.note(replace(noted, done=True))
+    return LabelingReport(
+        labeled=labeled, failed=failed, before=len(images) - len(rest), joined=finish(destination)
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LabelWorker:
+    """Makes what an actor does.
+
+    Attributes:
+        model: how the model is loaded.
+        address: of the destination.
+        column: of tables, where the images' bytes are.
+    """
+
+    model: ClusterModel
+    address: str
+    column: str
+
+    def __call__(self) -> ActorLabeler:
+        """Load the model.
+
+        Raises:
+            ValueError: it is another than the destination's.
+        """
+        return ActorLabeler(self)
+
+
+@final
+class ActorLabeler:
+    """A model in an actor, which labels the images of a block and writes them as a fragment.
+
+    Args:
+        worker: what it holds.
+    """
+
+    def __init__(self, worker: LabelWorker) -> None:
+        model = worker.model
+        self._destination = Destination.open(worker.address)
+        making = self._destination.making
+        predictor = load(model.source, device=model.device, dtype=model.dtype, batch_size=model.batch_size)
+        if predictor.digest() != making.model:
+            raise ValueError(f"{model.source} is another model here than where the work was begun")
+        self._labeler = Labeler(predictor, making, column=worker.column)
+
+    def __call__(self, rows: list[Row]) -> Row:
+        """Label a block's images; how many got labels and how many an error."""
+        buffer = FragmentBuffer(self._destination)
+        for image, labels in self._labeler.run([SourceImage(**row) for row in rows]):
+            buffer.add(image, labels)
+        buffer.write()
+        return {"labeled": buffer.labeled, "failed": buffer.failed}
