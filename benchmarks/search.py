@@ -46,7 +46,7 @@ def main() -> None:
         )
         tables.raw("regions").add(pa.RecordBatchReader.from_batches(schema, chunks))
         begin = time.perf_counter()
-        tables.tidy()
+        tables.optimize()
         print(f"{count:,} vectors of {width}: index built in {time.perf_counter() - begin:.0f} s")
         queries = _vectors(QUERIES, centers, rng)
         exact, slow = _search(tables, queries[:50], exact=True)

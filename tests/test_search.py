@@ -242,10 +242,10 @@ def test_an_approximate_index_is_built_when_it_pays_and_finds_what_the_exact_one
     same = {name: [0] * len(vectors) for name in schema.names}
     text = {name: [str(i) for i in range(len(vectors))] for name in ("id", "path", "label", "mask")}
     flags = {"is_thing": [True] * len(vectors)}
-    made.tables.tidy()
+    made.tables.optimize()
     assert not list(table.list_indices())
     table.add(schema.empty_table().from_pydict({**same, **text, **flags, "vector": list(vectors)}, schema))
-    made.tables.tidy()
+    made.tables.optimize()
     assert len(list(table.list_indices())) == 1
     hits = 0
     for query in vectors[:20]:
@@ -255,7 +255,7 @@ def test_an_approximate_index_is_built_when_it_pays_and_finds_what_the_exact_one
         hits += len({hit.path for hit in exact} & {hit.path for hit in near})
     assert hits >= 0.95 * 200
     names = [i.name for i in table.list_indices()]
-    made.tables.tidy()
+    made.tables.optimize()
     assert [i.name for i in table.list_indices()] == names  # not built again
 
 

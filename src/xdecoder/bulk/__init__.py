@@ -3,6 +3,11 @@
 >>> from xdecoder.bulk import Destination, Making, find_source, label
 """
 
+try:
+    import pyarrow as _  # noqa: F401
+except ImportError as error:
+    raise ImportError("labels are tables of pyarrow: pip install 'xdecoder[data]'") from error
+
 from xdecoder.bulk.destination import Destination
 from xdecoder.bulk.making import Making
 from xdecoder.bulk.run import Estimate, LabelingReport, estimate, finish, label

@@ -9,49 +9,20 @@ from typing import Final, final
 from xdecoder.bulk.destination import Destination, begun
 from xdecoder.bulk.joining import known_keys
 from xdecoder.bulk.labeling import Labeler
-from xdecoder.bulk.making import Making
 from xdecoder.bulk.run import FragmentBuffer, LabelingReport, finish, todo
 from xdecoder.bulk.shards import Shard
 from xdecoder.bulk.sources import SourceImage
 from xdecoder.jobs.cluster import Actors, Row, map_on_cluster
 from xdecoder.jobs.progress import ProgressCallback
-from xdecoder.predictor.loading import load
-from xdecoder.predictor.predictor import Predictor
+from xdecoder.predictor.model_source import ModelSource
 
 TOGETHER: Final = 256
 """Images that an actor is given at once, and writes as one fragment."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClusterModel:
-    """How actors load the model.
-
-    Attributes:
-        source: what `xdecoder.load` takes; a folder has to be there on every machine.
-        device: where it runs.
-        dtype: the kind of numbers; None for that of the weights.
-        batch_size: images encoded together.
-    """
-
-    source: str
-    device: str = "cpu"
-    dtype: str | None = None
-    batch_size: int = 1
-
-    @classmethod
-    def of(cls, making: Making, predictor: Predictor) -> ClusterModel:
-        """As this process has loaded it."""
-        return cls(
-            source=making.weights,
-            device=predictor.device.type,
-            dtype=making.dtype,
-            batch_size=predictor.batch_size,
-        )
-
-
 def label_on_cluster(
     images: Sequence[SourceImage],
-    model: ClusterModel,
+    model: ModelSource,
     destination: Destination,
     *,
     actors: Actors,
@@ -83,13 +54,12 @@ def label_on_cluster(
     destination.note(noted)
     worker = LabelWorker(model=model, address=destination.place.address, column=column)
     labeled = failed = 0
-    if rest:
-        rows = [asdict(image) for image in rest]
-        for found in map_on_cluster(rows, worker, together=together, actors=actors):
-            labeled += found["labeled"]
-            failed += found["failed"]
-            if progress:
-                progress(len(images) - len(rest) + labeled + failed, len(images))
+    rows = [asdict(image) for image in rest]
+    for found in map_on_cluster(rows, worker, together=together, actors=actors):
+        labeled += found["labeled"]
+        failed += found["failed"]
+        if progress:
+            progress(len(images) - len(rest) + labeled + failed, len(images))
     destination.note(replace(noted, done=True))
     return LabelingReport(
         labeled=labeled, failed=failed, before=len(images) - len(rest), joined=finish(destination)
@@ -107,7 +77,7 @@ class LabelWorker:
         column: of tables, where the images' bytes are.
     """
 
-    model: ClusterModel
+    model: ModelSource
     address: str
     column: str
 
@@ -115,7 +85,7 @@ class LabelWorker:
         """Load the model.
 
         Raises:
-            ValueError: it is another than the destination's.
+            ValueError: it is another one here.
         """
         return ActorLabeler(self)
 
@@ -129,13 +99,8 @@ class ActorLabeler:
     """
 
     def __init__(self, worker: LabelWorker) -> None:
-        model = worker.model
         self._destination = Destination.open(worker.address)
-        making = self._destination.making
-        predictor = load(model.source, device=model.device, dtype=model.dtype, batch_size=model.batch_size)
-        if predictor.digest() != making.model:
-            raise ValueError(f"{model.source} is another model here than where the work was begun")
-        self._labeler = Labeler(predictor, making, column=worker.column)
+        self._labeler = Labeler(worker.model.load(), self._destination.making, column=worker.column)
 
     def __call__(self, rows: list[Row]) -> Row:
         """Label a block's images; how many got labels and how many an error."""

@@ -39,14 +39,11 @@ def filesystem_of(address: str) -> tuple[FileSystem, str]:
         address: a path, or an address that pyarrow knows, such as "s3://bucket/folder".
 
     Raises:
-        ImportError: pyarrow is not installed.
         ValueError: pyarrow knows no such address.
         OSError: the store cannot be reached.
     """
-    try:
-        from pyarrow import fs
-    except ImportError as error:
-        raise ImportError("labels are tables of pyarrow: pip install 'xdecoder[data]'") from error
+    from pyarrow import fs
+
     if not is_remote(address):
         return fs.LocalFileSystem(), os.path.normpath(Path(address).absolute())
     scheme, _, path = address.partition("://")

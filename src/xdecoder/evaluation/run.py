@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 from xdecoder.config import InferenceConfig
 from xdecoder.data.dataset import Skip
-from xdecoder.data.records import Sample
 from xdecoder.evaluation.benchmark import Benchmark, BenchmarkTask
+from xdecoder.evaluation.cluster import EvaluationWorker, predict_on_cluster
 from xdecoder.evaluation.kinds import protocol_of
 from xdecoder.evaluation.plan import Overrides, open_benchmark, plan_run
 from xdecoder.evaluation.plots import plot_scores
-from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Run, Scores
+from xdecoder.evaluation.predicting import predict
+from xdecoder.evaluation.protocol import BenchmarkProtocol, Run, Scores
 from xdecoder.evaluation.published import published_scores
 from xdecoder.evaluation.report import BenchmarkReport, write_report
+from xdecoder.jobs.cluster import Actors
 from xdecoder.jobs.distributed import World, wait_for_all
 from xdecoder.jobs.journal import Finished, Journal
 from xdecoder.jobs.progress import ProgressCallback
+from xdecoder.predictor.model_source import ModelSource
 from xdecoder.predictor.predictor import Predictor
 
 _FORMAT = 2  # of the journals' entries
-
-"""Called with the images that are finished and the images of this process."""
 
 
 @final
@@ -60,6 +60,7 @@ def evaluate(
     out: Path,
     overrides: Overrides | None = None,
     world: World | None = None,
+    actors: Actors | None = None,
     progress: ProgressCallback | None = None,
 ) -> BenchmarkReport | None:
     """Run a benchmark.
@@ -74,6 +75,8 @@ def evaluate(
         out: the results go to its subfolder of the benchmark's name; what is finished there is kept.
         overrides: what to do otherwise.
         world: the processes; they share `out`.
+        actors: the processes of a Ray cluster that predict instead of this one; they reach `data` and `out`
+            under the same names.
         progress: told how many images are predicted, and of how many.
 
     Returns:
@@ -89,7 +92,19 @@ def evaluate(
     run = plan_run(benchmark, dataset, folder=out / benchmark.name, overrides=overrides)
     protocol = protocol_of(benchmark)(run, dataset)
     fingerprint = _fingerprint(run, model)
-    _predict(protocol, model.predictor, fingerprint, world, progress)
+    if actors is None:
+        _predict(protocol, model.predictor, fingerprint, world, progress)
+    else:
+        todo = _unfinished(protocol, fingerprint, range(len(dataset)))
+        worker = EvaluationWorker(
+            model=ModelSource.of(model.name, model.predictor),
+            benchmark=benchmark,
+            data=data and data.absolute(),
+            folder=run.folder.absolute(),
+            overrides=overrides,
+            fingerprint=fingerprint,
+        )
+        predict_on_cluster(worker, todo, len(dataset), actors=actors, progress=progress)
     if world.size > 1:
         wait_for_all()
     if not world.is_first:
@@ -118,42 +133,22 @@ def _predict(
 ) -> None:
     """Add to this process's journal what no journal has yet."""
     folder = protocol.run.folder
-    finished = Finished.read(folder, fingerprint)
     mine = range(world.rank, len(protocol.dataset), world.size)
-    todo = [i for i in mine if protocol.dataset[i].image_id not in finished.places]
-    done = len(mine) - len(todo)
+    todo = _unfinished(protocol, fingerprint, mine)
     with Journal(folder, world.rank, fingerprint) as journal:
-        for sample, picture in _read_ahead(protocol, todo):
-            if isinstance(picture, Picture):
-                journal.add(protocol.predict(predictor, sample, picture))
-            else:
-                journal.add({"image_id": sample.image_id, "error": str(picture)})
-            done += 1
+        for done, _ in enumerate(
+            predict(protocol, predictor, todo, journal), start=len(mine) - len(todo) + 1
+        ):
             if progress:
                 progress(done, len(mine))
 
 
-def _read_ahead(
-    protocol: BenchmarkProtocol[Any], indices: Sequence[int]
-) -> Iterator[tuple[Sample, Picture | Exception]]:
-    """Samples and their pictures, or why they cannot be used; the next one is read while one is worked on."""
-
-    def read(index: int) -> tuple[Sample, Picture | Exception]:
-        sample = protocol.dataset[index]
-        try:
-            return sample, protocol.read(sample)
-        except (ValueError, FileNotFoundError) as error:
-            return sample, error
-
-    with ThreadPoolExecutor(1) as reader:
-        ahead = [reader.submit(read, index) for index in indices[:1]]
-        for following in [*indices[1:], None]:
-            if not ahead:
-                return
-            found = ahead.pop().result()
-            if following is not None:
-                ahead.append(reader.submit(read, following))
-            yield found
+def _unfinished(
+    protocol: BenchmarkProtocol[Any], fingerprint: Mapping[str, Any], indices: Sequence[int]
+) -> list[int]:
+    """The samples that no journal has a prediction of."""
+    finished = Finished.read(protocol.run.folder, fingerprint)
+    return [i for i in indices if protocol.dataset[i].image_id not in finished.places]
 
 
 def _fingerprint(run: Run, model: EvaluatedModel) -> dict[str, Any]:

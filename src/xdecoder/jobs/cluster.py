@@ -6,18 +6,17 @@ writes has to be the same however often it is written.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from xdecoder.bounds import require
 
 Row = dict[str, Any]
-"""Names and plain values."""
+"""Names and plain JSON values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +61,13 @@ def map_on_cluster(
     together: int,
     actors: Actors,
 ) -> Iterator[Row]:
-    """Work through rows on a Ray cluster.
+    """Work through rows on a Ray cluster; without rows, nothing is started.
 
     It is the cluster that this process is connected to, that `$RAY_ADDRESS` names, or that this machine is
     part of; else one is started here.
 
     Args:
-        rows: what to work on; each has the same names.
+        rows: what to work on; plain JSON values.
         worker: makes what works on some rows and says what came out. It is called once in each actor, and has
             to be picklable.
         together: rows that a worker is given at once.
@@ -81,6 +80,8 @@ def map_on_cluster(
         ImportError: Ray is not installed.
         OSError: the cluster could not finish; its message begins with the worker's error.
     """
+    if not rows:
+        return
     try:
         import ray
         import ray.data
@@ -93,20 +94,21 @@ def map_on_cluster(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     blocks = [
-        pa.Table.from_pylist([dict(row) for row in rows[start : start + together]])
+        {"rows": json.dumps([dict(row) for row in rows[start : start + together]])}
         for start in range(0, len(rows), together)
     ]
-    results = ray.data.from_arrow(blocks).map_batches(
+    results = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
         _Actor,
         fn_constructor_args=(worker,),
-        batch_size=None,
-        batch_format="pyarrow",
+        batch_size=1,
+        batch_format="numpy",
         compute=ray.data.ActorPoolStrategy(min_size=actors.least, max_size=actors.most),
         num_cpus=actors.cpus,
         num_gpus=actors.gpus,
     )
     try:
-        yield from results.iter_rows()
+        for result in results.iter_rows():
+            yield json.loads(result["result"])
     except RayError as error:
         reason = str(getattr(error, "cause", error) or error).strip().splitlines()[-1]
         raise OSError(f"the cluster could not finish: {reason}; run the same command again") from error
@@ -118,5 +120,5 @@ class _Actor:
     def __init__(self, worker: Callable[[], Callable[[list[Row]], Row]]) -> None:
         self._work = worker()
 
-    def __call__(self, block: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist([self._work(block.to_pylist())])
+    def __call__(self, blocks: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        return {"result": [json.dumps(self._work(json.loads(text))) for text in blocks["rows"]]}

@@ -22,6 +22,7 @@ class IndexConfig:
         width: numbers in an embedding.
         vocabulary: the classes of the segments.
         short_side: pixels that images' shorter sides are resized to; None for the model's own.
+        regions: whether images' segments are indexed, not whole images alone.
     """
 
     weights: str
@@ -29,6 +30,7 @@ class IndexConfig:
     width: int
     vocabulary: Vocabulary
     short_side: int | None
+    regions: bool = True
 
     def check_model(self, predictor: Predictor, *, place: str) -> None:
         """Refuse a model that did not make the index.
@@ -48,12 +50,20 @@ class IndexConfig:
                 "an index of these weights elsewhere"
             )
 
-    def check_settings(self, vocabulary: Vocabulary | None, short_side: int | None, *, place: str) -> None:
+    def check_settings(
+        self,
+        vocabulary: Vocabulary | None,
+        short_side: int | None,
+        regions: bool | None = None,
+        *,
+        place: str,
+    ) -> None:
         """Refuse to add to the index what would be segmented or read in another way.
 
         Args:
             vocabulary: the classes asked for; None for those of the index.
             short_side: the size asked for; None for that of the index.
+            regions: whether regions are asked for; None for as the index has it.
             place: where the index lies.
 
         Raises:
@@ -65,6 +75,11 @@ class IndexConfig:
                 f"{place} was indexed with another vocabulary: {_in_words(own)}, not "
                 f"{_in_words(vocabulary)}; leave the vocabulary out to go on with that one, or make another "
                 "index"
+            )
+        if regions is not None and regions != self.regions:
+            there, asked = ("images and regions", "images alone")[:: 1 if self.regions else -1]
+            raise ValueError(
+                f"{place} was indexed with {there}, not {asked}; go on as it was made, or make another index"
             )
         if short_side and short_side != self.short_side:
             raise ValueError(
@@ -81,6 +96,7 @@ class IndexConfig:
                 "model": self.model,
                 "width": self.width,
                 "short_side": self.short_side,
+                "regions": self.regions,
                 "vocabulary": self.vocabulary.name,
                 "classes": self.vocabulary.classes,
                 "things": sorted(self.vocabulary.things),
@@ -112,6 +128,7 @@ class IndexConfig:
                 classes=tuple(data["classes"]), things=frozenset(data["things"]), name=data["vocabulary"]
             ),
             short_side=data["short_side"],
+            regions=data.get("regions", True),  # an index made before there was a choice has them
         )
 
 

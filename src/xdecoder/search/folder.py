@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,12 +64,14 @@ class Changes:
         touched: files with the content that the index knows, but another time.
         unchanged: how many files are as the index knows them.
         gone: files that the index knows and that are no longer there.
+        known: all files below the folder that the index knows.
     """
 
     new: tuple[Path, ...]
     touched: Mapping[str, Fingerprint]
     unchanged: int
     gone: tuple[str, ...]
+    known: Set[str]
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
@@ -102,6 +104,7 @@ def compare(folder: Path, known: Mapping[str, Fingerprint]) -> Changes:
         touched=touched,
         unchanged=len(paths) - len(new) - len(touched),
         gone=tuple(known.keys() - {str(path) for path in paths}),
+        known=known.keys(),
     )
 
 

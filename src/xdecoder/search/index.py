@@ -69,6 +69,7 @@ class Index:
         *,
         vocabulary: VocabularySpec | None = None,
         short_side: int | None = None,
+        regions: bool | None = None,
         weights: str = "picturebook",
     ) -> Index:
         """Make an index; one that is there already, and was made in the same way, is opened.
@@ -80,6 +81,8 @@ class Index:
                 own for a new one.
             short_side: pixels that images' shorter sides are resized to; by default as in the index, or the
                 model's own for a new one.
+            regions: index images' segments too, not whole images alone; by default as in the index, or True
+                for a new one.
             weights: what `xdecoder.load` takes to load the model; told to who opens it with another.
 
         Raises:
@@ -93,9 +96,10 @@ class Index:
             width=predictor.config.embed_width,
             vocabulary=words or predictor.default_vocabulary,
             short_side=short_side,
+            regions=regions is not False,
         )
         index = cls(Tables.create(place, config), predictor)
-        index.config.check_settings(words, short_side, place=index.tables.place)
+        index.config.check_settings(words, short_side, regions, place=index.tables.place)
         return index
 
     @classmethod
@@ -117,11 +121,14 @@ class Index:
         self,
         folder: str | os.PathLike[str],
         *,
+        optimize: bool = True,
         progress: ProgressCallback | None = None,
         debug: bool = False,
     ) -> IndexingReport:
         """Index a folder, or what has changed in it; see `xdecoder.search.indexing.index_folder`."""
-        return index_folder(self.tables, self.predictor, folder, progress=progress, debug=debug)
+        return index_folder(
+            self.tables, self.predictor, folder, optimize=optimize, progress=progress, debug=debug
+        )
 
     def find(self, query: str | Example, options: SearchOptions) -> Found:
         """What the options look for: `find_images`, `find_regions` or `ground`, and their errors."""
@@ -167,8 +174,13 @@ class Index:
                 area, left, top, right or bottom (of its box, in pixels); None for none.
 
         Raises:
-            ValueError: an empty query, a region outside its image, or a filter that is not understood.
+            ValueError: an empty query, a region outside its image, a filter that is not understood, or an
+                index of images alone.
         """
+        if not self.config.regions:
+            raise ValueError(
+                f"{self.tables.place} holds images alone; search images, or make another index with regions"
+            )
         if not isinstance(query, Example):
             vector = self.predictor.embed_texts(query)
         elif query.region is None:

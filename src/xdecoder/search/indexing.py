@@ -16,13 +16,13 @@ from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.embedding import RegionEmbeddings
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.search.config import IndexConfig
-from xdecoder.search.folder import Fingerprint, absolute, compare
+from xdecoder.search.folder import Changes, Fingerprint, absolute, compare
 from xdecoder.search.rows import IndexedImage, IndexedRegion
 from xdecoder.search.tables import Tables
 from xdecoder.structures import encode_rle
 
-_IMAGES = 256  # written together at the most
-_SECONDS = 10.0  # of work that is lost at the most when the process is killed
+_IMAGES = 4096  # written together at the most: each write is a version of the table
+_SECONDS = 60.0  # of work that is lost at the most when the process is killed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ def index_folder(
     predictor: Predictor,
     folder: str | os.PathLike[str],
     *,
+    optimize: bool = True,
     progress: ProgressCallback | None = None,
     debug: bool = False,
 ) -> IndexingReport:
@@ -59,8 +60,28 @@ def index_folder(
         tables: of the index that takes the images in.
         predictor: the model that made it.
         folder: the folder, with its subfolders.
+        optimize: join small files and build approximate indexes at the end; of several processes that work on
+            one index, one is enough.
         progress: called with how many images are done and how many there are to do.
         debug: let the first error through.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no image below it.
+        OSError: the index cannot be written; what it holds is whole.
+    """
+    changes = begin(tables, folder)
+    todo = list(changes.new)
+    random.shuffle(todo)
+    written, failures = add_images(tables, predictor, todo, progress=progress, debug=debug)
+    return finish(tables, changes, written, failures, optimize=optimize)
+
+
+def begin(tables: Tables, folder: str | os.PathLike[str]) -> Changes:
+    """Find out what has changed, and take out what is gone.
+
+    Args:
+        tables: the index.
+        folder: the folder, with its subfolders.
 
     Raises:
         FileNotFoundError: there is no such folder, or no image below it.
@@ -69,29 +90,71 @@ def index_folder(
     root = absolute(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {folder} to index")
-    known = tables.known(root)
-    changes = compare(root, known)
+    changes = compare(root, tables.known(root))
     tables.remove(changes.gone)
     tables.touch(changes.touched)
-    todo = list(changes.new)
-    random.shuffle(todo)
+    return changes
+
+
+def add_images(
+    tables: Tables,
+    predictor: Predictor,
+    paths: Sequence[Path],
+    *,
+    progress: ProgressCallback | None = None,
+    debug: bool = False,
+) -> tuple[int, list[FailedImage]]:
+    """Index images, but those that another process has indexed meanwhile.
+
+    Args:
+        tables: the index.
+        predictor: the model that made it.
+        paths: the images' files, absolute.
+        progress: called with how many images are done and how many there are to do.
+        debug: let the first error through.
+
+    Returns:
+        How many were written, and which failed.
+
+    Raises:
+        OSError: the index cannot be written; what it holds is whole.
+    """
     buffer = _WriteBuffer(tables)
     failures: list[FailedImage] = []
-    for start in range(0, len(todo), predictor.batch_size):
-        group = _not_done_elsewhere(tables, todo[start : start + predictor.batch_size])
+    for start in range(0, len(paths), predictor.batch_size):
+        group = _not_done_elsewhere(tables, paths[start : start + predictor.batch_size])
         for path, result in zip(group, _read(predictor, tables.config, group, debug=debug), strict=True):
             if isinstance(result, Exception):
                 failures.append(FailedImage(path=path, error=result))
             else:
                 buffer.add(result)
         if progress:
-            progress(min(start + predictor.batch_size, len(todo)), len(todo))
+            progress(min(start + predictor.batch_size, len(paths)), len(paths))
     buffer.write()
-    tables.remove([str(failure.path) for failure in failures if str(failure.path) in known])
-    tables.tidy()
+    return buffer.written, failures
+
+
+def finish(
+    tables: Tables, changes: Changes, written: int, failures: Sequence[FailedImage], *, optimize: bool
+) -> IndexingReport:
+    """Take out what could no longer be read, optimize, and say what was done.
+
+    Args:
+        tables: the index.
+        changes: what was to do.
+        written: images that were written.
+        failures: images that failed.
+        optimize: as for `index_folder`.
+
+    Raises:
+        OSError: the index cannot be written; what it holds is whole.
+    """
+    tables.remove([str(failure.path) for failure in failures if str(failure.path) in changes.known])
+    if optimize:
+        tables.optimize()
     return IndexingReport(
-        indexed=buffer.written,
-        unchanged=changes.unchanged + len(changes.touched) + len(todo) - buffer.written - len(failures),
+        indexed=written,
+        unchanged=changes.unchanged + len(changes.touched) + len(changes.new) - written - len(failures),
         removed=len(changes.gone),
         failures=tuple(failures),
     )
@@ -133,10 +196,13 @@ def _read(
     """What the index is to keep of each image, or the error."""
     fingerprints = [_fingerprint(path) for path in paths]  # before the images are read: see `Fingerprint.of`
 
-    def embed(images: list[Pixels]) -> list[tuple[Tensor, RegionEmbeddings]]:
+    def embed(images: list[Pixels]) -> list[tuple[tuple[int, int], Tensor, RegionEmbeddings | None]]:
         encoded = predictor.encode(images, short_side=config.short_side)
-        segments = predictor.embed_segments(encoded, config.vocabulary)
-        return list(zip(predictor.embed_images(encoded).joint, segments, strict=True))
+        segments = (
+            predictor.embed_segments(encoded, config.vocabulary) if config.regions else [None] * len(images)
+        )
+        sizes = [image.shape[:2] for image in images]
+        return list(zip(sizes, predictor.embed_images(encoded).joint, segments, strict=True))
 
     rows: list[IndexedImage | Exception] = []
     for path, fingerprint, result in zip(
@@ -158,16 +224,25 @@ def _fingerprint(path: Path) -> Fingerprint | OSError:
         return error
 
 
-def _indexed(path: str, fingerprint: Fingerprint, joint: Tensor, regions: RegionEmbeddings) -> IndexedImage:
-    segmentation = regions.segmentation
-    vectors = regions.vectors.cpu().numpy()
+def _indexed(
+    path: str,
+    fingerprint: Fingerprint,
+    size: tuple[int, int],
+    joint: Tensor,
+    regions: RegionEmbeddings | None,
+) -> IndexedImage:
     return IndexedImage(
         path=path,
         fingerprint=fingerprint,
-        size=segmentation.size,
+        size=size,
         vector=joint.cpu().numpy(),
-        regions=tuple(
-            IndexedRegion(segment=segment, mask=encode_rle(segmentation.mask(segment)), vector=vector)
-            for segment, vector in zip(segmentation.segments, vectors, strict=True)
-        ),
+        regions=() if regions is None else _regions(regions),
+    )
+
+
+def _regions(found: RegionEmbeddings) -> tuple[IndexedRegion, ...]:
+    segmentation = found.segmentation
+    return tuple(
+        IndexedRegion(segment=segment, mask=encode_rle(segmentation.mask(segment)), vector=vector)
+        for segment, vector in zip(segmentation.segments, found.vectors.cpu().numpy(), strict=True)
     )

@@ -45,6 +45,7 @@ _REFINE = 2  # times as many rows compared by their whole vectors
 _GROWTH = 4  # times the rows that the partitions were made for, over which they are made anew
 _RETRIES = 20
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_THWARTED = (RuntimeError, OSError, ValueError)  # what LanceDB raises of a conflict
 _TOGETHER = 500  # paths in one filter
 _MOST_HITS = 1_000_000  # held in memory together
 _QUOTED_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -173,16 +174,20 @@ class Tables:
                 for name in ("regions", "images"):
                     _committed(partial(self._tables[name].delete, which))
 
-    def tidy(self) -> None:
+    def optimize(self) -> None:
         """Join small files, drop old versions, and build the approximate indexes that pay.
+
+        Where another process optimizes or writes what this one joined, this one's joining is given up, not
+        done again: the other comes here, too, when it ends.
 
         Raises:
             OSError: it cannot be written; the rows are whole.
         """
         with _told_failures(self.place):
             for table in self._tables.values():
-                _committed(table.optimize)
-                _committed(partial(_partition, table))
+                for step in (table.optimize, partial(_partition, table)):
+                    with _given_up_where_thwarted():
+                        step()
 
     def nearest(
         self,
@@ -325,13 +330,27 @@ def _partition(table: Table) -> None:
         table.drop_index(name)
 
 
+@contextmanager
+def _given_up_where_thwarted() -> Generator[None]:
+    """Pass over the error of a commit that another process's commit thwarts."""
+    try:
+        yield
+    except _THWARTED as error:
+        if not _is_conflict(error):
+            raise
+
+
+def _is_conflict(error: Exception) -> bool:
+    return "conflict" in str(error).lower()
+
+
 def _committed(action: Callable[[], _T]) -> _T:
     """Do what another process's commit may thwart, again if it does."""
     for attempt in range(_RETRIES):
         try:
             return action()
-        except (RuntimeError, OSError, ValueError) as error:
-            if "conflict" not in str(error).lower():
+        except _THWARTED as error:
+            if not _is_conflict(error):
                 raise
         time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
     return action()

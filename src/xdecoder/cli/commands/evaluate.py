@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdecoder.cli.console import console
-from xdecoder.cli.options import ClassesMeaned, ModelChoice, OptionalDataFolder
+from xdecoder.cli.options import ClassesMeaned, ClusterOptions, ModelChoice, OptionalDataFolder
 from xdecoder.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ EPILOG = (
     "xdecoder evaluate coco --data ~/data --weights xdecoder_focalt_last --out results\n\n"
     "xdecoder evaluate open-vocabulary seginw --data ~/data --weights xdecoder_focalt_best_openseg\n\n"
     "xdecoder evaluate picturebook --limit 200\n\n"
-    "torchrun --nproc-per-node 8 -m xdecoder evaluate coco-panoptic --data ~/data --weights FOLDER"
+    "torchrun --nproc-per-node 8 -m xdecoder evaluate coco-panoptic --data ~/data --weights FOLDER\n\n"
+    "xdecoder evaluate coco-panoptic --data ~/data --weights FOLDER --cluster ray --actors 1-16"
 )
 
 
@@ -91,6 +93,7 @@ def evaluate(
     ] = None,
     *,
     protocol: ProtocolOptions,
+    cluster: ClusterOptions,
     model: ModelChoice,
 ) -> None:
     """Score a model on benchmarks, by the published protocols.
@@ -123,6 +126,8 @@ def evaluate(
     from xdecoder.jobs.distributed import join_world, leave_world
     from xdecoder.predictor.loading import find_device
 
+    if cluster.cluster and "WORLD_SIZE" in os.environ:
+        raise ValueError("a cluster shares the work out by itself: do not use torchrun with --cluster")
     world = join_world(None if model.device is None else find_device(model.device).type)
     place = model.device if world.size == 1 and model.device else str(world.device)
     reports: list[BenchmarkReport] = []
@@ -134,7 +139,14 @@ def evaluate(
         for row in rows:
             with ProgressBar(row.name, visible=world.is_first, ending="scoring") as progress:
                 report = evaluate(
-                    row, evaluated, data=data, out=out, overrides=overrides, world=world, progress=progress
+                    row,
+                    evaluated,
+                    data=data,
+                    out=out,
+                    overrides=overrides,
+                    world=world,
+                    actors=cluster.find_actors(predictor),
+                    progress=progress,
                 )
             if report is not None:
                 reports.append(report)

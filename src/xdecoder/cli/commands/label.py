@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -138,6 +140,9 @@ def label(
     One row an image, unreadable ones with an error. Run it again after a stop
     or with more images: what has rows is passed over. Several processes share
     the work with --shard, torchrun, SLURM or --cluster ray; the last joins.
+
+    Exit codes: 0 done, or a shard done; 1 some images failed, or a failure on
+    the way; 2 usage or bad input; 130 interrupted, what was done is written.
     """
     if instead.status or instead.commit:
         return _tell_or_join(to or source, instead)
@@ -216,14 +221,15 @@ def _load(model: ModelOptions) -> Predictor:
 
 def _label(work: _Work, to: str, table: TableFormat, division: Division, *, retry_failed: bool) -> int:
     from xdecoder.bulk import Destination, label
-    from xdecoder.bulk.cluster import ClusterModel, label_on_cluster
+    from xdecoder.bulk.cluster import label_on_cluster
     from xdecoder.cli.progress import ProgressBar
+    from xdecoder.predictor.model_source import ModelSource
 
     destination = Destination.create(to, work.making, table.value)
     actors = division.find_actors(work.predictor)
     name = f"images of shard {work.shard}" if work.shard.count > 1 else "images"
     start = time.monotonic()
-    with ProgressBar(name, speed=True, ending="joining") as progress:
+    with _stopped_as_by_hand(), ProgressBar(name, speed=True, ending="joining") as progress:
         if actors is None:
             report = label(
                 work.images,
@@ -238,7 +244,7 @@ def _label(work: _Work, to: str, table: TableFormat, division: Division, *, retr
         else:
             report = label_on_cluster(
                 work.images,
-                ClusterModel.of(work.making, work.predictor),
+                ModelSource.of(work.making.weights, work.predictor),
                 destination,
                 actors=actors,
                 column=work.column,
@@ -246,7 +252,18 @@ def _label(work: _Work, to: str, table: TableFormat, division: Division, *, retr
                 progress=progress,
             )
     _tell_report(report, to, work.shard, time.monotonic() - start)
-    return FAILED if report.failed else 0
+    alone = work.shard.count == 1  # launchers end all processes where one fails
+    return FAILED if report.failed and alone else 0
+
+
+@contextmanager
+def _stopped_as_by_hand() -> Generator[None]:
+    """A cluster that stops the process stops it as Ctrl-C does: what is done is written first."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell_report(report: LabelingReport, to: str, shard: Shard, seconds: float) -> None:
