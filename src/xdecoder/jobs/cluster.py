@@ -110,8 +110,15 @@ def map_on_cluster(
         for result in results.iter_rows():
             yield json.loads(result["result"])
     except RayError as error:
-        reason = str(getattr(error, "cause", error) or error).strip().splitlines()[-1]
-        raise OSError(f"the cluster could not finish: {reason}; run the same command again") from error
+        raise OSError(
+            f"the cluster could not finish: {_reason(str(error))}; run the same command again"
+        ) from error
+
+
+def _reason(told: str) -> str:
+    """The worker's own error, out of the tracebacks that Ray tells, where it comes first."""
+    found = re.search(r"^(?:\w+\.)*\w+(?:Error|Exception): (.+)$", told, re.MULTILINE)
+    return found[1] if found else " ".join(told.split())[:300]
 
 
 class _Actor:
