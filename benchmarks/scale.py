@@ -1,10 +1,12 @@
 """Drawn scenes labeled by one process, by shards, under torchrun and on a Ray cluster: the same rows?
 
     OMP_NUM_THREADS=1 python benchmarks/scale.py --scenes 2000
+    python benchmarks/scale.py --sizes data/coco/panoptic_train2017
 
 Prints the seconds by the clock and of CPU time that each way takes, the share of one process's speed that
 each of two keeps, and whether all ways gave the same rows, byte by byte. Beside other work the clock says
-little; CPU time then says what sharing out costs.
+little; CPU time then says what sharing out costs. `--sizes` prints what an image takes of memory and of
+storage, its masks being those of a folder of COCO's panoptic PNGs.
 """
 
 from __future__ import annotations
@@ -18,20 +20,26 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from xdecoder import load
 from xdecoder.bulk import Destination, find_source, read_status
 from xdecoder.bulk.cluster import label_on_cluster
-from xdecoder.bulk.joining import joined_labels
+from xdecoder.bulk.destination import parquet_bytes
+from xdecoder.bulk.joining import StoredRow, joined_labels
 from xdecoder.bulk.making import Making
+from xdecoder.bulk.sources import SourceImage
+from xdecoder.images import read_stored
 from xdecoder.jobs.cluster import Actors
 from xdecoder.picturebook.export import export
 from xdecoder.predictor.model_source import ModelSource
+from xdecoder.structures import encode_rle
 
 VERBS = ("segment", "caption", "embed")
 
@@ -62,7 +70,11 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--weights", default="picturebook", help="the model")
     parser.add_argument("--without", default="", help="ways to leave out, with commas: torchrun, ray")
+    parser.add_argument("--sizes", type=Path, metavar="PNGS", help="measure sizes instead")
     arguments = parser.parse_args()
+    if arguments.sizes is not None:
+        tell_sizes(arguments.sizes)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch)
         export(base / "scenes", count=arguments.scenes, split="val", size=160)
@@ -173,6 +185,44 @@ def children_seconds() -> float:
     """CPU time of the children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def tell_sizes(pngs: Path, images: int = 100_000, width: int = 512) -> None:
+    """Bytes an image: of memory while it is listed, known and joined; of storage as a row."""
+    held: dict[str, Callable[[], object]] = {
+        "listed": lambda: [listed(i) for i in range(images)],
+        "known to have a row": lambda: {f"{i:032x}" for i in range(images)},
+        "joined": lambda: {
+            listed(i).path: StoredRow(key=f"{i:032x}", failed=False, part=pngs.name) for i in range(images)
+        },
+    }
+    for name, make in held.items():
+        tracemalloc.start()
+        kept = make()
+        print(f"{name}: {tracemalloc.get_traced_memory()[0] / images:.0f} bytes of memory an image")
+        tracemalloc.stop()
+        del kept
+    masks: list[list[str]] = []
+    for path in sorted(pngs.glob("*.png")):
+        colors = read_stored(path, palette="colors").astype(np.int64)
+        ids = colors @ (1, 256, 65536)
+        masks.append([encode_rle(ids == i)["counts"] for i in np.unique(ids) if i])
+    vectors = np.random.default_rng(0).standard_normal((len(masks), 2 * width)).astype(np.float16)
+    table = pa.table(
+        {
+            "masks": pa.array(masks, pa.list_(pa.string())),
+            "embeddings": pa.array(list(vectors), pa.list_(pa.float16(), 2 * width)),
+        }
+    )
+    for column in table.column_names:
+        size = len(parquet_bytes(table.select([column]))) / len(masks)
+        print(f"{column}: {size:.0f} bytes an image in Parquet, of {len(masks)} images")
+
+
+def listed(number: int) -> SourceImage:
+    """An image in a bucket."""
+    path = f"s3://bucket/photos/{number // 1000:06d}/{number:012d}.jpg"
+    return SourceImage(path=path, size=150_000 + number, version=str((1 << 60) + number), file=path)
 
 
 def tell(measured: list[Measured], scenes: int, idle: float) -> None:
