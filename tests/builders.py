@@ -193,6 +193,7 @@ class TinyRecipe(Recipe):
     """The settings of `Tiny`."""
 
     steps: int = 20
+    images: int = 4
     optimizer: OptimizerConfig = OptimizerConfig(  # noqa: RUF009  (frozen)
         lr=1e-3, lr_factors=(("backbone.", 0.5),), ema_decay=0.9
     )
@@ -220,7 +221,11 @@ class Tiny(Curriculum[TinyRecipe]):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        return (Phase(name="scenes", steps=self.recipe.steps, images=4, schedule=Cosine(warmup=2)),)
+        return (
+            Phase(
+                name="scenes", steps=self.recipe.steps, images=self.recipe.images, schedule=Cosine(warmup=2)
+            ),
+        )
 
     def build_source(self) -> Shared:
         return Shared(
@@ -233,7 +238,7 @@ class Tiny(Curriculum[TinyRecipe]):
                 patches=0,
                 resolutions=(Resolution(steps=self.recipe.steps, scene_size=64, image_size=64),),
                 caption_reward_from=self.recipe.steps,
-                images=4,
+                images=self.recipe.images,
                 question_length=18,
                 mixture=SceneMixture(phrases=2),
             )

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow as pa
 import pytest
-from moto.server import ThreadedMotoServer
 
 import xdecoder
 from builders import draw_picture, save_tiny_model
@@ -84,8 +82,10 @@ class Store:
     """An object store that can go away and come back."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self._server.start()
+        import boto3
+
+        self._port = 0
+        self.start()
         _, self._port = self._server.get_host_and_port()
         self.endpoint = f"http://127.0.0.1:{self._port}"
         settings = {
@@ -112,6 +112,8 @@ class Store:
 
     def start(self) -> None:
         """Come back with what was there."""
+        from moto.server import ThreadedMotoServer
+
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self._port, verbose=False)
         self._server.start()
 
@@ -119,10 +121,10 @@ class Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        bucket = boto3.resource("s3").Bucket("pictures")
-        bucket.objects.delete()
-        bucket.delete()
-        self._server.stop()
+        for found in self.client.list_objects_v2(Bucket="pictures").get("Contents", []):
+            self.client.delete_object(Bucket="pictures", Key=found["Key"])
+        self.client.delete_bucket(Bucket="pictures")
+        self.stop()
 
 
 def rows_of(destination: Destination) -> list[dict[str, Any]]:

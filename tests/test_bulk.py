@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -493,3 +494,15 @@ def test_reading_is_as_the_predictor_reads(bulk: Bulk) -> None:
     image = find_source(str(bulk.pictures))[0]
     data = ImageReader().read(image)
     np.testing.assert_array_equal(read_image(data), read_image(image.path))
+
+
+def test_the_page_s_python_reads_the_labels(
+    labeled: Destination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "scale.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "labels").symlink_to(labeled.place.path)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    exec(compile(block, "scale.md", "exec"), namespace)
+    assert namespace["table"].num_rows == IMAGES

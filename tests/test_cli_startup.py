@@ -16,7 +16,21 @@ except SystemExit as end:
     print("\\nEXIT", end.code, *(m for m in ("torch", "scipy", "cv2", "lancedb") if m in sys.modules))
 """
 HELP = [
-    *(["segment", "refer", "caption", "answer", "edit", "embed", "index", "search", "demo", "train"]),
+    *(
+        [
+            "segment",
+            "refer",
+            "caption",
+            "answer",
+            "edit",
+            "embed",
+            "index",
+            "label",
+            "search",
+            "demo",
+            "train",
+        ]
+    ),
     *(["evaluate", "score", "info", "weights", "weights convert", "weights pull", "weights info"]),
     *(["datasets", "datasets check", "datasets prepare", "datasets prepare shards", "picturebook export"]),
 ]

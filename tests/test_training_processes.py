@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from xdecoder.training.loop import train
 
 
 def command(
-    folder: Path, *, processes: int, steps: int, save_every: int, sharded: bool = False
+    folder: Path, *, processes: int, steps: int, save_every: int, sharded: bool = False, images: int = 4
 ) -> subprocess.Popen[bytes]:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.Popen(
@@ -32,15 +33,16 @@ def command(
             str(steps),
             str(save_every),
             "sharded" if sharded else "replicated",
+            str(images),
         ],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
 
 
-def run(folder: Path, *, processes: int, steps: int, save_every: int, sharded: bool = False) -> None:
-    process = command(folder, processes=processes, steps=steps, save_every=save_every, sharded=sharded)
-    assert process.wait(timeout=300) == 0
+def run(folder: Path, **options: Any) -> None:
+    process = command(folder, **options)
+    assert process.wait(timeout=600) == 0
 
 
 def losses(folder: Path) -> dict[int, dict[str, float]]:
@@ -62,12 +64,27 @@ def test_two_processes_learn_what_one_does_from_the_same_batch(
     run(tmp_path, processes=2, steps=20, save_every=10, sharded=sharded)
     one, two = losses(alone), losses(tmp_path)
     assert list(one) == list(two) == list(range(1, 21))
+    check_equal(one, two)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True])
+def test_eight_processes_learn_what_one_does_from_the_same_batch(sharded: bool, tmp_path: Path) -> None:
+    for processes in (1, 8):
+        sizes = {"steps": 10, "save_every": 10, "images": 8}
+        run(tmp_path / str(processes), processes=processes, sharded=sharded and processes > 1, **sizes)
+    one, eight = losses(tmp_path / "1"), losses(tmp_path / "8")
+    assert list(one) == list(eight) == list(range(1, 11))
+    check_equal(one, eight)
+
+
+def check_equal(one: dict[int, dict[str, float]], many: dict[int, dict[str, float]]) -> None:
     for step, terms in one.items():
-        assert set(terms) == set(two[step])
+        assert set(terms) == set(many[step])
         # Rounding grows with every step; the small terms feel it first.
         names = terms if step <= 5 else ("loss/total",)
         for name in names:
-            assert two[step][name] == pytest.approx(terms[name], rel=1e-4, abs=1e-4), (step, name)
+            assert many[step][name] == pytest.approx(terms[name], rel=1e-4, abs=1e-4), (step, name)
 
 
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(alone: Path, tmp_path: Path) -> None:
@@ -111,5 +128,5 @@ if __name__ == "__main__":
         seed=5,
         sharded=sys.argv[4] == "sharded",
     )
-    train(Tiny(steps=int(sys.argv[2])), config, join_world("cpu"))
+    train(Tiny(steps=int(sys.argv[2]), images=int(sys.argv[5])), config, join_world("cpu"))
     leave_world()
