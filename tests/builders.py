@@ -163,9 +163,10 @@ class Shared(BatchSource[Batch]):
 def cut(batch: SceneBatch, images: range) -> SceneBatch:
     """The part of a batch that belongs to some of its images."""
     rows = slice(images.start, images.stop)
-    starts = [sum(batch.phrase_counts[:i]) for i in range(len(batch.images) + 1)]
-    phrases = slice(starts[images.start], starts[images.stop])
-    captions = slice(images.start * batch.captions_each, images.stop * batch.captions_each)
+    phrases = slice(sum(batch.phrase_counts[: rows.start]), sum(batch.phrase_counts[: rows.stop]))
+    nouns = slice(sum(batch.nouns.counts[: rows.start]), sum(batch.nouns.counts[: rows.stop]))
+    told = (batch.pair_images >= images.start) & (batch.pair_images < images.stop)
+    captions = told.repeat_interleave(batch.captions_each)
     asked = (batch.question_images >= images.start) & (batch.question_images < images.stop)
     return dataclasses.replace(
         batch,
@@ -176,12 +177,19 @@ def cut(batch: SceneBatch, images: range) -> SceneBatch:
         phrase_lengths=batch.phrase_lengths[phrases],
         phrase_counts=batch.phrase_counts[rows],
         phrase_masks=batch.phrase_masks[rows],
+        nouns=dataclasses.replace(
+            batch.nouns,
+            texts=batch.nouns.texts[nouns],
+            counts=batch.nouns.counts[rows],
+            groups=batch.nouns.groups[nouns],
+        ),
+        pair_images=batch.pair_images[told] - images.start,
         captions=batch.captions[captions],
         caption_valid=batch.caption_valid[captions],
         caption_names=batch.caption_names[captions],
         caption_regions=tuple(level[captions] for level in batch.caption_regions),
-        pairs=batch.pairs[rows],
-        pair_groups=batch.pair_groups[rows],
+        pairs=batch.pairs[told],
+        pair_groups=batch.pair_groups[told],
         questions=batch.questions[asked],
         question_images=batch.question_images[asked] - images.start,
         answers=batch.answers[asked],
