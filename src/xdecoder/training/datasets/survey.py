@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Final, final
 from xdecoder.data.classes import RARE, alike, categories_of, is_listed
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import dataset_info, open_dataset
-from xdecoder.data.records import Sample
+from xdecoder.data.records import ImageId, Sample
 from xdecoder.images import read_header
 from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.vocabularies import Vocabulary, normal_name
@@ -61,7 +61,7 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
     if 2 * found.empty > found.images:
         yield f"{found.empty:,} of {found.images:,} images have no object"
     if never := [name for i, name in enumerate(words.classes) if not found.occurring[i]]:
-        seen = "" if found.images == len(data) else f" in the {found.images:,} images looked at"
+        seen = "" if is_listed(data[0]) else f" in the {found.images:,} images looked at"
         yield f"never there{seen}, so not learned: {_listed(never)}"
     if rare := [n for i, n in enumerate(words.classes) if 0 < found.occurring[i] < RARE]:
         yield (
@@ -77,21 +77,29 @@ def survey(data: Dataset[Sample], size: int) -> Survey:
     """Count classes and sizes; samples that cannot be read are passed over, training tells them.
 
     Args:
-        data: segmented samples.
+        data: segmented samples; an image that is there several times counts once.
         size: side of the squares that are trained on.
     """
     opened = [data[i * len(data) // min(_MOST, len(data))] for i in range(min(_MOST, len(data)))]
     occurring: Counter[int] = Counter()
     images = empty = 0
-    for sample in data if is_listed(data[0]) else opened:
+    for sample in _once(data if is_listed(data[0]) else opened):
         with suppress(ValueError, OSError):
             classes = set(categories_of(sample))
             occurring.update(classes)
             images += 1
             empty += not classes
-    return Survey(
-        images=images, empty=empty, occurring=occurring, small=sum(_is_small(s, size) for s in opened)
-    )
+    small = sum(_is_small(sample, size) for sample in _once(opened))
+    return Survey(images=images, empty=empty, occurring=occurring, small=small)
+
+
+def _once(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Each image the first time that it comes."""
+    seen: set[ImageId] = set()
+    for sample in samples:
+        if sample.image_id not in seen:
+            seen.add(sample.image_id)
+            yield sample
 
 
 def _is_small(sample: Sample, size: int) -> bool:
