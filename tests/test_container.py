@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
+from typer.main import get_command
 
 from xdecoder.cli.app import app
 from xdecoder.server.guard import OPEN_PATHS
@@ -48,21 +48,16 @@ def test_the_server_runs_as_nobody_special_and_its_health_is_asked_without_a_tok
     assert lines("EXPOSE") == [address[0]] == ["8000"]
 
 
-def test_the_commands_are_the_command_line_s(
-    compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    services = compose["services"]
+def test_the_commands_are_the_command_line_s(compose: Any) -> None:
     _, *entry = listed("ENTRYPOINT")
-    missing = tmp_path / "none"
+    services = compose["services"]
     for command in (
         [*entry, *listed("CMD")],
         [*entry, *services["server"]["command"]],
         [*services["index"]["entrypoint"][1:], *services["index"]["command"]],
     ):
-        result = CliRunner().invoke(app, [missing.as_posix() if part[0] == "/" else part for part in command])
-        assert "No such option" not in result.output
-        assert str(missing.name) in result.output.replace("\n", "")
+        name, *options = command
+        get_command(app).commands[name].make_context(name, options)  # raises for an unknown option
 
 
 def test_what_one_service_writes_the_other_reads(compose: Any) -> None:

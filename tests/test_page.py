@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Route
 from pycocotools import mask as coco_mask
 
-from page_fixtures import SIDE, Visit, center
+from page_fixtures import SIDE, Visit, center, scene
 from xdecoder.html.frame import asset
 from xdecoder.picturebook import draw_scene
 from xdecoder.structures import decode_rle, encode_rle
@@ -25,7 +25,7 @@ def far(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 def scene_pixel(x: float, y: float, seed: int = 1) -> tuple[int, int, int]:
-    r, g, b = draw_scene(seed, split="val", size=SIDE).image[int(y), int(x)].tolist()
+    r, g, b = scene(seed)[int(y), int(x)].tolist()
     return r, g, b
 
 

@@ -50,7 +50,7 @@ function startKeys() {
 
 /** Which model answers, what it can be asked, and what it cannot. */
 function showModel({ models: [model], vocabularies, limits }) {
-  Object.assign(server, { limits, verbs: model.verbs, classes: model.classes });
+  server.limits = limits;
   find("model-name").textContent = model.id;
   find("model-note").textContent = model.note;
   find("model").hidden = false;

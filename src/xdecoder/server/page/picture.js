@@ -3,7 +3,7 @@
 const SAMPLES = 4;
 const MOST_SAMPLES = 10000;
 
-const server = { limits: { bytes: Infinity, pixels: Infinity }, verbs: [], classes: [] };
+const server = { limits: { bytes: Infinity, pixels: Infinity } }; // what it takes, when that is known
 
 /** The pixels of a picture, shrunk where the server takes no larger one, and the file to be sent. */
 async function readPicture(file) {

@@ -15,12 +15,13 @@ async function searchIndex() {
     const found = await (await askAbout(by === "words" ? null : picture, "search", body, options)).json();
     const of = found.kind === "regions" ? "regions" : "images";
     find("search-summary").textContent = found.hits.length ? `The best ${found.hits.length} of ${found.searched} ${of}.` : "Nothing in the index fits.";
-    find("hits").replaceChildren(...await Promise.all(found.hits.map((hit) => hitCard(hit, options))));
+    const colors = await labelColors(found.hits.flatMap(({ region: part }) => part?.label ?? []), options);
+    find("hits").replaceChildren(...await Promise.all(found.hits.map((hit) => hitCard(hit, colors, options))));
     say(find("search-summary").textContent);
   });
 }
 
-async function hitCard(hit, options) {
+async function hitCard(hit, colors, options) {
   const canvas = make("canvas", { role: "img", "aria-label": hit.region ? `${hit.name}, with ${hit.region.label} marked` : hit.name });
   const button = make("button", { type: "button", title: "Open this picture" }, canvas, make("span", { className: "name" }, hit.name));
   const label = hit.region ? `${hit.region.label} · ` : "";
@@ -31,7 +32,7 @@ async function hitCard(hit, options) {
     Object.assign(canvas, { width: pixels.width, height: pixels.height });
     const context = canvas.getContext("2d");
     context.drawImage(pixels, 0, 0);
-    if (hit.region) paintHit(context, hit, pixels.width / hit.width, (await labelColors([hit.region.label], options))[hit.region.label]);
+    if (hit.region) paintHit(context, hit, pixels.width / hit.width, colors[hit.region.label]);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
     canvas.replaceWith(make("p", { className: "hint" }, `${capitalized(error.message)}.`));
