@@ -199,6 +199,13 @@ def cells(pictures: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted(pictures.glob("?.png"))]
 
 
+def test_a_folder_s_images_come_before_its_tables(bulk: Bulk, tmp_path: Path) -> None:
+    pack(bulk.pictures, tmp_path / "all.tar")
+    assert len(find_source(str(tmp_path))) == len(find_source(f"{tmp_path}/*.tar")) == IMAGES - 1
+    shutil.copy(bulk.pictures / "1.png", tmp_path)
+    assert [image.path for image in find_source(str(tmp_path))] == [str(tmp_path / "1.png")]
+
+
 @pytest.mark.parametrize("struct", [False, True])
 def test_the_cells_of_parquet_tables_are_images_in_any_number_of_shards(
     struct: bool, bulk: Bulk, labeled: Destination, tmp_path: Path
@@ -303,26 +310,30 @@ def test_an_estimate_measures_a_sample_and_writes_nothing(bulk: Bulk) -> None:
 # Which part is mine.
 
 
+def array(number: int, first: int, last: int) -> dict[str, str]:
+    """What SLURM tells a job of an array."""
+    values = {"ID": number, "MIN": first, "MAX": last, "COUNT": last - first + 1}
+    return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in values.items()}
+
+
 @pytest.mark.parametrize(
     ("environment", "wanted"),
     [
         ({}, "0/1"),
         ({"RANK": "2", "WORLD_SIZE": "4"}, "2/4"),
-        ({"SLURM_PROCID": "1", "SLURM_NTASKS": "3"}, "1/3"),
-        ({"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "8", "SLURM_ARRAY_TASK_MIN": "1"}, "4/8"),
-        (
-            {
-                "SLURM_PROCID": "0",
-                "SLURM_NTASKS": "1",
-                "SLURM_ARRAY_TASK_ID": "3",
-                "SLURM_ARRAY_TASK_COUNT": "4",
-            },
-            "3/4",
-        ),
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "3"}, "1/3"),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}, "0/1"),  # a batch script, which srun did not start
+        ({**array(5, 1, 8), "SLURM_PROCID": "0"}, "4/8"),
+        ({**array(3, 0, 3), "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}, "7/8"),
     ],
 )
 def test_launchers_tell_a_process_its_part(environment: dict[str, str], wanted: str) -> None:
     assert str(Shard.find(environment)) == wanted
+
+
+def test_an_array_of_jobs_that_leaves_numbers_out_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"from 2 to 9 has 2 jobs and leaves numbers out, .* with --shard"):
+        Shard.find({**array(9, 2, 9), "SLURM_ARRAY_TASK_COUNT": "2"})
 
 
 def test_a_process_takes_the_gpu_of_its_number_on_its_machine() -> None:

@@ -6,13 +6,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-_LAUNCHERS: Final = (
-    ("RANK", "WORLD_SIZE", None),  # torchrun
-    ("SLURM_PROCID", "SLURM_NTASKS", None),  # srun
-    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN"),  # sbatch --array
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +44,20 @@ class Shard:
 
     @classmethod
     def find(cls, environment: Mapping[str, str]) -> Shard:
-        """The part of a process that torchrun, srun or an array of SLURM jobs started; else the whole.
+        """The part of a process that torchrun, srun or an array of SLURM's jobs started; else the whole.
 
-        A job step of one task within an array of jobs is that job's part.
+        Where each job of an array runs several tasks, every task of every job is a part.
 
         Raises:
-            ValueError: the variables do not fit together, such as an array that leaves numbers out.
+            ValueError: an array leaves numbers out, so that parts would be missing.
         """
-        for index, count, first in _LAUNCHERS:
-            if index in environment and int(environment.get(count, "1")) > 1:
-                start = int(environment.get(first, "0")) if first else 0
-                return cls(index=int(environment[index]) - start, count=int(environment[count]))
-        return cls()
+        if "WORLD_SIZE" in environment:
+            return cls(index=int(environment["RANK"]), count=int(environment["WORLD_SIZE"]))
+        task, tasks = 0, 1
+        if "SLURM_STEP_NUM_TASKS" in environment:  # srun alone sets it, not the script of a batch job
+            task, tasks = int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"])
+        job, jobs = _place_in_array(environment)
+        return cls(index=job * tasks + task, count=jobs * tasks)
 
     def owns(self, path: str) -> bool:
         """Whether an image, or a file that holds several, is of this part."""
@@ -71,6 +66,21 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
+
+
+def _place_in_array(environment: Mapping[str, str]) -> tuple[int, int]:
+    """A job's place in its array of SLURM jobs, and how many there are."""
+    if "SLURM_ARRAY_TASK_ID" not in environment:
+        return 0, 1
+    number, count, first, last = (
+        int(environment[f"SLURM_ARRAY_TASK_{name}"]) for name in ("ID", "COUNT", "MIN", "MAX")
+    )
+    if last - first + 1 != count:
+        raise ValueError(
+            f"the array of jobs from {first} to {last} has {count} jobs and leaves numbers out, so that "
+            "parts would be missing: say each job's part with --shard"
+        )
+    return number - first, count
 
 
 def local_rank(environment: Mapping[str, str]) -> int:

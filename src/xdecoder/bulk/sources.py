@@ -59,8 +59,9 @@ def find_source(source: str, shard: Shard | None = None, *, column: str = "image
 
     Args:
         source: a folder, a glob, an image; a .txt file with a path or an address on each line; .tar shards
-            or .parquet tables (a file, a folder, a glob, a range: "{000000..000099}.tar"); a .lance table.
-            Any of them may be an address, such as "s3://bucket/photos".
+            or .parquet tables (a file, a folder that has no images, a glob, a range:
+            "{000000..000099}.tar"); a .lance table. Any of them may be an address, such as
+            "s3://bucket/photos".
         shard: the part; by default all.
         column: of tables, where the images' bytes are.
 
@@ -75,8 +76,7 @@ def find_source(source: str, shard: Shard | None = None, *, column: str = "image
         raise FileNotFoundError(
             f"no images in {source}: neither image files nor .tar, .parquet or .lance files"
         )
-    loose = [file for file in files if not file.file.endswith((".tar", *_TABLES))]
-    found = _with_status([file for file in loose if mine.owns(file.path)])
+    found = _with_status([file for file in files if not _is_packed(file) and mine.owns(file.path)])
     for file in files:
         if file.file.endswith(".tar") and mine.owns(file.path):
             found += _members(_with_status([file])[0])
@@ -148,20 +148,27 @@ def _files(source: str) -> list[SourceImage]:
     return _files_of_store(source) if is_remote(source) else [_named(str(path)) for path in _on_disk(source)]
 
 
+def _is_packed(file: SourceImage) -> bool:
+    """Whether a file is a shard or a table, not an image."""
+    return file.file.endswith((".tar", *_TABLES))
+
+
 def _named(path: str) -> SourceImage:
     own = path if is_remote(path) else os.path.normpath(Path(path).absolute())
     return SourceImage(path=own, size=0, version="", file=own)
 
 
 def _on_disk(source: str) -> Sequence[Path]:
-    path = Path(source)
-    if path.is_dir():
-        packed = sorted(p for p in path.glob("*") if p.suffix in (".tar", *_TABLES))
-        return packed or find_images(path)
-    if any(c in source for c in "*?[") and not path.exists():
-        matches = sorted(p for p in path.parent.glob(path.name) if p.suffix in (".tar", *_TABLES))
-        return matches or find_images(path)
-    return find_images(path)
+    """The images that a path or a glob names; where there are none, the shards and tables."""
+    try:
+        return find_images(source)
+    except FileNotFoundError:
+        path = Path(source)
+        within = path.glob("*") if path.is_dir() else path.parent.glob(path.name)
+        packed = sorted(p for p in within if p.suffix in (".tar", *_TABLES))
+        if not packed:
+            raise
+        return packed
 
 
 def _files_of_store(source: str) -> list[SourceImage]:
@@ -178,7 +185,7 @@ def _files_of_store(source: str) -> list[SourceImage]:
             raise FileNotFoundError(f"no bucket {scheme}://{bucket}: check its name, and the credentials")
         if infos[0].type == FileType.Directory or "/" not in folder:
             infos = filesystem.get_file_info(FileSelector(folder, recursive=True))
-    return [
+    found = [
         SourceImage(path=address, size=info.size or 0, version=str(info.mtime_ns), file=address)
         for info in infos
         if info.type == FileType.File
@@ -187,6 +194,7 @@ def _files_of_store(source: str) -> list[SourceImage]:
         and not any(part.startswith(".") for part in PurePosixPath(info.path).parts)
         and (address := f"{scheme}://{info.path}")
     ]
+    return [file for file in found if not _is_packed(file)] or found
 
 
 def _with_status(files: Sequence[SourceImage]) -> list[SourceImage]:
