@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from xdecoder.weights.folder import load_model, save_model
 from xdecoder.weights.inspection import inspect
 from xdecoder.weights.published import rename
 from xdecoder.weights.sources import resolve_model
+from xdecoder.weights.tensors import read_safetensors, stored_shapes, tensors_in_parts
 
 WORDS = "a red blue circle square left of right"
 
@@ -70,6 +72,18 @@ def test_device_and_dtype_are_as_asked(folder: Path) -> None:
     loaded, _ = load_model(str(folder), device="cpu", dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
     assert {parameter.device.type for parameter in loaded.parameters()} == {"cpu"}
+
+
+def test_a_file_is_read_in_parts_none_of_which_is_held_on_to(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    whole, seen, alive = read_safetensors(path), [], []
+    for part in tensors_in_parts(path):
+        assert all(torch.equal(tensor, whole[name]) for name, tensor in part.items())
+        assert not [name for name, tensor in alive if tensor() is not None]
+        alive = [(name, weakref.ref(tensor)) for name, tensor in part.items()]
+        seen += list(part)
+        del part
+    assert len(seen) == len(whole) == len(stored_shapes(path)) > 2 * 32
 
 
 def test_what_was_saved_in_half_precision_stays_so(

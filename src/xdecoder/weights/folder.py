@@ -26,7 +26,15 @@ from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.weights import hub
 from xdecoder.weights.documents import read_bytes, read_json, shown
-from xdecoder.weights.tensors import check_numbers, check_shapes, one_dtype, read_safetensors, shapes_of
+from xdecoder.weights.tensors import (
+    check_numbers,
+    check_shapes,
+    one_dtype,
+    read_safetensors,
+    shapes_of,
+    stored_shapes,
+    tensors_in_parts,
+)
 
 CONFIG, WEIGHTS, TOKENIZER = hub.FOLDER_FILES
 ANSWERS, ANSWER_WEIGHTS = hub.ANSWER_FILES
@@ -61,15 +69,19 @@ def load_model(
     folder = Path(folder)
     config, tokenizer = read_config(folder), read_tokenizer(folder)
     path = folder / WEIGHTS
-    state = _read_weights(path, device)
+    _check_there(path)
     model = build_model(config)
-    check_shapes(shapes_of(model.state_dict()), shapes_of(state), where=path)
-    check_numbers(state, model.state_dict(), where=path)
+    expected = model.state_dict()
+    check_shapes(shapes_of(expected), stored_shapes(path), where=path)
+    state: dict[str, Tensor] = {}
+    for part in tensors_in_parts(path, device=device):
+        check_numbers(part, expected, where=path)
+        if dtype is not None:
+            part = {k: v.to(dtype) if v.is_floating_point() else v for k, v in part.items()}
+            check_numbers(part, expected, where=f"{path} in {dtype}")
+        state |= part
     if dtype is None:
         one_dtype(state, where=path)
-    else:
-        state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-        check_numbers(state, model.state_dict(), where=f"{path} in {dtype}")
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval(), tokenizer
 
@@ -89,7 +101,8 @@ def load_answer_head(folder: str | Path, *, device: torch.device | str = "cpu") 
     if head is None:
         return None
     path = Path(folder) / ANSWER_WEIGHTS
-    state = _read_weights(path, device)
+    _check_there(path)
+    state = read_safetensors(path, device=device)
     check_shapes(shapes_of(head.state_dict()), shapes_of(state), where=path)
     check_numbers(state, head.state_dict(), where=path)
     head.load_state_dict(state, strict=True, assign=True)
@@ -230,10 +243,9 @@ def check_tokenizer(tokenizer: Tokenizer, rows: int, where: object) -> None:
         )
 
 
-def _read_weights(path: Path, device: torch.device | str) -> dict[str, Tensor]:
+def _check_there(path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} is not a complete model folder: it has no {path.name}")
-    return read_safetensors(path, device=device)
 
 
 # --- save -------------------------------------------------------------------------------------------------

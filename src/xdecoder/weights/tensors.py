@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import safetensors
 import safetensors.torch
@@ -20,6 +22,7 @@ LONGEST_NAME = 200
 """Characters of a tensor's name, which may come from anybody, that are shown."""
 
 _LISTED = 12
+_PART = 32  # tensors read at a time
 
 
 def read_safetensors(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -29,8 +32,41 @@ def read_safetensors(path: Path, *, device: torch.device | str = "cpu") -> dict[
         ValueError: it is damaged, cut off or a pointer of Git LFS.
     """
     refuse_pointer(path)
-    try:
+    with _damage_named(path):
         return safetensors.torch.load_file(path, device=str(device))
+
+
+def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a `.safetensors` file that is there, by name; no tensor is read.
+
+    Raises:
+        ValueError: it is damaged, cut off or a pointer of Git LFS.
+    """
+    refuse_pointer(path)
+    with _damage_named(path), safetensors.safe_open(path, framework="pt") as file:
+        return {key: tuple(file.get_slice(key).get_shape()) for key in cast("list[str]", file.keys())}
+
+
+def tensors_in_parts(path: Path, *, device: torch.device | str = "cpu") -> Iterator[dict[str, Tensor]]:
+    """The tensors of a `.safetensors` file that is there, some at a time.
+
+    The file is opened anew for each part, so that it is held in memory no longer than its tensors are.
+
+    Raises:
+        ValueError: it is damaged, cut off or a pointer of Git LFS.
+    """
+    names = list(stored_shapes(path))
+    for start in range(0, len(names), _PART):
+        with _damage_named(path), safetensors.safe_open(path, framework="pt", device=str(device)) as file:
+            part = {name: file.get_tensor(name) for name in names[start : start + _PART]}
+        yield part
+
+
+@contextmanager
+def _damage_named(path: Path) -> Generator[None]:
+    """Errors of the library as one that says what to do."""
+    try:
+        yield
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged or cut off ({one_line(error)}): copy or download it again"
