@@ -124,7 +124,7 @@ def difference(row: str, folder: Path) -> str:
         a, b = before[name], now[name]
         if a.shape != b.shape:
             said.append(f"{name} {a.shape} and {b.shape}")
-        elif a.dtype.kind == "f":
+        elif a.dtype.kind == "f" and a.size:
             said.append(f"{name} {np.abs(a - b).max() / max(np.abs(a).max(), 1e-12):.0e}")
         elif not np.array_equal(a, b):
             said.append(f"{name} equal {(a == b).mean():.5f}")
