@@ -26,6 +26,7 @@ from xdecoder.losses.points import (
     sample_masks_together,
     uncertain_points,
 )
+from xdecoder.networks.linear import linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ class SampledPoints(MaskComparison):
         for image, own in enumerate(masks):
             points = self._sampler([image], self._sampling.points)
             features = sample_features(self._features[image, None], points)[0]
-            predicted = mask_embeddings[image].to(features.dtype) @ features
+            predicted = linear(mask_embeddings[image].to(features.dtype), features.T)
             found.append((predicted, sample_masks_together(own, points[0])))
         return found
 
@@ -151,7 +152,7 @@ class SampledPoints(MaskComparison):
         pairs = _Pairs(layers, self._features.dtype)
         logits = torch.cat(
             [
-                torch.einsum("nm,mhw->nhw", rows, features)
+                linear(rows, features.flatten(1).T).unflatten(1, features.shape[1:])
                 for rows, features in zip(pairs.by_image, self._features, strict=True)
             ]
         )

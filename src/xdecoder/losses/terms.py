@@ -10,6 +10,7 @@ from torch import Tensor
 
 from xdecoder.jobs.gather import first_row, gather_rows, mean_over_world, world_size
 from xdecoder.model import normalize
+from xdecoder.networks.linear import linear
 
 MAX_SCALE = 100.0
 """What exp(logit_scale) is clamped at in every loss that compares with texts."""
@@ -115,7 +116,7 @@ def next_token_logits(
         token_table: embeddings of all V tokens, the text encoder's own.
     """
     with full_precision(features):
-        return wide(features[:, :-1][valid[:, 1:]]) @ wide(token_table).T
+        return linear(wide(features[:, :-1][valid[:, 1:]]), wide(token_table))
 
 
 def caption_cross_entropy(
