@@ -35,6 +35,7 @@ from xdecoder.config import PRESETS
 from xdecoder.model import ImageFeatures, normalize
 from xdecoder.networks.decoder_states import LEVELS, LatentStates
 from xdecoder.networks.queries import QueryKind, visibility
+from xdecoder.tasks.captioning import log_probabilities
 from xdecoder.tasks.vocabulary import embed_names
 from xdecoder.vocabularies import built_in, prompts
 from xdecoder.weights.clip_merges import load_clip_tokenizer
@@ -136,8 +137,8 @@ class PlainFormulation:
             tokens = model.text_encoder(ids).tokens
             context = model.decoder.open_context(features.memory, self.latents(features), capacity=77)
             states = model.decoder.decode_tokens(context, tokens, kind=QueryKind.CAPTION)[-1]
-            logits = model.decoder.caption_logits(states, model.text_encoder.token_embedding.weight)
-            ids[:, step + 1] = logits[:, step].argmax(-1)
+            logits = log_probabilities(model, model.decoder.project_captions(states[0]))
+            ids[0, step + 1] = logits[step].argmax(-1)
 
     def names(self, names: list[str]) -> None:
         """One name after another, 81 prompts of 77 tokens each."""

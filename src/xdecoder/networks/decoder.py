@@ -286,12 +286,6 @@ class Decoder(nn.Module):
             embeddings=linear(states, self.class_projection.T), masks=self._mask_embeddings(states)
         )
 
-    def caption_logits(
-        self, states: Float[Tensor, "B L D"], token_table: Float[Tensor, "V P"]
-    ) -> Float[Tensor, "B L V"]:
-        """Logits of the next token over the vocabulary."""
-        return linear(self.project_captions(states), token_table)
-
     def project_captions(self, states: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch P"]:
         """Caption tokens' states in the space of the token table.
 

@@ -12,6 +12,7 @@ from xdecoder.model import XDecoder
 from xdecoder.predictor.encoding import EncodedImage, by_batch
 from xdecoder.structures import Caption
 from xdecoder.tasks import captioning
+from xdecoder.tasks.token_search import TokenSearch
 from xdecoder.tokenizer import Tokenizer
 
 
@@ -23,6 +24,7 @@ def caption(
     *,
     beams: int,
     steps: int,
+    search: TokenSearch,
 ) -> list[Caption]:
     """A sentence for each image.
 
@@ -33,6 +35,7 @@ def caption(
         regions: the part of each image that is described; None for the whole of all.
         beams: sentences kept while searching; 1 is greedy.
         steps: tokens at the most.
+        search: of the model's token table.
     """
     found: dict[int, Caption] = {}
     for batch, members in by_batch(items):
@@ -50,7 +53,9 @@ def caption(
             levels = tuple(torch.cat(level) for level in zip(*of_each, strict=True))
         memory, latents = batch.features.memory.images(rows), batch.latents.images(rows)
         if beams == 1:
-            texts = captioning.caption_greedily(model, memory, latents, steps=steps, regions=levels)
+            texts = captioning.caption_greedily(
+                model, memory, latents, steps=steps, regions=levels, search=search
+            )
         else:
             texts = captioning.caption_by_beam(
                 model, memory, latents, steps=steps, beams=beams, regions=levels

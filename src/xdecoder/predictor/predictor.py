@@ -42,6 +42,7 @@ from xdecoder.structures import (
     SemanticSegmentation,
 )
 from xdecoder.tasks.retrieval import ImageEmbeddings
+from xdecoder.tasks.token_search import TokenSearch
 from xdecoder.tasks.vocabulary import embed_texts
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.vocabularies import (
@@ -95,6 +96,7 @@ class Predictor:
         self.answer_head = None if answer_head is None else answer_head.to(model.logit_scale).eval()
         self._encoder = Encoder(model, batch_size)
         self._names = NameCache(model, tokenizer, cache)
+        self._tokens = TokenSearch(model.text_encoder.token_embedding.weight)
         self._progress = progress
 
     @property
@@ -349,7 +351,15 @@ class Predictor:
 
         def describe(items: list[EncodedImage]) -> list[Caption]:
             regions = None if region is None else self._locate(items, region)
-            return captioning.caption(self.model, self.tokenizer, items, regions, beams=kept, steps=length)
+            return captioning.caption(
+                self.model,
+                self.tokenizer,
+                items,
+                regions,
+                beams=kept,
+                steps=length,
+                search=self._tokens,
+            )
 
         return self._run(image, describe)
 

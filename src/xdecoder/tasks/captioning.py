@@ -13,8 +13,10 @@ from torch import Tensor
 from xdecoder.model import XDecoder
 from xdecoder.networks.attention import KeyValueCache
 from xdecoder.networks.decoder_states import LatentStates, Memory, TextContext
+from xdecoder.networks.linear import linear
 from xdecoder.networks.queries import QueryKind
 from xdecoder.tasks.geometry import Geometry
+from xdecoder.tasks.token_search import TokenSearch
 
 _ASK_EVERY = 8
 
@@ -58,13 +60,16 @@ class CaptionDecoder:
         )
         self._texts = KeyValueCache(model.config.text.layers, steps)
 
-    def step(self, ids: Tensor) -> Float[Tensor, "B V"]:
-        """Log-probabilities of the token that follows `ids` (B,), the last one of each text."""
+    def advance(self, ids: Tensor) -> Float[Tensor, "B P"]:
+        """The state that the token after `ids` (B,), the last one of each text, is read from."""
         model = self._model
         tokens = model.text_encoder.continue_texts(ids[:, None], self._texts)
         states = model.decoder.decode_tokens(self._context, tokens, kind=QueryKind.CAPTION)[-1]
-        logits = model.decoder.caption_logits(states, model.text_encoder.token_embedding.weight)
-        return F.log_softmax(logits[:, 0].float(), dim=-1)
+        return model.decoder.project_captions(states[:, 0])
+
+    def step(self, ids: Tensor) -> Float[Tensor, "B V"]:
+        """Log-probabilities of the token that follows `ids` (B,), the last one of each text."""
+        return log_probabilities(self._model, self.advance(ids))
 
     def fork(self, times: int) -> None:
         """Every text `times` times over."""
@@ -79,6 +84,11 @@ class CaptionDecoder:
         self._texts.reorder(rows)
 
 
+def log_probabilities(model: XDecoder, states: Float[Tensor, "N P"]) -> Float[Tensor, "N V"]:
+    """Of every next token, from what `CaptionDecoder.advance` gives."""
+    return F.log_softmax(linear(states, model.text_encoder.token_embedding.weight).float(), dim=-1)
+
+
 def caption_greedily(
     model: XDecoder,
     memory: Memory,
@@ -86,26 +96,47 @@ def caption_greedily(
     *,
     steps: int,
     regions: tuple[Bool[Tensor, "B _ _"], ...] | None = None,
+    search: TokenSearch | None = None,
 ) -> list[CaptionOutput]:
-    """The most likely token at each step, as published, until every text has ended."""
+    """The most likely token at each step, as published, until every text has ended.
+
+    Args:
+        model: its text encoder and decoder write the captions.
+        memory: the images.
+        latents: their latent queries, decoded with `keep=True`.
+        steps: tokens at the most.
+        regions: per level, the cells that may be looked at.
+        search: of the model's token table, which finds tokens faster than the table itself.
+    """
     decoder = CaptionDecoder(model, memory, latents, steps=steps, regions=regions)
+    table = model.text_encoder.token_embedding.weight
     end = model.config.text.end_id
     B = latents.states[0].shape[0]
     ids = torch.full((B,), model.config.text.start_id, device=latents.states[0].device)
     finished = torch.zeros(B, dtype=torch.bool, device=ids.device)
-    total = torch.zeros(B, device=ids.device)
     generated: list[Tensor] = []
+    states: list[Tensor] = []
+    going: list[Tensor] = []
     for step in range(steps):
-        best, ids = decoder.step(ids).max(-1)
-        total += best.masked_fill(finished, 0)
+        states.append(decoder.advance(ids))
+        ids = search.likeliest(states[-1]) if search else linear(states[-1], table).argmax(-1)
         generated.append(ids)
-        finished |= ids == end
+        going.append(~finished)
+        finished = finished | (ids == end)
         if _asks(step, ids.device) and finished.all():
             break
-    texts: list[list[int]] = torch.stack(generated, dim=1).tolist()
+    tokens, counts = torch.stack(generated, dim=1), torch.stack(going, dim=1)
+    of_all = torch.stack(
+        [
+            log_probabilities(model, own).gather(1, chosen[:, None])[:, 0]
+            for own, chosen in zip(torch.stack(states, dim=1), tokens, strict=True)
+        ]
+    )
+    total: list[float] = of_all.masked_fill(~counts, 0).sum(1).tolist()
+    texts: list[list[int]] = tokens.tolist()
     return [
         CaptionOutput(ids=tuple(text[: text.index(end)] if end in text else text), log_probability=score)
-        for text, score in zip(texts, total.tolist(), strict=True)
+        for text, score in zip(texts, total, strict=True)
     ]
 
 

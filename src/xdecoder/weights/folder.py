@@ -74,13 +74,14 @@ def load_model(
     expected = model.state_dict()
     check_shapes(shapes_of(expected), stored_shapes(path), where=path)
     state: dict[str, Tensor] = {}
-    for part in tensors_in_parts(path, device=device):
+    for part in tensors_in_parts(path):
         check_numbers(part, expected, where=path)
         if dtype is not None:
-            part = {k: v.to(dtype) if v.is_floating_point() else v for k, v in part.items()}
+            part = {k: v.to(device, dtype if v.is_floating_point() else None) for k, v in part.items()}
             check_numbers(part, expected, where=f"{path} in {dtype}")
-        state |= part
-    if dtype is None:
+            state |= part
+    if dtype is None:  # mapped once more: what was looked through is let go of, and read when it is needed
+        state = read_safetensors(path, device=device)
         one_dtype(state, where=path)
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval(), tokenizer

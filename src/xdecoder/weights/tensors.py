@@ -47,7 +47,7 @@ def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {key: tuple(file.get_slice(key).get_shape()) for key in cast("list[str]", file.keys())}
 
 
-def tensors_in_parts(path: Path, *, device: torch.device | str = "cpu") -> Iterator[dict[str, Tensor]]:
+def tensors_in_parts(path: Path) -> Iterator[dict[str, Tensor]]:
     """The tensors of a `.safetensors` file that is there, some at a time.
 
     The file is opened anew for each part, so that it is held in memory no longer than its tensors are.
@@ -57,7 +57,7 @@ def tensors_in_parts(path: Path, *, device: torch.device | str = "cpu") -> Itera
     """
     names = list(stored_shapes(path))
     for start in range(0, len(names), _PART):
-        with _damage_named(path), safetensors.safe_open(path, framework="pt", device=str(device)) as file:
+        with _damage_named(path), safetensors.safe_open(path, framework="pt") as file:
             part = {name: file.get_tensor(name) for name in names[start : start + _PART]}
         yield part
 
