@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from matplotlib.path import Path as Outline
 from PIL import Image
-from playwright.sync_api import Route
 from pycocotools import mask as coco_mask
 
 from page_fixtures import SIDE, Visit, center, scene
@@ -249,6 +249,26 @@ def test_questions_are_answered_with_candidates(visit: Visit) -> None:
 # The index
 
 
+def test_the_index_is_searched_before_any_picture_is_there(visit: Visit) -> None:
+    visit.page.fill("#collect-query", "a red car")
+    visit.page.click("#collect button")
+    visit.wait()
+    names = visit.page.locator("#collect-hits .name").all_inner_texts()
+    assert names == visit.ask_index(query="a red car")
+    visit.page.click("#collect-hits li:first-child button")
+    visit.page.wait_for_selector("#legend li")
+    assert "scene-53.png" in (visit.page.locator("#canvas").get_attribute("aria-label") or "")
+
+
+def test_a_picture_too_large_for_the_server_is_shrunk_and_this_is_said(visit: Visit) -> None:
+    facts = httpx.get(f"{visit.address}/v1/models").json()
+    facts["limits"]["pixels"] = 240 * 240
+    visit.page.route("**/v1/models", lambda route: route.fulfill(json=facts))
+    visit.open().open_sample()
+    assert "a JPEG of 240 x 240 pixels" in visit.page.locator("#picture-note").inner_text()
+    assert "240 by 240 pixels" in (visit.page.locator("#canvas").get_attribute("aria-label") or "")
+
+
 def test_the_index_is_searched_by_words_by_the_picture_and_by_the_region(visit: Visit) -> None:
     visit.open_sample()
     visit.submit("search", "search", query="a red car")
@@ -306,76 +326,3 @@ def test_results_are_saved_for_yolo_and_label_studio(visit: Visit) -> None:
     assert task["data"]["image"].startswith("data:image/png;base64,")
     assert task["predictions"][0]["result"]
     assert b"<View>" in files["scene-1.labelstudio.xml"]
-
-
-# Trouble
-
-
-def test_what_cannot_be_asked_is_told_with_what_to_do(visit: Visit) -> None:
-    visit.open_sample()
-    visit.submit("segment", vocabulary="cat,,dog")
-    trouble = visit.page.locator("#trouble")
-    assert "take it out, with its comma" in trouble.inner_text()
-    assert visit.page.locator("#retry").is_hidden()
-    visit.submit("segment", vocabulary="cat, dog")
-    assert trouble.is_hidden()
-
-
-def test_a_server_that_is_gone_is_asked_again_when_told(visit: Visit) -> None:
-    visit.open_sample()
-    visit.page.context.set_offline(True)
-    visit.submit("refer", "refer", phrases="the fish")
-    assert "Look whether it still runs" in visit.page.locator("#trouble").inner_text()
-    visit.page.context.set_offline(False)
-    visit.page.click("#retry")
-    visit.page.wait_for_selector("#legend li:has-text('the fish')")
-
-
-def test_a_full_server_is_asked_again_and_a_forgotten_picture_sent_again(visit: Visit) -> None:
-    visit.open_sample()
-    refusals = [(429, {"Retry-After": "1"}), (404, {})]
-
-    def refuse(route: Route) -> None:
-        if refusals:
-            status, headers = refusals.pop(0)
-            route.fulfill(status=status, headers=headers, json={"detail": "the server is full"})
-        else:
-            route.continue_()
-
-    visit.page.route("**/v1/refer", refuse)
-    visit.page.click("#tab-refer")
-    visit.page.fill("#phrases", "the fish")
-    visit.page.click("#refer button.primary")
-    visit.page.wait_for_selector("#busy-text:has-text('asking again')")
-    visit.page.wait_for_selector("#legend li:has-text('the fish')")
-    assert visit.asked.count(f"{visit.address}/v1/images") == 2
-
-
-def test_a_request_is_stopped(visit: Visit) -> None:
-    visit.open_sample()
-    visit.page.route("**/v1/caption", lambda route: None)  # never answered
-    visit.page.click("#tab-region")
-    visit.page.click("#caption button.primary")
-    visit.page.click("#cancel")
-    visit.wait()
-    assert visit.page.locator("#toast").inner_text() == "Stopped."
-
-
-def test_the_token_is_asked_for_until_it_is_right(visit: Visit) -> None:
-    visit.open_sample()
-
-    def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer secret":
-            route.continue_(headers={**route.request.headers, "authorization": ""})
-        else:
-            route.fulfill(status=401, json={"detail": "show the token"})
-
-    visit.page.route("**/v1/refer", guard)
-    visit.page.click("#tab-refer")
-    visit.page.fill("#phrases", "the fish")
-    visit.page.click("#refer button.primary")
-    for token in ("wrong", "secret"):
-        visit.page.wait_for_selector("#token-dialog[open]")
-        visit.page.fill("#token", token)
-        visit.page.click("#token-dialog button")
-    visit.page.wait_for_selector("#legend li:has-text('the fish')")

@@ -60,6 +60,7 @@ function showModel({ models: [model], vocabularies, limits }) {
   find("tab-answer").hidden = lacks("answer");
   find("caption").hidden = lacks("caption");
   find("search").hidden = lacks("search");
+  find("collection").hidden = lacks("search");
   find("no-index").hidden = !lacks("search");
 }
 

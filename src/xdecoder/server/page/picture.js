@@ -19,15 +19,14 @@ async function readPicture(file) {
   const canvas = make("canvas", { width, height });
   canvas.getContext("2d").drawImage(pixels, 0, 0, width, height);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
-  say(`The picture is larger than this server takes: it was made ${width} x ${height} pixels.`);
-  return { pixels: canvas, blob };
+  return { pixels: canvas, blob, note: `The picture is larger than this server takes: it was made a JPEG of ${width} x ${height} pixels.` };
 }
 
 /** A picture ready to be asked about. */
 async function keepPicture(file, name, options, hints = {}) {
-  const { pixels, blob } = await readPicture(file);
+  const { pixels, blob, note } = await readPicture(file);
   const { id, width, height } = await sendPicture(blob, options);
-  return { pixels, blob, id, width, height, name, ...hints };
+  return { pixels, blob, note, id, width, height, name, ...hints };
 }
 
 async function openPicture(file, name, hints) {
@@ -90,10 +89,11 @@ function startPicture() {
     inside = change ? inside + change : 0;
     document.body.classList.toggle("dropping", inside > 0);
   };
-  addEventListener("dragenter", () => mark(1));
-  addEventListener("dragleave", () => mark(-1));
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
+  const onFiles = (name, action) => addEventListener(name, (event) => event.dataTransfer.types.includes("Files") && action(event));
+  onFiles("dragenter", () => mark(1));
+  onFiles("dragleave", () => mark(-1));
+  onFiles("dragover", (event) => event.preventDefault());
+  onFiles("drop", (event) => {
     event.preventDefault();
     mark(0);
     const [file] = event.dataTransfer.files;
@@ -109,6 +109,8 @@ function startPicture() {
     find("work").hidden = !picture;
     if (picture === before.picture) return;
     for (const list of all("[data-from]")) showHints(list, picture?.[list.dataset.from]);
+    find("picture-note").hidden = !picture?.note;
+    find("picture-note").textContent = picture?.note ?? "";
     fitCanvas();
   });
 }

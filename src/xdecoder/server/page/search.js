@@ -11,13 +11,16 @@ async function searchIndex() {
   const body = readOptions(find("search"));
   if (by === "words") body.query = query;
   if (by === "region") Object.assign(body, { region: region.sent, kind: "regions" });
+  await showFound(by === "words" ? null : picture, body, find("search-summary"), find("hits"));
+}
+
+async function showFound(picture, body, summary, list) {
   await run("Searching", async (options) => {
-    const found = await (await askAbout(by === "words" ? null : picture, "search", body, options)).json();
-    const of = found.kind === "regions" ? "regions" : "images";
-    find("search-summary").textContent = found.hits.length ? `The best ${found.hits.length} of ${found.searched} ${of}.` : "Nothing in the index fits.";
-    const colors = await labelColors(found.hits.flatMap(({ region: part }) => part?.label ?? []), options);
-    find("hits").replaceChildren(...await Promise.all(found.hits.map((hit) => hitCard(hit, colors, options))));
-    say(find("search-summary").textContent);
+    const { hits, kind, searched } = await (await askAbout(picture, "search", body, options)).json();
+    const colors = await labelColors(hits.flatMap(({ region }) => region?.label ?? []), options);
+    list.replaceChildren(...await Promise.all(hits.map((hit) => hitCard(hit, colors, options))));
+    summary.textContent = hits.length ? `The best ${hits.length} of ${searched} ${kind === "regions" ? "regions" : "images"}.` : "Nothing in the index fits.";
+    say(summary.textContent);
   });
 }
 
@@ -65,6 +68,7 @@ async function openHit(hit) {
 
 function startSearch() {
   onSubmit("search", searchIndex);
+  onSubmit("collect", () => showFound(null, { query: find("collect-query").value }, find("collect-summary"), find("collect-hits")));
   for (const choice of all("[name=by]")) {
     choice.addEventListener("change", () => (find("search").querySelector("[data-by]").hidden = choice.value !== "words"));
   }
