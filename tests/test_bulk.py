@@ -10,6 +10,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from xdecoder.bulk.shards import local_rank
 from xdecoder.bulk.sources import ImageReader, SourceImage
 from xdecoder.cli.app import app
 from xdecoder.images import read_image
+from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import decode_rle
 from xdecoder.structures.masks import Rle
 
@@ -429,7 +431,7 @@ def test_labels_made_otherwise_are_refused_with_the_difference(
         (["one.png", "--to", "labels", "--verbs", "segment,fly"], "segment, caption, embed; got fly"),
         (["one.png", "--to", "labels", "--verbs", ""], "segment, caption, embed; got none"),
         (["one.png", "--to", "labels", "--verbs", "embed", "-v", "car"], "add the verb segment"),
-        (["one.png", "--to", "one.png"], "one.png"),
+        (["one.png", "--to", "one.png"], "--to one.png: one.png is no folder; choose another"),
         (["one.png", "--to", "other"], "other/labels.json is damaged"),
         (["one.png", "--to", "ftp://x/y"], "is no address of an object store"),
         (["one.png", "--to", "labels", "--cluster", "ray", "--shard", "1/2"], "leave --shard"),
@@ -449,11 +451,21 @@ def test_bad_requests_say_what_to_do(
     assert message in told
 
 
+def test_labels_of_another_model_are_refused(bulk: Bulk, labeled: Destination, tmp_path: Path) -> None:
+    other = Destination.create(str(tmp_path), replace(bulk.making, model="0" * 32))
+    with pytest.raises(ValueError, match=f"is labeled by {bulk.model}, another model"):
+        label(find_source(str(bulk.pictures)), bulk.predictor, other)
+
+
+def test_what_a_killed_process_left_half_written_is_taken_away(bulk: Bulk, tmp_path: Path) -> None:
+    (tmp_path / "fragments").mkdir()
+    (tmp_path / "fragments" / ".0123456789abcdef.draft").write_bytes(b"PAR1")
+    destination = Destination.create(str(tmp_path), bulk.making)
+    assert not list((tmp_path / "fragments").iterdir())
+    assert not read_status(destination).images
+
+
 def test_a_model_without_captions_is_refused_before_any_image(bulk: Bulk) -> None:
-    from dataclasses import replace
-
-    from xdecoder.predictor.predictor import Predictor
-
     model = bulk.predictor.model
     config = replace(model.config, decoder=replace(model.config.decoder, captions=False))
     mute = Predictor(type(model)(config), bulk.predictor.tokenizer)

@@ -14,6 +14,7 @@ import json
 import secrets
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, final, get_args
@@ -30,9 +31,11 @@ from xdecoder.bulk.shards import Shard
 Format = Literal["parquet", "lance", "coco"]
 
 FRAGMENTS: Final = "fragments"
+LABELS: Final = "labels"
 _SHARDS: Final = "shards"
 _HEAD: Final = "labels.json"
 _KEYS: Final = ("path", "key", "error")
+_READERS: Final = 16  # threads: an object store answers each in some tens of milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,7 @@ class Destination:
             f"{address} is joined into {found.format}, not {format}; leave --format as it was, or give "
             "another --to",
         )
+        place.remove_drafts("", FRAGMENTS, _SHARDS, LABELS)
         return found
 
     @classmethod
@@ -153,15 +157,23 @@ class Destination:
         """
         return self._read(name, None)
 
-    def read_keys(self, name: str) -> Iterator[tuple[str, str, bool]]:
-        """Path, key and whether it failed, of each row of a Parquet file; errors as `read`."""
-        table = self._read(name, _KEYS)
-        columns = (table["path"].to_pylist(), table["key"].to_pylist(), table["error"].is_valid().to_pylist())
-        return zip(*columns, strict=True)
+    def read_keys(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """Paths, keys and errors of Parquet files, by their names; of those that are not joined meanwhile.
 
-    def read_errors(self, name: str) -> pa.Table:
-        """The columns "path" and "error" of a Parquet file; errors as `read`."""
-        return self._read(name, ("path", "error"))
+        Raises:
+            ValueError: one is damaged, or made otherwise.
+            OSError: the store cannot be read.
+        """
+        with ThreadPoolExecutor(_READERS) as readers:
+            for name, table in zip(names, readers.map(self._read_keys, names), strict=True):
+                if table is not None:
+                    yield name, table
+
+    def _read_keys(self, name: str) -> pa.Table | None:
+        try:
+            return self._read(name, _KEYS)
+        except FileNotFoundError:
+            return None
 
     @staticmethod
     def time_of(fragment: str) -> float:

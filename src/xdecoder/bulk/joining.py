@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Final, final
 
 import pyarrow as pa
 
-from xdecoder.bulk.destination import Destination, parquet_bytes
+from xdecoder.bulk.destination import LABELS, Destination, parquet_bytes
 from xdecoder.jobs.folder_lock import hold_folder
 
 if TYPE_CHECKING:
     from lancedb.table import Table
 
 _ROWS: Final = 16_384  # joined together, and held in memory
-_PARTS: Final = "labels"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +85,8 @@ class ParquetLabels(JoinedLabels):
     def rows(self) -> dict[str, StoredRow]:
         return {
             path: StoredRow(key=key, failed=failed, part=part)
-            for part in self._parts()
-            for path, key, failed in self._destination.read_keys(part)
+            for part, rows in self._destination.read_keys(self._parts())
+            for path, key, failed in _keys_of(rows)
         }
 
     def put(self, rows: pa.Table, replaced: Mapping[str, StoredRow], name: str) -> None:
@@ -106,7 +105,7 @@ class ParquetLabels(JoinedLabels):
             yield self._destination.read(part).select(list(columns))
 
     def _parts(self) -> list[str]:
-        return self._destination.place.names(_PARTS)
+        return self._destination.place.names(LABELS)
 
 
 @final
@@ -133,12 +132,7 @@ class LanceLabels(JoinedLabels):
         return {
             path: StoredRow(key=key, failed=failed)
             for batch in self.batches(("path", "key", "error"))
-            for path, key, failed in zip(
-                batch["path"].to_pylist(),
-                batch["key"].to_pylist(),
-                batch["error"].is_valid().to_pylist(),
-                strict=True,
-            )
+            for path, key, failed in _keys_of(batch)
         }
 
     def put(self, rows: pa.Table, replaced: Mapping[str, StoredRow], name: str) -> None:
@@ -188,12 +182,9 @@ def known_keys(destination: Destination) -> KnownKeys:
     """
     labeled: set[str] = set()
     failed: set[str] = set()
-    for name in destination.fragments():
-        try:
-            for _, key, bad in destination.read_keys(name):
-                (failed if bad else labeled).add(key)
-        except FileNotFoundError:  # joined just now
-            continue
+    for _, rows in destination.read_keys(destination.fragments()):
+        for _, key, bad in _keys_of(rows):
+            (failed if bad else labeled).add(key)
     for row in joined_labels(destination).rows().values():
         (failed if row.failed else labeled).add(row.key)
     return KnownKeys(labeled=labeled, failed=failed - labeled)
@@ -231,10 +222,10 @@ def _join_group(
         digest = hashlib.blake2b("\n".join(names).encode(), digest_size=4).hexdigest()
         part = f"{Path(names[0]).stem.partition('-')[0]}-{digest}.parquet"
         replaced = {path: there[path] for path in chosen if path in there}
-        table.put(rows.take(sorted(chosen.values())), replaced, f"{_PARTS}/{part}")
+        table.put(rows.take(sorted(chosen.values())), replaced, f"{LABELS}/{part}")
         keys, failed = rows["key"].to_pylist(), rows["error"].is_valid().to_pylist()
         for path, i in chosen.items():
-            there[path] = StoredRow(key=keys[i], failed=failed[i], part=f"{_PARTS}/{part}")
+            there[path] = StoredRow(key=keys[i], failed=failed[i], part=f"{LABELS}/{part}")
     for name in names:
         destination.place.delete(name)
 
@@ -243,14 +234,19 @@ def _chosen(rows: pa.Table, there: Mapping[str, StoredRow]) -> dict[str, int]:
     """Of each image that the table does not have as well, the row to keep."""
     chosen: dict[str, int] = {}
     best: dict[str, tuple[str, bool]] = {}
-    columns = (rows["path"].to_pylist(), rows["key"].to_pylist(), rows["error"].is_valid().to_pylist())
-    for i, (path, key, failed) in enumerate(zip(*columns, strict=True)):
+    for i, (path, key, failed) in enumerate(_keys_of(rows)):
         stored = there.get(path)
         before = best.get(path) or (stored and (stored.key, stored.failed))
         if before and before[0] == key and (failed or not before[1]):
             continue
         chosen[path], best[path] = i, (key, failed)
     return chosen
+
+
+def _keys_of(rows: pa.Table) -> Iterator[tuple[str, str, bool]]:
+    """Path, key and whether it failed, of each row."""
+    columns = (rows["path"].to_pylist(), rows["key"].to_pylist(), rows["error"].is_valid().to_pylist())
+    return zip(*columns, strict=True)
 
 
 def _groups(destination: Destination) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from xdecoder.jobs.files import write_whole
+from xdecoder.jobs.files import remove_drafts, write_whole
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -145,6 +145,12 @@ class Place:
                 return
             with self.filesystem.open_output_stream(self.full(name)) as stream:
                 stream.write(data)  # an object appears when it is closed
+
+    def remove_drafts(self, *folders: str) -> None:
+        """Take away what killed processes left half-written in some of its folders; stores have no such."""
+        if not self.is_remote:
+            for folder in folders:
+                remove_drafts(Path(self.path, folder))
 
     def delete(self, name: str) -> None:
         """Delete a file, if it is there.

@@ -114,11 +114,13 @@ def label(
         ValueError: the model is another than the destination's, or a file there is damaged.
         OSError: the source or the destination cannot be reached, or is full; what was written is whole.
     """
-    own = shard or Shard()
-    rest = todo(images, destination.making, known_keys(destination), retry_failed=retry_failed)
+    own, making = shard or Shard(), destination.making
+    if predictor.digest() != making.model:
+        raise ValueError(f"{destination.place.address} is labeled by {making.weights}, another model")
+    rest = todo(images, making, known_keys(destination), retry_failed=retry_failed)
     noted = begun(own, len(images))
     destination.note(noted)
-    labeler = Labeler(predictor, destination.making, column=column)
+    labeler = Labeler(predictor, making, column=column)
     buffer = FragmentBuffer(destination)
     try:
         for done, (image, labels) in enumerate(labeler.run(rest, debug=debug), start=1):

@@ -79,11 +79,7 @@ def read_status(destination: Destination) -> Status:
         note(batch["path"].to_pylist(), batch["error"].to_pylist())
     fragments = destination.fragments()
     written: list[tuple[float, int]] = []
-    for name in fragments:
-        try:
-            rows = destination.read_errors(name)
-        except FileNotFoundError:  # joined just now
-            continue
+    for name, rows in destination.read_keys(fragments):
         note(rows["path"].to_pylist(), rows["error"].to_pylist())
         written.append((destination.time_of(name), rows.num_rows))
     shards = destination.shards()

@@ -16,7 +16,7 @@ import typer
 
 from xdecoder.cli.command import Debug
 from xdecoder.cli.console import FAILED, console, print_notice, print_text, printable
-from xdecoder.cli.options import ClusterOptions, ModelOptions
+from xdecoder.cli.options import ClusterOptions, ModelOptions, check_folder
 
 if TYPE_CHECKING:
     from xdecoder.bulk import Failure, LabelingReport, Making, Shard, SourceImage, Status
@@ -151,6 +151,8 @@ def label(
             "name what to label and where the labels go: xdecoder label SOURCE --to DEST; for labels that "
             "are there: xdecoder label --to DEST --status"
         )
+    if "://" not in to:
+        check_folder("--to", Path(to))
     work = _prepare(source, asked, division, instead, model, debug=debug)
     if instead.dry_run:
         return _tell_costs(work, instead.sample)
