@@ -20,7 +20,7 @@ from xdecoder.jobs.isolation import Pixels, attempt_read, check_name
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import PanopticSegmentation
 
-_READERS: Final = 4  # threads: an object store answers each in some tens of milliseconds
+_READERS: Final = 8  # threads: an object store answers each in some tens of milliseconds
 _AHEAD: Final = 2  # batches that are read while one is worked on
 
 

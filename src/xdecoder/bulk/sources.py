@@ -20,6 +20,7 @@ from xdecoder.images import IMAGE_SUFFIXES, find_images
 from xdecoder.jobs.isolation import is_unicode
 
 if TYPE_CHECKING:
+    from pyarrow import NativeFile
     from pyarrow.fs import FileSystem
 
 Kind = Literal["file", "tar", "table"]
@@ -97,6 +98,7 @@ class ImageReader:
         self._column = column
         self._lock = Lock()
         self._stores: dict[str, FileSystem] = {}
+        self._shard: tuple[str, NativeFile] | None = None
         self._table: ImageTable | None = None
         self._group = -1
         self._cells: list[object] = []
@@ -113,17 +115,24 @@ class ImageReader:
             return self._cell(image)
         if image.at == _DAMAGED:
             raise ValueError(f"{image.file} is no uncompressed tar, or is cut short; fetch it again")
-        path = image.file.partition("://")[2] or image.file
-        with told_failures(image.file), self._filesystem(image.file).open_input_file(path) as file:
-            if image.kind == "file":
+        with told_failures(image.file):
+            if image.kind == "tar":
+                return self._opened_shard(image.file).read_at(image.size, image.at)
+            with self._opened(image.file) as file:
                 return file.read()
-            return file.read_at(image.size, image.at)
 
-    def _filesystem(self, file: str) -> FileSystem:
+    def _opened(self, file: str) -> NativeFile:
         store = _store(file)
         if store not in self._stores:
             self._stores[store] = filesystem_of(store or file)[0]
-        return self._stores[store]
+        return self._stores[store].open_input_file(file.partition("://")[2] or file)
+
+    def _opened_shard(self, file: str) -> NativeFile:
+        """A shard, kept open until images of another are read."""
+        with self._lock:
+            if self._shard is None or self._shard[0] != file:
+                self._shard = file, self._opened(file)
+            return self._shard[1]
 
     def _cell(self, image: SourceImage) -> bytes:
         with self._lock:
