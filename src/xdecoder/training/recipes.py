@@ -35,15 +35,15 @@ RECIPES: Final[Mapping[str, RecipeName]] = {
         "PictureBookRecipe",
         "The bundled model: every task on drawn scenes, from nothing.",
     ),
-    "picturebook_lite": RecipeName(
-        "xdecoder.training.picturebook.lite",
-        "PictureBookLiteRecipe",
-        "The bundled model with a backbone that has seen photographs, EfficientNet-Lite0.",
-    ),
     "custom": RecipeName(
         f"{_DATASETS}.custom",
         "Custom",
         "Anybody's own classes: a COCO-style folder, from any model.",
+    ),
+    "picturebook_lite": RecipeName(
+        "xdecoder.training.picturebook.lite",
+        "PictureBookLiteRecipe",
+        "The bundled model with a backbone that has seen photographs, EfficientNet-Lite0.",
     ),
     "pretrain_focal_t": RecipeName(
         f"{_DATASETS}.pretrain",
