@@ -199,6 +199,16 @@ def test_cells_of_a_seed_see_the_same_scenes_from_the_same_start() -> None:
     assert [len(batch.pair_images) for batch in batches] == [4, 4, 4, 1]
 
 
+def test_a_finetuning_sees_scenes_that_its_pretraining_has_not_seen() -> None:
+    first, second = (
+        cell_recipe(CELLS[name], 0, SMOKE, Path("model")).open().build_source().batch(1, 0, 1)
+        for name in ("base", "finetuned_referring")
+    )
+    assert isinstance(first, SceneBatch)
+    assert isinstance(second, SceneBatch)
+    assert not torch.equal(first.images, second.images)
+
+
 def test_the_cells_are_what_they_are_called() -> None:
     narrow, small, base = (
         cell_recipe(CELLS[name], 0, FULL, Path("warm")).open().config

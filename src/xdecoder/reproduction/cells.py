@@ -185,7 +185,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ),
     ),
     "zero-shot": Table(
-        title="Zero-shot transfer (Table 1)",
+        title="Zero-shot transfer (Table 2)",
         cells=("base", "segmentation_only", "segmentation_and_nouns"),
         figures=("unseen/pq", "unseen/miou", "ink/pq", "ink/miou", "synonyms/pq", "synonyms/miou"),
     ),
@@ -195,7 +195,7 @@ TABLES: Final[Mapping[str, Table]] = {
         figures=("val/pq", "unseen/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
     ),
     "transfer": Table(
-        title="Task-specific transfer (Table 2)",
+        title="Task-specific transfer (Table 1)",
         cells=(
             "base",
             "finetuned_segmentation",

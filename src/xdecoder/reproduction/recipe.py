@@ -22,6 +22,8 @@ _LAYERS: Final = SupervisedLayers(
 )
 _LR: Final = 1e-3
 _FINETUNING_LR: Final = 3e-4
+_FINETUNING_SEEDS: Final = 1000
+"""What is added to a seed for a finetuning, so that it sees scenes that its pretraining has not seen."""
 
 
 def _losses(nouns: float = 0.0) -> PictureBookLosses:
@@ -68,7 +70,7 @@ def cell_recipe(cell: Cell, seed: int, protocol: Protocol, start: Path | None) -
 
     Args:
         cell: its settings.
-        seed: of weights and scenes: cells of one seed see the same scenes in the same order.
+        seed: of weights and scenes: cells of one seed and stage see the same scenes in the same order.
         protocol: what all cells have in common.
         start: the folder of the run that it goes on from.
     """
@@ -89,7 +91,7 @@ def cell_recipe(cell: Cell, seed: int, protocol: Protocol, start: Path | None) -
     )
     return CellRecipe(
         start=start,
-        seed=seed,
+        seed=seed + _FINETUNING_SEEDS * (cell.stage == "finetuning"),
         sizes=(cell.sizes or protocol.sizes).config(size),
         ablation=cell.ablation,
         text_steps=protocol.text_steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ _KINDS: Final[Mapping[str, Callable[[int, int], Scene]]] = {
 
 
 def score_model(predictor: Predictor, *, scenes: int, size: int) -> dict[str, float]:
-    """The `FIGURES` of a model.
+    """The `FIGURES` of a model, without those that have nothing to be measured on.
 
     Args:
         predictor: the model.
@@ -126,7 +127,7 @@ def score_model(predictor: Predictor, *, scenes: int, size: int) -> dict[str, fl
             found |= _by_synonyms(predictor, drawn)
             found["val/region_retrieval"] = _region_retrieval(predictor, drawn)
             found["val/referring_captions"] = _referring_captions(predictor, drawn)
-    return {name: 100 * value for name, value in found.items() if name in FIGURES}
+    return {name: 100 * value for name, value in found.items() if name in FIGURES and not math.isnan(value)}
 
 
 def _by_synonyms(predictor: Predictor, scenes: list[Scene]) -> dict[str, float]:
@@ -155,7 +156,7 @@ def _region_retrieval(predictor: Predictor, scenes: list[Scene]) -> float:
             shown[thing.color, thing.category].append((place, thing.id))
     single = {name: where[0] for name, where in shown.items() if len(where) == 1}
     if not single:
-        return float("nan")
+        return math.nan
     texts = [f"a {color} {category}" for color, category in single]
     embedded = predictor.embed_images([scene.image for scene in scenes])
     images = np.stack([rows.float().cpu().numpy() for rows in (embedded.decoder, embedded.backbone)]).mean(0)
@@ -182,4 +183,4 @@ def _referring_captions(predictor: Predictor, scenes: list[Scene]) -> float:
             told = predictor.caption(scene.image, region=mask)
             text = predictor.tokenizer.decode(told.token_ids)
             right.append(is_true_of(text, scene, scene.segment(phrase.segment)))
-    return float(np.mean(right or [float("nan")]))
+    return float(np.mean(right or [math.nan]))
