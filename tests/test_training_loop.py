@@ -1,17 +1,21 @@
 import copy
+import functools
 import json
 import math
+import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 
 from xdecoder.config import FocalNetConfig
 from xdecoder.jobs.distributed import World
@@ -398,6 +402,49 @@ def test_an_error_in_a_worker_is_told_in_its_own_words(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"^images/7.jpg: of another size$"):
         train(Bad(), config(tmp_path, workers=1), World())
+
+
+@dataclass(frozen=True)
+class Hindered(Line):
+    """Something happens to the worker process that makes the batches."""
+
+    happens: Callable[[], object] = os.getpid
+
+    def batch(self, step: int, rank: int, world_size: int) -> Numbers:
+        if get_worker_info() is not None:
+            self.happens()
+        return super().batch(step, rank, world_size)
+
+
+def fit_hindered(happens: Callable[[], object]) -> Fit:
+    class Fits(Fit):
+        def build_source(self) -> Hindered:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return Hindered(happens=happens)
+
+    return Fits()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits files as other systems can")
+def test_a_worker_without_shared_memory_hands_over_its_batches_otherwise(tmp_path: Path) -> None:
+    import resource
+
+    no_room = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    train(Fit(), config(tmp_path / "room"), World())
+    with pytest.warns(UserWarning, match="shared memory is full .*: batches come through pipes") as told:
+        train(fit_hindered(no_room), config(tmp_path / "none", workers=1), World())
+    assert len(told) == 1
+    assert losses(tmp_path / "none") == losses(tmp_path / "room")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as other systems can")
+def test_a_worker_that_was_killed_is_told_in_plain_words(tmp_path: Path) -> None:
+    def end() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(
+        ChildProcessError, match=r"makes batches was killed, .*\(run\.workers=0 makes batches"
+    ):
+        train(fit_hindered(end), config(tmp_path, workers=1), World())
 
 
 def test_each_phase_has_its_own_schedule() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast, final
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,21 +29,32 @@ class Batch:
 
     def to(self: B, device: torch.device) -> B:
         """The batch, with every tensor on a device."""
-        moved = {f.name: _to(getattr(self, f.name), device) for f in dataclasses.fields(self)}
-        return dataclasses.replace(self, **moved)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def share_memory(self: B) -> B:
+        """The batch, with every tensor in memory that processes share.
+
+        Raises:
+            RuntimeError: there is no room in it.
+        """
+        return self._each(Tensor.share_memory_)
+
+    def _each(self: B, change: Callable[[Tensor], Tensor]) -> B:
+        changed = {f.name: _change(getattr(self, f.name), change) for f in dataclasses.fields(self)}
+        return dataclasses.replace(self, **changed)
 
 
 B = TypeVar("B", bound=Batch)
 B_co = TypeVar("B_co", bound=Batch, covariant=True)
 
 
-def _to(value: object, device: torch.device) -> object:
+def _change(value: object, change: Callable[[Tensor], Tensor]) -> object:
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return change(value)
     if isinstance(value, Batch):
-        return value.to(device)
+        return value._each(change)  # pyright: ignore[reportPrivateUsage]
     if isinstance(value, tuple):
-        return tuple(_to(item, device) for item in cast("tuple[object, ...]", value))
+        return tuple(_change(item, change) for item in cast("tuple[object, ...]", value))
     return value
 
 
@@ -91,8 +105,12 @@ class _Failure:
     message: str
 
 
-class _Steps(Dataset["tuple[B, ...] | _Failure"]):
-    """A source as a data set whose items are whole steps."""
+class _Steps(Dataset["tuple[B, ...] | bytes | _Failure"]):
+    """A source as a data set whose items are whole steps.
+
+    What a worker process makes is put into shared memory here, where there is another way when that is full:
+    left to torch it is done in a thread whose error nobody sees, and the training waits for ever.
+    """
 
     def __init__(self, source: BatchSource[B], rank: int, world_size: int, accumulate: int) -> None:
         self.source = source
@@ -100,13 +118,22 @@ class _Steps(Dataset["tuple[B, ...] | _Failure"]):
         self.world_size = world_size
         self.accumulate = accumulate
 
-    def __getitem__(self, index: int) -> tuple[B, ...] | _Failure:
-        """The batches that this process takes one after the other: as if it were several processes."""
+    def __getitem__(self, index: int) -> tuple[B, ...] | bytes | _Failure:
+        """The batches that this process takes one after the other: as if it were several processes.
+
+        Pickled where they are to go through a pipe, since there is no shared memory for them.
+        """
         ranks = range(self.rank * self.accumulate, (self.rank + 1) * self.accumulate)
         try:
-            return tuple(self.source.batch(index, rank, self.world_size * self.accumulate) for rank in ranks)
+            made = tuple(self.source.batch(index, rank, self.world_size * self.accumulate) for rank in ranks)
         except (ValueError, OSError) as error:
             return _Failure(str(error))
+        if get_worker_info() is None:
+            return made
+        try:
+            return tuple(batch.share_memory() for batch in made)
+        except RuntimeError:
+            return pickle.dumps(made)
 
 
 def stream(
@@ -148,7 +175,35 @@ def stream(
         prefetch_factor=2 if workers else None,
         persistent_workers=False,
     )
+    told = False
     for made in loader:
         if isinstance(made, _Failure):
             raise ValueError(made.message)
+        if isinstance(made, bytes):
+            if not told:
+                warnings.warn(
+                    "shared memory is full (/dev/shm; in a container, --shm-size): batches come through "
+                    "pipes, which is slower; fewer run.workers need less",
+                    stacklevel=1,
+                )
+            told = True
+            made = pickle.loads(made)  # from this program's own worker
         yield made
+
+
+@contextmanager
+def told_of_workers() -> Generator[None]:
+    """Around what takes batches of a stream: says in plain words that a worker process was killed.
+
+    Raises:
+        ChildProcessError: it was.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        raise ChildProcessError(
+            "a worker process that makes batches was killed, most often because the memory was full: take "
+            f"fewer (run.workers=0 makes batches in the training's process) and start the run again ({error})"
+        ) from error

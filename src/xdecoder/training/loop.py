@@ -26,7 +26,7 @@ from xdecoder.jobs.gather import mean_over_world
 from xdecoder.jobs.run_lock import lock_run
 from xdecoder.training import checkpoints, run_folder
 from xdecoder.training.activation_checkpointing import checkpoint_activations
-from xdecoder.training.batches import Batch, stream
+from xdecoder.training.batches import Batch, stream, told_of_workers
 from xdecoder.training.compile import compile_encoders
 from xdecoder.training.config import RunConfig
 from xdecoder.training.curriculum import Curriculum, Phase
@@ -152,24 +152,25 @@ class _Training:
         )
         began = time.monotonic()
         done = self.first
-        for step, own in enumerate(batches, start=self.first):
-            self._tell_unreadable(own, log)
-            phase, factor = lr_at(curriculum.phases, step)
-            set_lr(self.optimizer, factor)
-            waited = time.monotonic() - began
-            moved = [batch.to(world.device) for batch in own]
-            limit = curriculum.recipe.optimizer.max_grad_norm
-            terms = take_step(self.wrapped, self.optimizer, moved, limit, run, world, step)
-            if self.ema is not None:
-                self.ema.update(self.module, step)
-            done = step + 1
-            log.take(done, phase, terms, lr=factor * curriculum.recipe.optimizer.lr, waited=waited)
-            validates = self._validates_at(done)
-            if done % run.save_every == 0 or done == self.steps or (validates and run.patience):
-                self._save(done, log)
-            if validates and self._validate(done, log):
-                break
-            began = time.monotonic()
+        with told_of_workers():
+            for step, own in enumerate(batches, start=self.first):
+                self._tell_unreadable(own, log)
+                phase, factor = lr_at(curriculum.phases, step)
+                set_lr(self.optimizer, factor)
+                waited = time.monotonic() - began
+                moved = [batch.to(world.device) for batch in own]
+                limit = curriculum.recipe.optimizer.max_grad_norm
+                terms = take_step(self.wrapped, self.optimizer, moved, limit, run, world, step)
+                if self.ema is not None:
+                    self.ema.update(self.module, step)
+                done = step + 1
+                log.take(done, phase, terms, lr=factor * curriculum.recipe.optimizer.lr, waited=waited)
+                validates = self._validates_at(done)
+                if done % run.save_every == 0 or done == self.steps or (validates and run.patience):
+                    self._save(done, log)
+                if validates and self._validate(done, log):
+                    break
+                began = time.monotonic()
         return done
 
     def _validates_at(self, done: int) -> bool:
