@@ -306,6 +306,7 @@ def test_options_out_of_range_are_refused(predictor: Predictor, image: EncodedIm
             "score_threshold says nothing to the task panoptic: it is for instance; leave",
         ),
         ({"object_threshold": float("nan")}, "object_threshold must be a number from 0 to 1, got nan"),
+        ({"overlap_threshold": 10**400}, "overlap_threshold must be a number from 0 to 1, got 1000"),
         ({"overlap_threshold": 2.0}, r"overlap_threshold must be a number from 0 to 1, got 2\.0"),
         (
             {"task": "instance", "score_threshold": -1.0},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,25 @@ def test_a_latin_1_file_is_told_to_be_saved_as_utf_8(tmp_path: Path):
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_text().replace("nut", "caf\xe9").encode("latin-1"))
     with pytest.raises(ValueError, match=r"not UTF-8 \(byte \d+\), perhaps Latin-1 .* as UTF-8"):
         open_dataset("custom-instances", tmp_path)
+
+
+def test_objects_without_a_pixel_and_images_without_an_annotation_are_told(tmp_path: Path):
+    shares = [[0.1, 0.2, 0.5, 0.2, 0.5, 0.4]]  # of the image's size, as some tools write
+    (check,) = check_dataset("custom-instances", write(tmp_path / "a", first(segmentation=shares))).tasks
+    (note,) = check.notes
+    assert note.startswith("1 objects have no pixel in their image")
+    assert note.endswith("images/val/1.png, annotation 1")
+    segments = [{"id": 7, "category_id": 1}, {"id": 90 * 65793, "category_id": 2}]
+    row = {"image_id": 1, "file_name": "1.png", "segments_info": segments}
+    root = write(
+        tmp_path / "b", {**instances(), "annotations": [row]}, file := "annotations/panoptic_val.json"
+    )
+    shutil.copytree(root / "images/val", root / "panoptic_val")
+    check, *_ = check_dataset("custom-panoptic", root).tasks
+    assert "the first: " in check.notes[0]
+    assert check.notes[0].endswith("images/val/1.png, segment 7")
+    (skip,) = check.skipped
+    assert skip.reason == f"{root / file}: image 2 has no annotation"
 
 
 def test_check_tells_every_problem_and_counts_the_rest(tmp_path: Path):

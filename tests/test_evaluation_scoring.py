@@ -234,6 +234,7 @@ def test_detections_that_do_not_fit_are_refused(data: Path) -> None:
     refused([{k: v for k, v in rows[0].items() if k != "score"}], "entry 0: lacks 'score'")
     refused([{**rows[0], "score": None}], "entry 0: 'score' is null, expected a number")
     refused([{**rows[0], "score": float("nan")}], "entry 0: 'score' is nan, expected a finite number")
+    refused([{**rows[0], "score": 10**400}], "entry 0: 'score' is 1000.*, expected a finite number")
     refused([{**rows[0], "image_id": [1]}], "entry 0: 'image_id' is a list")
     refused(
         [{**rows[0], "segmentation": {**code, "size": [10**5, 10**5]}}],
@@ -243,6 +244,7 @@ def test_detections_that_do_not_fit_are_refused(data: Path) -> None:
     refused([{**rows[0], "segmentation": [[1e400, 0, 1, 1, 2, 2]]}], "coordinates that are infinite")
     refused([{**rows[0], "segmentation": None, "bbox": None}], "entry 0: neither a segmentation nor a bbox")
     refused([{**rows[0], "bbox": [1, 2, 3]}], "entry 0: its bbox is")
+    refused([{**rows[0], "bbox": [1, 2, 3, 10**400]}], "entry 0: its bbox is")
     refused([rows[0], None], "entry 1 is 'None', expected an object with image_id, category_id, score")
     refused({"detections": rows}, "expected a list of objects")
 

@@ -78,6 +78,26 @@ def test_boxes_alone_are_refused_before_the_first_step(
     assert not (tmp_path / "run" / "recipe.json").exists()
 
 
+def test_objects_without_a_pixel_are_told_and_refused_where_there_are_no_others(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    words = ("--data", str(data), "--from", str(model), "--out", str(tmp_path / "run"))
+    edit_instances(data, segmentation=[[0.1, 0.2, 0.5, 0.2, 0.5, 0.4]])  # shares of the size, no pixels
+    refused = run_train(*words)
+    assert refused.exit_code == 2
+    assert "have no pixel in their image, so there is nothing to learn. Coordinates" in refused.output
+    path = data / "annotations/instances_train.json"
+    file = json.loads(path.read_text())
+    file["annotations"][0]["segmentation"] = [[1, 1, 30, 1, 30, 30]]
+    write_json(path, file)
+    torn = next((data / "images/val").iterdir())
+    torn.write_bytes(torn.read_bytes()[:300])
+    told = run_train(*words, settings=[*SMALL, "validation=2", "steps=1"])
+    assert told.exit_code == 0, told.output
+    assert "objects looked at have no pixel in their image, so they are not learned" in told.output
+    assert "validation by instance on custom-instances leaves out 1, the first: " in told.output
+
+
 def test_annotations_that_are_left_out_are_told(data: Path, model: Path, tmp_path: Path) -> None:
     edit_instances(data)
     path = data / "annotations/instances_train.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import Any
 
 
 def require(condition: bool, message: str) -> None:
@@ -73,9 +74,8 @@ def check_share(name: str, value: object) -> None:
     Raises:
         ValueError: which option, and what it is.
     """
-    is_share = (
-        not isinstance(value, bool) and isinstance(value, Real) and 0 <= float(value) <= 1
-    )  # NaN is none
+    number: Any = value if not isinstance(value, bool) and isinstance(value, Real) else -1
+    is_share = bool(0 <= number <= 1)  # NaN is none
     require(is_share, f"{name} must be a number from 0 to 1, got {value!r}")
 
 

@@ -23,6 +23,7 @@ from xdecoder.data.records import (
 from xdecoder.data.samples_sheet import draw_sheet
 from xdecoder.images import read_header
 from xdecoder.jobs.progress import ProgressCallback
+from xdecoder.structures.masks import rle_area
 from xdecoder.structures.png import write_png
 from xdecoder.vocabularies import Vocabulary
 
@@ -120,12 +121,12 @@ def check_dataset(
             problems = error.problems if isinstance(error, MalformedError) else (str(error),)
             checks.append(_check(each, asked.split, info.splits[asked.split].images, problems))
             continue
-        good, problems = _decode(data, len(data) if opened is None else opened)
+        good, empty, problems = _decode(data, len(data) if opened is None else opened)
         expected = info.splits[asked.split].images
         if expected and len(data) != expected:
             problems.append(f"{len(data)} images, the table says {expected}")
         if picture and not drawn and len(good) > 0:
-            write_png(picture, draw_sheet(_spread(good, 4), data.vocabulary))
+            write_png(picture, draw_sheet(spread(good, 4), data.vocabulary))
             drawn = True
         checks.append(
             TaskCheck(
@@ -136,7 +137,7 @@ def check_dataset(
                 opened=len(good),
                 skipped=data.skipped,
                 problems=tuple(problems),
-                notes=tuple(_notes(data, good)),
+                notes=tuple(_notes(data, good, empty)),
                 classes=count_classes(data, good),
             )
         )
@@ -173,9 +174,14 @@ def _check(task: Task, split: str, expected: int, problems: tuple[str, ...]) -> 
     )
 
 
-def _notes(data: Dataset[Any], good: list[Sample]) -> Iterator[str]:
+def _notes(data: Dataset[Any], good: list[Sample], empty: list[str]) -> Iterator[str]:
     if data.vocabulary and (names := alike(data.vocabulary.classes)):
         yield f"classes named alike: {', '.join(names[:5])}"
+    if empty:
+        yield (
+            f"{len(empty)} objects have no pixel in their image: nothing is learned of them, and no result "
+            f"can match them. Coordinates are pixels of the image, from its top left; the first: {empty[0]}"
+        )
     turned = [s.source.name for s in good if isinstance(s.source, FileImage) and _is_turned(s)]
     if turned:
         yield (
@@ -191,16 +197,18 @@ def _is_turned(sample: Sample) -> bool:
     return header.orientation != 1 and header.upright == (header.height, header.width)
 
 
-def _decode(data: Dataset[Any], opened: int) -> tuple[list[Sample], list[str]]:
+def _decode(data: Dataset[Any], opened: int) -> tuple[list[Sample], list[str], list[str]]:
+    """The samples that can be decoded, their objects without a pixel, and what is wrong with the others."""
     good: list[Sample] = []
+    empty: list[str] = []
     problems: list[str] = []
-    for sample in _spread(data, opened):
+    for sample in spread(data, opened):
         try:
-            decode_sample(sample, data.vocabulary)
+            empty += decode_sample(sample, data.vocabulary)
             good.append(sample)
         except (ValueError, OSError) as error:
             problems.append(_at(error, sample))
-    return good, problems
+    return good, empty, problems
 
 
 def _at(error: Exception, sample: Sample) -> str:
@@ -208,8 +216,11 @@ def _at(error: Exception, sample: Sample) -> str:
     return text if sample.source.name in text else f"{sample.source.name}: {text}"
 
 
-def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> None:
+def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> list[str]:
     """Decode all that a sample names.
+
+    Returns:
+        Its objects without a pixel: outlined beside the image, in other units, or painted over.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -217,15 +228,17 @@ def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> None:
     """
     height, width = sample.image().shape[:2]
     categories: set[int] = set()
+    empty: list[str] = []
     match sample:
         case SemanticSample():
             categories = {int(i) for i in set(sample.read()[1].ravel().tolist()) if i >= 0}
         case PanopticSample():
-            categories = {s.category for s in sample.read()[1].segments}
+            panoptic = sample.read()[1]
+            categories = {s.category for s in panoptic.segments}
+            empty = [f"segment {i}" for i in panoptic.covered]
         case InstanceSample():
             regions = sample.regions()
-            for region in regions:
-                region.rle(height, width)
+            empty = [f"annotation {r.id}" for r in regions if not rle_area(r.rle(height, width))]
             categories = {r.category for r in regions}
         case ReferringSample():
             for referent in sample.referents:
@@ -234,9 +247,10 @@ def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> None:
             pass
     if vocabulary and any(not 0 <= c < len(vocabulary) for c in categories):
         raise ValueError(f"{sample.source.name}: categories {categories} outside {len(vocabulary)} classes")
+    return [f"{sample.source.name}, {called}" for called in empty]
 
 
-def _spread(items: Any, count: int) -> list[Any]:
+def spread(items: Any, count: int) -> list[Any]:
     """At most `count` items, evenly spread."""
     count = min(count, len(items))
     return [items[i * len(items) // count] for i in range(count)]

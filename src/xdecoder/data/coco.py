@@ -97,7 +97,13 @@ def read_panoptic(
             )
         )
     file.problems.refuse()
-    return from_panoptic(panoptic, selection, match.vocabulary, existing.finish(), category_ids=match.ids)
+    left_out = [
+        Skip(item=f"image {i}", reason=f"{file.path}: image {i} has no annotation")
+        for i in file.images
+        if i not in seen and selection.wants(i)
+    ]
+    skipped = (*existing.finish(), *left_out)
+    return from_panoptic(panoptic, selection, match.vocabulary, skipped, category_ids=match.ids)
 
 
 def _is_panoptic(row: AnnotationRow, file: CocoFile) -> bool:
@@ -269,7 +275,8 @@ def read_captions(selection: Selection, *, annotations: Path, images: Path) -> D
         texts = (row.fields["caption"].strip() for row in of_image.get(image.id, ()))
         captions = tuple(text for text in texts if text)
         if not captions:
-            left_out.append(Skip(item=f"image {image.id}", reason="no caption"))
+            reason = f"{file.path}: image {image.id} has no caption"
+            left_out.append(Skip(item=f"image {image.id}", reason=reason))
             continue
         samples.append(
             CaptionSample(image_id=image.id, source=FileImage(path=path), size=image.size, captions=captions)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from xdecoder.data.decoding import read_json
-from xdecoder.data.problems import MalformedError, Problems, has_fields, refuse_duplicates, rows_of
+from xdecoder.data.problems import (
+    MalformedError,
+    Problems,
+    has_fields,
+    is_number,
+    refuse_duplicates,
+    rows_of,
+)
 from xdecoder.data.records import Annotation, ImageId
 from xdecoder.structures.masks import Box, box_from_xywh, read_segmentation
 from xdecoder.vocabularies import Vocabulary
@@ -185,19 +191,15 @@ def read_annotation(row: Mapping[str, Any], *, number: int, category: int, where
         category=category,
         crowd=bool(crowd),
         box=_box(row.get("bbox")),
-        area=float(area) if _is_finite(area) and area > 0 else None,
+        area=float(area) if is_number(area) and area > 0 else None,
         segmentation=segmentation,
     )
 
 
 def _box(value: Any) -> Box | None:
-    if not isinstance(value, list) or len(value) != 4 or not all(_is_finite(v) for v in value):
+    if not isinstance(value, list) or len(value) != 4 or not all(is_number(v) for v in value):
         return None
     return box_from_xywh(value) if value[2] > 0 and value[3] > 0 else None
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e18 and math.isfinite(value)
 
 
 @final

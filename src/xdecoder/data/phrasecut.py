@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by
 from xdecoder.data.decoding import FileImage, read_json
 from xdecoder.data.info import DatasetInfo, Origin, Split
-from xdecoder.data.problems import Problems, has_fields, refuse_duplicates, rows_of
+from xdecoder.data.problems import Problems, has_fields, is_number, refuse_duplicates, rows_of
 from xdecoder.data.records import Annotation, Referent, ReferringSample
 from xdecoder.data.selection import Selection
 from xdecoder.structures.masks import Polygons
@@ -93,17 +92,13 @@ def _rings(objects: list[Any]) -> Polygons:
     for polygon in (polygon for own in objects if isinstance(own, list) for polygon in own):
         points = polygon if isinstance(polygon, list) else [polygon]
         for point in points:
-            if not isinstance(point, list) or len(point) != 2 or not all(_is_finite(v) for v in point):
+            if not isinstance(point, list) or len(point) != 2 or not all(is_number(v) for v in point):
                 raise ValueError(f"a polygon is a list of points [x, y], got {str(polygon)[:60]}")
         if len(points) > 1:
             rings.append(tuple(float(v) for point in points for v in point))
     if not rings:
         raise ValueError("no mask: the phrase has no polygon of two points or more")
     return tuple(rings)
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e18 and math.isfinite(value)
 
 
 PHRASECUT = DatasetInfo(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, TypeGuard, TypeVar, final
 
 _SHOWN: Final = 20
 
@@ -87,6 +87,11 @@ def has_fields(
             else f"{where}: lacks {name!r}"
         )
     return good
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value of JSON is a number that can be reckoned with: finite, and below 1e18."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18
 
 
 def refuse_duplicates(ids: Iterable[Hashable], *, what: str, where: Path | str) -> None:

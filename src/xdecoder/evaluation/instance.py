@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from pycocotools import mask as coco
 from xdecoder.data.coco_file import read_annotation, read_coco_file
 from xdecoder.data.dataset import Skip
 from xdecoder.data.decoding import read_json
-from xdecoder.data.problems import has_fields
+from xdecoder.data.problems import has_fields, is_number
 from xdecoder.data.records import ImageId, InstanceSample
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import (
@@ -316,7 +315,7 @@ def _detection(row: Entry, size: tuple[int, int], where: str) -> Entry:
         raise ValueError(f"{where}: neither a segmentation nor a bbox; give one of them")
     if box is None:
         box = _box_around(found["segmentation"])
-    elif not isinstance(box, list) or len(box) != 4 or not all(_is_number(v) for v in box):
+    elif not isinstance(box, list) or len(box) != 4 or not all(is_number(v) for v in box):
         raise ValueError(f"{where}: its bbox is {str(box)[:60]}, expected [left, top, width, height]")
     return {**found, "bbox": box}
 
@@ -324,7 +323,3 @@ def _detection(row: Entry, size: tuple[int, int], where: str) -> Entry:
 def _box_around(mask: Rle) -> list[float]:
     packed: Any = mask
     return [float(v) for v in coco.toBbox(packed)]
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeGuard
 
 from xdecoder.data.decoding import read_json
-from xdecoder.data.problems import Problems, has_fields
+from xdecoder.data.problems import Problems, has_fields, is_number
 from xdecoder.data.records import ImageId
 from xdecoder.jobs.files import whole_file
 
@@ -113,9 +112,9 @@ def _is_row(row: object, fields: Fields, where: str, problems: Problems) -> Type
     entry: Entry = row
     if not has_fields(entry, fields, where, problems):
         return False
-    endless = [name for name in fields if isinstance(entry[name], float) and not math.isfinite(entry[name])]
+    endless = [name for name, kinds in fields.items() if kinds == NUMBER and not is_number(entry[name])]
     for name in endless:
-        problems.add(f"{where}: {name!r} is {entry[name]}, expected a finite number")
+        problems.add(f"{where}: {name!r} is {str(entry[name])[:40]}, expected a finite number")
     return not endless
 
 

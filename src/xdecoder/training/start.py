@@ -67,10 +67,14 @@ def start_from(
         state[name] = add_queries(state[name], model.config.decoder.queries)
     kept = {name: t for name, t in model.state_dict().items() if name.startswith(tuple(renewed))}
     others = {name: t for name, t in state.items() if not name.startswith(tuple(renewed))}
-    try:
-        model.load_state_dict(others | kept, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"{folder} is of other sizes than the recipe: {error}") from error
+    given, own = ({n: tuple(t.shape) for n, t in s.items()} for s in (others | kept, model.state_dict()))
+    for name in sorted(given.keys() | own.keys()):
+        if given.get(name) != own.get(name):
+            raise ValueError(
+                f"{folder} is of other sizes than the recipe: its {name} is {given.get(name, 'not there')}, "
+                f"the recipe's {own.get(name, 'not there')}; leave out the settings of sizes, or start anew"
+            )
+    model.load_state_dict(others | kept, assign=True)
     head = load_answer_head(folder)
     if head is not None and answer_head is not None and head.answers == answer_head.answers:
         answer_head.load_state_dict(head.float().state_dict())

@@ -176,8 +176,8 @@ class DatasetBatches(BatchSource[Batch]):
                 self.vocabulary(part)
                 if not any(map(may_have_segments, samples.sources)):
                     raise ValueError(
-                        f"{part.dataset}: no object has a mask, so there is nothing to learn to segment; "
-                        "boxes alone are not enough: draw polygons, or mask the boxes by a model first"
+                        f"{part.dataset} in {self.root}: no object has a mask, so there is nothing to learn "
+                        "to segment; boxes alone are not enough: draw polygons, or mask the boxes by a model"
                     )
                 for source in samples.sources:
                     if isinstance(source, Dataset):

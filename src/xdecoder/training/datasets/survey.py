@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
+from xdecoder.data.check import decode_sample, spread
 from xdecoder.data.classes import RARE, alike, categories_of, is_listed
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import dataset_info, open_dataset
@@ -19,6 +20,9 @@ from xdecoder.vocabularies import Vocabulary, normal_name
 
 _MOST: Final = 200
 """Images that are opened; what the annotation file lists is read whole."""
+
+_DECODED: Final = 16
+"""Images of which all objects are decoded."""
 
 _NAMES: Final = 8
 _SMALL: Final = 0.5
@@ -50,6 +54,9 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
         part: what is learned.
         data: its samples, which have class names.
         root: the folder that holds the data sets.
+
+    Raises:
+        ValueError: no object looked at has a pixel.
     """
     words = data.vocabulary
     assert words is not None
@@ -70,6 +77,7 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
         )
     if found.small:
         yield f"{found.small:,} images are less than half as large as they are trained at: enlarged"
+    yield from _notes_on_empty(part, data)
     yield from _validation_notes(part, words, root)
 
 
@@ -100,6 +108,30 @@ def _once(samples: Iterable[Sample]) -> Iterator[Sample]:
         if sample.image_id not in seen:
             seen.add(sample.image_id)
             yield sample
+
+
+def _notes_on_empty(part: TaskConfig, data: Dataset[Sample]) -> Iterator[str]:
+    """How many objects have no pixel.
+
+    Raises:
+        ValueError: none of them has.
+    """
+    empty: list[str] = []
+    objects = 0
+    for sample in spread(data, _DECODED):
+        with suppress(ValueError, OSError):
+            found = decode_sample(sample, data.vocabulary)
+            objects += len(categories_of(sample))
+            empty += found
+    if not empty:
+        return
+    told = f"{len(empty)} of {objects} objects looked at have no pixel in their image"
+    if len(empty) == objects:
+        raise ValueError(
+            f"{part.dataset}: {told}, so there is nothing to learn. Coordinates are pixels of the image, "
+            f"from its top left; the first: {empty[0]}"
+        )
+    yield f"{told}, so they are not learned; the first: {empty[0]}"
 
 
 def _is_small(sample: Sample, size: int) -> bool:

@@ -36,7 +36,7 @@ def score_validation(
     """Score a model on the validation splits of what it learns from.
 
     Segmentation and referring are asked at the model's own input size. Where the data set, or a package that
-    scores it, is not there, a warning says so.
+    scores it, is not there, or something of it cannot be read, a warning says so.
 
     Args:
         predictor: the model as trained so far.
@@ -60,6 +60,12 @@ def score_validation(
                 warnings.warn(f"no validation by {row.kind} on {row.data}: {error}", stacklevel=2)
                 continue
         if report is not None:
+            if skipped := report.scores.skipped:
+                warnings.warn(
+                    f"validation by {row.kind} on {row.data} leaves out {len(skipped)}, the first: "
+                    f"{skipped[0].reason}",
+                    stacklevel=2,
+                )
             figures = report.scores.figures
             scores |= {f"{row.data}/{row.kind}/{name}": figures[name] / 100 for name in row.metrics}
     return scores
