@@ -414,7 +414,7 @@ def spoil_file(path: Path, draw: random.Random) -> None:
         return
     changed = bytearray(content)
     for _ in range(draw.randint(1, 4)):
-        place = draw.randrange(len(changed))
+        place = draw.randrange(max(1, len(changed)))
         changed[place : place + draw.randint(0, 5)] = draw.choice(
             [b"", b"\x00", b"-1", b"nan", b"1e999", b"9" * 30, b"\xff", b'"', b"<", b",", b" ", b"../", b"\n"]
         )
