@@ -148,14 +148,19 @@ class Destination:
         """The fragments that are not joined, in the order in which they were written."""
         return self.place.names(FRAGMENTS)
 
-    def read(self, name: str) -> pa.Table:
+    def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a Parquet file of these labels.
+
+        Args:
+            name: the file.
+            columns: those that are read; by default all.
 
         Raises:
             FileNotFoundError: it is gone: another process has joined it.
             ValueError: it is damaged, or made otherwise.
         """
-        return self._read(name, None)
+        with self._opened(name) as file:
+            return file.read(columns=None if columns is None else list(columns))
 
     def read_keys(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
         """Paths, keys and errors of Parquet files, by their names; of those that are not joined meanwhile.
@@ -171,7 +176,7 @@ class Destination:
 
     def _read_keys(self, name: str) -> pa.Table | None:
         try:
-            return self._read(name, _KEYS)
+            return self.read(name, _KEYS)
         except FileNotFoundError:
             return None
 
@@ -184,10 +189,6 @@ class Destination:
         """How many rows a Parquet file has; errors as `read`."""
         with self._opened(name) as file:
             return file.metadata.num_rows
-
-    def _read(self, name: str, columns: Sequence[str] | None) -> pa.Table:
-        with self._opened(name) as file:
-            return file.read(columns=None if columns is None else list(columns))
 
     @contextmanager
     def _opened(self, name: str) -> Generator[parquet.ParquetFile]:

@@ -102,7 +102,7 @@ class ParquetLabels(JoinedLabels):
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         for part in self._parts():
-            yield self._destination.read(part).select(list(columns))
+            yield self._destination.read(part, columns)
 
     def _parts(self) -> list[str]:
         return self._destination.place.names(LABELS)

@@ -75,13 +75,13 @@ def read_status(destination: Destination) -> Status:
             else:
                 failed[path] = error
 
-    for batch in joined_labels(destination).batches(("path", "error")):
-        note(batch["path"].to_pylist(), batch["error"].to_pylist())
     fragments = destination.fragments()
     written: list[tuple[float, int]] = []
     for name, rows in destination.read_keys(fragments):
         note(rows["path"].to_pylist(), rows["error"].to_pylist())
         written.append((destination.time_of(name), rows.num_rows))
+    for batch in joined_labels(destination).batches(("path", "error")):
+        note(batch["path"].to_pylist(), batch["error"].to_pylist())
     shards = destination.shards()
     return Status(
         images=sum(shard.images for shard in shards),
