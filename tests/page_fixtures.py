@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium")
-NO_CHROMIUM = "no Chromium to look at the page with: apt-get install chromium fonts-dejavu-core"
 SIDE = 480
 _OPTIONS = (
     "--no-sandbox",
@@ -36,6 +35,13 @@ _OPTIONS = (
     "--no-first-run",
     "--disable-gpu",
 )
+
+
+def require_chromium() -> None:
+    """Leave a module's tests out where there is no browser; pytest says so once for all of them."""
+    if CHROMIUM is None:
+        reason = "no Chromium to look at the page with: apt-get install chromium fonts-dejavu-core"
+        pytest.skip(reason, allow_module_level=True)
 
 
 @functools.cache
@@ -77,8 +83,6 @@ def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser; not for the session, as it keeps a loop running in which no test can run its own."""
-    if CHROMIUM is None:
-        pytest.skip(NO_CHROMIUM)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -13,11 +13,13 @@ from matplotlib.path import Path as Outline
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from page_fixtures import SIDE, Visit, center, scene
+from page_fixtures import SIDE, Visit, center, require_chromium, scene
 from xdecoder.html.frame import asset
 from xdecoder.picturebook import draw_scene
 from xdecoder.structures import decode_rle, encode_rle
 from xdecoder.structures.png import png_bytes
+
+require_chromium()
 
 
 def far(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

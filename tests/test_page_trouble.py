@@ -2,7 +2,9 @@
 
 from playwright.sync_api import Route
 
-from page_fixtures import Visit
+from page_fixtures import Visit, require_chromium
+
+require_chromium()
 
 
 def test_what_cannot_be_asked_is_told_with_what_to_do(visit: Visit) -> None:

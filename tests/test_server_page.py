@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,7 @@ from xdecoder.drawing.regions import label_color
 from xdecoder.picturebook import draw_scene
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.server.app import create_app
+from xdecoder.server.page.write import write_page
 from xdecoder.server.settings import ServerSettings
 
 
@@ -29,6 +31,15 @@ def test_the_page_runs_its_own_script_and_style_and_nothing_else(client: TestCli
     assert policy["connect-src"] == "'self'"
     assert policy["script-src"].startswith("'sha256-")
     assert len(policy["script-src"].split()) == len(policy["style-src"].split()) == 1
+
+
+def test_the_page_is_one_file_that_fetches_nothing_from_elsewhere() -> None:
+    page = write_page()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert "src=" not in page
+    assert page.count("<script") == page.count("<style") == 1
+    assert not re.search(r"<[^>]* (on\w+|style)=", page)
 
 
 def test_a_sample_is_a_scene_and_what_may_be_asked_of_it(client: TestClient) -> None:
