@@ -65,7 +65,9 @@ def interpolate(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bicubic", align_corners=False, antialias=True)
 
 
-def plain_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def plain_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, kernels: Tensor | None = None
+) -> Tensor:
     return F.conv2d(x, weight, bias, padding=1)
 
 
@@ -82,7 +84,7 @@ class PlainFormulation:
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 128 - 1
         assert geometry_side % 32 == 0
         with (
-            patch("xdecoder.networks.pixel_decoder.conv3x3", plain_convolution),
+            patch("xdecoder.networks.convolution.conv3x3", plain_convolution),
             patch("xdecoder.model.resize", interpolate),
         ):
             return self.model.encode_images(pixels.contiguous(memory_format=torch.channels_last))

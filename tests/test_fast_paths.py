@@ -1,5 +1,6 @@
 """Every fast path against the plain formulation of the same thing."""
 
+import copy
 import inspect
 
 import pytest
@@ -7,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from goldens import assert_close
 from xdecoder.networks.attention import mix_values
-from xdecoder.networks.convolution import depthwise_in_quarters
+from xdecoder.networks.convolution import Conv3x3, GroupNormConv2d, depthwise_in_quarters, keep_kernels
 from xdecoder.networks.linear import batched_linear, linear
 from xdecoder.networks.queries import QueryKind, visibility
 from xdecoder.networks.resampling import Axis, resize, resized_tiles
@@ -71,6 +73,20 @@ def test_winograd_is_the_convolution(height: int, width: int) -> None:
     with torch.no_grad():
         assert_close(conv3x3(x, weight, bias), expected, 1e-5)
         assert not torch.equal(conv3x3(x, weight, bias), expected)  # the fast path did run
+
+
+def test_kept_kernels_change_no_map_and_serve_smaller_ones() -> None:
+    torch.manual_seed(0)
+    convolutions = nn.Sequential(Conv3x3(67, 64), GroupNormConv2d(64, 96, 3), GroupNormConv2d(96, 64, 1))
+    kept = copy.deepcopy(convolutions)
+    keep_kernels(kept)
+    for size in ((28, 36), (56, 60)):
+        x = torch.randn(2, 67, *size)
+        with torch.no_grad():
+            expected, actual = convolutions(x), kept(x)
+        assert_close(actual, expected, 1e-5)
+        assert torch.equal(actual, expected) == (size == (56, 60))  # the same way, or now by the fast one
+    assert kept.state_dict().keys() == convolutions.state_dict().keys()
 
 
 def test_winograd_leaves_compiled_graphs_whole() -> None:

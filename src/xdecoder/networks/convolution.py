@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from xdecoder.networks.linear import linear
-from xdecoder.networks.winograd import conv3x3
+from xdecoder.networks.winograd import conv3x3, transform_kernels
 
 _GROUPS = 32
 _FAST_DEPTHWISE = 7  # largest side of a kernel that cuDNN convolves depth-wise by its fast way
@@ -16,15 +17,19 @@ _FAST_DEPTHWISE = 7  # largest side of a kernel that cuDNN convolves depth-wise 
 class Conv3x3(nn.Conv2d):
     """A 3x3 convolution that keeps the size, by the fast way where there is one."""
 
+    kernels: Tensor | None = None
+
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, 3, padding=1)
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
-        return conv3x3(input, self.weight, self.bias)
+        return conv3x3(input, self.weight, self.bias, kernels=self.kernels)
 
 
 class GroupNormConv2d(nn.Conv2d):
     """A convolution without bias (1x1 or 3x3), then a group norm."""
+
+    kernels: Tensor | None = None
 
     def __init__(self, channels: int, width: int, kernel: int) -> None:
         super().__init__(channels, width, kernel, padding=kernel // 2, bias=False)
@@ -32,8 +37,23 @@ class GroupNormConv2d(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
         if self.kernel_size == (3, 3):
-            return self.norm(conv3x3(input, self.weight))
+            return self.norm(conv3x3(input, self.weight, kernels=self.kernels))
         return self.norm(_mix(input, self.weight))
+
+
+def keep_kernels(model: nn.Module) -> None:
+    """Transform the kernels of 3x3 convolutions once, not for each batch of images, as long as none changes.
+
+    They take four times the memory of the convolutions' parameters, on top of it.
+
+    Args:
+        model: its convolutions on a CPU, in float32, keep their kernels.
+    """
+    for module in model.modules():
+        if isinstance(module, (Conv3x3, GroupNormConv2d)) and module.kernel_size == (3, 3):
+            weight = module.weight.detach()
+            if weight.device.type == "cpu" and weight.dtype == torch.float32:
+                module.kernels = transform_kernels(weight)
 
 
 class DepthwiseConv2d(nn.Conv2d):

@@ -21,14 +21,25 @@ _A, _B = 0.75, 1.5
 _TILES = 128  # of a strip: enough rows for the products, few enough for the cache
 _FEWEST_CHANNELS = 64  # from which the transforms cost less than they save
 _FEWEST_PIXELS = 3000  # of an image, from which those of the kernels do too
+_FEWEST_PIXELS_KEPT = 700  # likewise, where kernels are kept
 
 
 def conv3x3(
-    x: Float[Tensor, "B C H W"], weight: Float[Tensor, "C2 C 3 3"], bias: Float[Tensor, " C2"] | None = None
+    x: Float[Tensor, "B C H W"],
+    weight: Float[Tensor, "C2 C 3 3"],
+    bias: Float[Tensor, " C2"] | None = None,
+    *,
+    kernels: Float[Tensor, "6 6 C2 C"] | None = None,
 ) -> Float[Tensor, "B C2 H W"]:
     """A 3x3 convolution, stride 1, padding 1; by Winograd's method where that pays.
 
     That is on a CPU, without gradients, and not under `torch.compile`, which cannot take the method whole.
+
+    Args:
+        x: the maps.
+        weight: what they are convolved with.
+        bias: added to the result.
+        kernels: `transform_kernels(weight)`, where they are kept: smaller maps pay then.
     """
     height, width = x.shape[-2:]
     if (
@@ -38,17 +49,16 @@ def conv3x3(
         or x.dtype != torch.float32
         or height % 4
         or width % 4
-        or height * width < _FEWEST_PIXELS
+        or height * width < (_FEWEST_PIXELS if kernels is None else _FEWEST_PIXELS_KEPT)
         or min(weight.shape[0], weight.shape[1]) < _FEWEST_CHANNELS
     ):
         return F.conv2d(x, weight, bias, padding=1)
-    return _winograd(x, weight, bias)
+    return _winograd(x, transform_kernels(weight) if kernels is None else kernels, bias)
 
 
-def _winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _winograd(x: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
     B, C, H, W = x.shape
-    kernels = _transform_kernel(weight)
-    result = x.new_empty(B, H, W, weight.shape[0])
+    result = x.new_empty(B, H, W, kernels.shape[2])
     height = min(H, 4 * max(1, 4 * _TILES // W))
     padded = x.new_zeros(height + 2, W + 2, C)
     for image, out in zip(x.permute(0, 2, 3, 1), result, strict=True):
@@ -66,7 +76,7 @@ def _winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return result.permute(0, 3, 1, 2)
 
 
-def _transform_kernel(weight: Tensor) -> Float[Tensor, "6 6 C2 C"]:
+def transform_kernels(weight: Float[Tensor, "C2 C 3 3"]) -> Float[Tensor, "6 6 C2 C"]:
     """G g Gᵀ of every kernel; a row of G holds 1, p, p² over the product of p's distances to the others."""
     rows = [[1 / (_A * _A * _B * _B), 0.0, 0.0]]
     for point, other in ((_A, _B), (_B, _A)):
