@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import shutil
 import tarfile
 from pathlib import Path
@@ -19,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 import xdecoder
 from builders import export_scenes, save_tiny_model, write_json
+from xdecoder.cli.app import app
 from xdecoder.cli.command import add_command
 from xdecoder.cli.commands.train import train as train_command
 from xdecoder.config import ClassList
@@ -390,3 +393,21 @@ def test_a_dry_run_tells_sizes_before_it_opens_data_and_measures_a_share(
     assert "data sets: 2 steps of 10 images" in lines
     assert "measuring 1/2 of a step, images by kind: 4, 6" in lines
     assert lines.index("data sets: 2 steps of 10 images") < lines.index(lines[-1])
+
+
+def test_the_small_pretraining_of_the_documentation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs/training.md").read_text(encoding="utf-8")
+    _, section = page.split("## Pretraining, at a size to try\n")
+    code, commands = re.findall(r"^```(?:python|sh)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)[:2]
+    exec(compile(code, "training.md", "exec"), {})
+    for line in commands.replace("\\\n", " ").splitlines():
+        words = shlex.split(line)
+        words = words[words.index("xdecoder") + 1 :]
+        short = ["--set", "steps=2", "--set", "run.log_every=1"] if words[0] == "train" else []
+        done = CliRunner().invoke(app, [*words, *short])
+        assert done.exit_code == 0, done.output
+    *_, last = (json.loads(row) for row in Path("runs/tiny/metrics.jsonl").read_text().splitlines())
+    assert {"nouns", "referring_ce", "retrieval", "captioning"} <= {name.rpartition("/")[2] for name in last}
