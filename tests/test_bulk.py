@@ -233,6 +233,14 @@ def test_the_cells_of_lance_tables_are_images(bulk: Bulk, labeled: Destination, 
         find_source(str(tmp_path / "gone.lance"))
 
 
+def test_shards_without_images_are_told(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("0.txt"), io.BytesIO())
+    with pytest.raises(FileNotFoundError, match="its shards and tables are empty"):
+        find_source(str(tmp_path))
+    assert find_source(str(tmp_path), Shard(index=0, count=2)) == []
+
+
 def test_a_list_names_images_and_a_missing_one_is_a_row(
     bulk: Bulk, labeled: Destination, tmp_path: Path
 ) -> None:

@@ -52,7 +52,9 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
+def nodes(bulk: Bulk) -> Iterator[Nodes]:
+    """The cluster; it starts after the fixture whose cache of class names its workers are to share."""
+    assert bulk.model.is_dir()
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_raylet_start_wait_time_s", "600")  # a loaded machine starts slowly

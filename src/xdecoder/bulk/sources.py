@@ -83,6 +83,8 @@ def find_source(source: str, shard: Shard | None = None, *, column: str = "image
             found += _members(_with_status([file])[0])
         elif file.file.endswith(_TABLES):
             found += _cells(file.file, mine, column)
+    if not found and mine.count == 1:
+        raise FileNotFoundError(f"no images in {source}: its shards and tables are empty")
     return sorted(found, key=lambda image: image.path)
 
 
