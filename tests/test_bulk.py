@@ -8,8 +8,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from typer.testing import CliRunner
 from builders import draw_picture
 from bulk_fixtures import IMAGES, WORDS, Bulk, rows_of
 from xdecoder.bulk import Destination, Making, Shard, estimate, find_source, finish, label, read_status, run
+from xdecoder.bulk.labeling import Labeler
 from xdecoder.bulk.place import Place
 from xdecoder.bulk.shards import local_rank
 from xdecoder.bulk.sources import ImageReader, SourceImage
@@ -402,6 +404,24 @@ def test_the_command_labels_tells_costs_status_and_failures(
     assert "is not an image that can be read" in out
     code, _, told = xdecoder_label("--to", "labels", "--commit")
     assert (code, f"holds {IMAGES} images" in told) == (0, True)
+
+
+def test_a_process_that_is_asked_to_end_writes_what_is_done_first(
+    bulk: Bulk, xdecoder_label: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_all = Labeler.run
+
+    def asked_to_end(self: Labeler, images: list[SourceImage], **options: Any) -> Iterator[Any]:
+        for number, labels in enumerate(run_all(self, images, **options)):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield labels
+
+    monkeypatch.setattr(Labeler, "run", asked_to_end)
+    model = ("-v", WORDS, "-w", bulk.model, "--device", "cpu")
+    assert xdecoder_label(bulk.pictures, "--to", "labels", *model)[0] == 130
+    status = read_status(Destination.open("labels"))
+    assert (status.labeled, status.failures) == (3, ())
 
 
 @pytest.mark.parametrize(

@@ -194,11 +194,11 @@ class ClusterOptions:
         typer.Option(
             "--actors",
             help="Processes of the cluster that hold the model, each on a core or a GPU: a number, or a "
-            "range of which as many are started as there is room for.",
+            "range, of which as many are started as there is room and work for.",
             metavar="N|MIN-MAX",
             rich_help_panel=_PROCESSES,
         ),
-    ] = "1"
+    ] = "1-1024"
 
     def find_actors(self, predictor: Predictor) -> Actors | None:
         """The processes that hold the model; None where this one does the work.
