@@ -226,7 +226,7 @@ def _frequencies(file: CocoFile, match: Categories) -> tuple[str, ...]:
         for row in file.categories
         if row["id"] in match.index_of
     }
-    told = [known[k] for k in sorted(known)]
+    told = [known.get(k) for k in range(len(match.vocabulary))]
     return tuple(str(f) for f in told) if all(f in ("r", "c", "f") for f in told) else ()
 
 
