@@ -11,6 +11,7 @@ import shutil
 import signal
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,18 @@ from typer.testing import CliRunner
 
 from builders import draw_picture
 from bulk_fixtures import IMAGES, WORDS, Bulk, rows_of
-from xdecoder.bulk import Destination, Making, Shard, estimate, find_source, finish, label, read_status, run
+from xdecoder.bulk import (
+    Destination,
+    Making,
+    Shard,
+    estimate,
+    find_source,
+    finish,
+    joining,
+    label,
+    read_status,
+    run,
+)
 from xdecoder.bulk.labeling import Labeler
 from xdecoder.bulk.place import Place
 from xdecoder.bulk.shards import local_rank
@@ -160,6 +172,28 @@ def test_a_join_that_was_cut_short_loses_and_doubles_nothing(
     assert destination.fragments()
     assert finish(destination) == IMAGES
     assert not destination.fragments()
+    assert rows_of(destination) == rows_of(labeled)
+
+
+def test_two_that_join_at_once_where_nothing_locks_leave_each_image_once(
+    bulk: Bulk, labeled: Destination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "FRAGMENT_ROWS", 2)
+    monkeypatch.setattr(joining, "_ROWS", 2)
+    monkeypatch.setattr(Destination, "all_done", lambda _: False)
+    destination = bulk.label(bulk.pictures, tmp_path)
+    monkeypatch.setattr(joining, "_held", lambda _: nullcontext())
+    read, joined = Destination.read, []
+
+    def meanwhile(self: Destination, name: str, columns: list[str] | None = None) -> pa.Table:
+        if name.startswith("fragments") and not joined:
+            joined.append(name)
+            assert finish(destination) == IMAGES  # the other one, between this one's listing and reading
+        return read(self, name, columns)
+
+    monkeypatch.setattr(Destination, "read", meanwhile)
+    assert finish(destination) == IMAGES
+    assert joined
     assert rows_of(destination) == rows_of(labeled)
 
 

@@ -206,8 +206,6 @@ def join(destination: Destination) -> int:
             for names in _groups(destination):
                 _join_group(destination, table, names, there)
         except FileNotFoundError:
-            if not destination.place.is_remote:
-                raise
             return len(table.rows())  # another process, which no lock keeps away, is joining the same
     return len(there)
 
