@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,8 +22,8 @@ from huggingface_hub import InferenceClient
 from typer.testing import CliRunner
 
 from server_fixtures import WORDS, in_base64, plain_png
+from server_load import Watched, held, wait_for
 from xdecoder.cli.app import app as cli
-from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.server.app import create_app
 from xdecoder.server.guard import OPEN_PATHS
@@ -104,30 +103,6 @@ def test_an_image_that_fails_fails_alone(served_predictor: Predictor, picture: b
         futures[2].result()
 
 
-class Watched(Question):
-    """A question that says when it is asked, and waits to be let go."""
-
-    verb = "watched"
-
-    def __init__(self) -> None:
-        object.__setattr__(self, "begun", threading.Event())
-        object.__setattr__(self, "go", threading.Event())
-        super().__init__()
-
-    begun: threading.Event
-    go: threading.Event
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def read(self, predictor: Predictor, sources: Any, max_pixels: int) -> list[EncodedImage]:
-        self.begun.set()
-        assert self.go.wait(30)
-        return []
-
-    def answer(self, predictor: Predictor, images: list[EncodedImage]) -> list[str]:
-        return ["answered"]
-
-
 def test_a_question_that_was_cancelled_is_never_asked(served_predictor: Predictor, picture: bytes) -> None:
     batches = Batches(served_predictor)
     first, second = Watched(), Watched()
@@ -145,26 +120,6 @@ def test_a_question_that_was_cancelled_is_never_asked(served_predictor: Predicto
 
 
 # Admission
-
-
-@contextmanager
-def held(app: Any) -> Iterator[None]:
-    """The model busy with a question of nobody's, until the block ends."""
-    watched = Watched()
-    service = app.state.service
-    service.worker.submit(watched, b"")
-    assert watched.begun.wait(30)
-    try:
-        yield
-    finally:
-        watched.go.set()
-
-
-def wait_for(client: TestClient, line: str) -> None:
-    until = time.monotonic() + 20
-    while line not in client.get("/metrics").text:
-        assert time.monotonic() < until, line
-        time.sleep(0.01)
 
 
 def test_requests_over_the_queue_are_told_to_come_back(served_predictor: Predictor, picture: bytes) -> None:

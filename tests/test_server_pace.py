@@ -2,11 +2,19 @@
 
 import heapq
 import math
+import time
 from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
+from server_fixtures import in_base64
+from server_load import held, wait_for
+from xdecoder.predictor.predictor import Predictor
+from xdecoder.server.app import create_app
 from xdecoder.server.pace import Pace
 from xdecoder.server.settings import ServerSettings
 
@@ -115,3 +123,27 @@ def test_without_a_bound_all_wait_for_one_another() -> None:
     load = Simulation(clients=160, slowdown=math.inf)
     load.run(500)
     assert np.quantile(load.took, 0.5) > 30
+
+
+def test_a_question_that_would_wait_too_long_is_refused_at_once_and_slow_senders_do_not_count(
+    served_predictor: Predictor, picture: bytes
+) -> None:
+    app = create_app(served_predictor)
+    body = {"image": in_base64(picture)}
+    with (
+        TestClient(app, base_url="http://localhost") as client,
+        ThreadPoolExecutor(3) as pool,
+        ExitStack() as slow,
+    ):
+        wait_for(client, "xdecoder_batch_size_sum 2.0")
+        for _ in range(5):
+            slow.enter_context(app.state.service.admit("caption"))  # its body has not arrived
+        with held(app):
+            asked = [pool.submit(client.post, "/v1/caption", json=body) for _ in range(3)]
+            wait_for(client, "xdecoder_queue 3.0")
+            begun = time.monotonic()
+            refused = client.post("/v1/caption", json=body)
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) >= 1
+            assert time.monotonic() - begun < 1.5  # what has been read is not waited for again
+        assert [future.result().status_code for future in asked] == [200] * 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from fastapi import HTTPException, Request
 
@@ -24,16 +24,22 @@ async def admitted(service: Service, verb: str, request: Request) -> AsyncGenera
     Raises:
         HTTPException: 429 where there is no room, 500 for a fault, or what the request raised.
     """
-    try:
-        with service.admit(verb):
-            try:
-                yield
-            except HTTPException:
-                raise
-            except Exception as error:
-                _logger.exception("a request failed: %s", verb)
-                raise HTTPException(500, "the server failed; its log says why") from error
-    except HTTPException as error:
-        if error.status_code in (413, 429):
-            await drain(request.receive, most=service.settings.max_bytes)
-        raise
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(service.admit(verb))
+        except HTTPException:
+            await _drain(service, request)
+            raise
+        try:
+            yield
+        except HTTPException as error:
+            if error.status_code == 413:
+                await _drain(service, request)
+            raise
+        except Exception as error:
+            _logger.exception("a request failed: %s", verb)
+            raise HTTPException(500, "the server failed; its log says why") from error
+
+
+async def _drain(service: Service, request: Request) -> None:
+    await drain(request.receive, most=service.settings.max_bytes)

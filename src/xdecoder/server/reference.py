@@ -92,10 +92,9 @@ def _operation(method: str, path: str, told: Mapping[str, Any], schemas: Mapping
         name = content["application/json"]["schema"].get("$ref", "").rpartition("/")[2]
         if name in schemas:
             required = schemas[name].get("required", ())
-            rows += [
-                (field, f"body{', required' * (field in required)}", schema, schema.get("description", ""))
-                for field, schema in schemas[name]["properties"].items()
-            ]
+            for field, schema in schemas[name]["properties"].items():
+                where = "body, required" if field in required else "body"
+                rows.append((field, where, schema, schema.get("description", "")))
     cells = "".join(
         f"<tr><td><code>{escape(name)}</code></td><td>{escape(where)}</td>"
         f"<td>{escape(_kind(schema))}</td><td>{escape(text)}</td></tr>"

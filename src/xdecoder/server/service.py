@@ -66,13 +66,14 @@ class Service:
             observe_batch=self._observe_batch,
         )
         self._pace = Pace(settings.max_slowdown)
-        self._admitted: Counter[str] = Counter()
-        self._begun = 0
+        self._admitted = 0
+        self._asking: Counter[str] = Counter()
+        self._asked = 0
         self._hits: OrderedDict[str, str] = OrderedDict()
         self._hits_lock = threading.Lock()
         self._warmed: Future[Any] | None = None
         self.metrics.observe("queue", "Requests that wait for the model.", self.worker.waiting)
-        self.metrics.observe("admitted", "Requests admitted and not answered.", self._admitted.total)
+        self.metrics.observe("admitted", "Requests admitted and not answered.", lambda: self._admitted)
         self.metrics.observe("cache_images", "Encoded images kept.", lambda: len(self.cache))
         self.metrics.observe("cache_bytes", "Bytes of encoded images kept.", lambda: self.cache.bytes)
 
@@ -105,23 +106,16 @@ class Service:
 
     @contextmanager
     def admit(self, verb: str) -> Generator[None]:
-        """Take on one request, if it is answered soon enough, and count it.
+        """Take on one request, if there is room, and count it.
 
         Raises:
-            HTTPException: 429 where it is not, with the seconds after which to come back.
+            HTTPException: 429 where there is none.
         """
-        ahead = self._admitted.total()
-        if ahead >= self.settings.queue or not self._pace.has_room(verb, self._admitted):
+        if self._admitted >= self.settings.queue:
             self.metrics.requests.labels(verb, 429).inc()
-            seconds = self._pace.seconds_until_room(verb, self._admitted)
-            raise HTTPException(
-                429,
-                f"the server has as much to do as it takes on; try again in {seconds} s",
-                {"Retry-After": str(seconds)},
-            )
-        self._admitted[verb] += 1
-        self._begun += 1
-        begun, start, status = self._begun, time.perf_counter(), 500
+            raise self._full(verb)
+        self._admitted += 1
+        start, status = time.perf_counter(), 500
         try:
             yield
             status = 200
@@ -129,12 +123,9 @@ class Service:
             status = error.status_code
             raise
         finally:
-            self._admitted[verb] -= 1
-            seconds = time.perf_counter() - start
-            if status == 200 and ahead == 0 and begun == self._begun:
-                self._pace.observe_alone(verb, seconds)
+            self._admitted -= 1
             self.metrics.requests.labels(verb, status).inc()
-            self.metrics.seconds.labels(verb).observe(seconds)
+            self.metrics.seconds.labels(verb).observe(time.perf_counter() - start)
 
     async def source(self, data: bytes | None, image_id: str | None) -> Source | None:
         """The image that a request sent or named; None for neither.
@@ -159,10 +150,12 @@ class Service:
         """The model's answer; the question is dropped if the client goes before its turn.
 
         Raises:
-            HTTPException: 422 where the model cannot answer it, 499 where nobody listens any more, 503 where
-                the memory is full or the server shuts down.
+            HTTPException: 429 where it would not be answered soon enough, 422 where the model cannot answer
+                it, 499 where nobody listens any more, 503 where the memory is full or the server shuts down.
         """
-        with told_errors():
+        if not self._pace.has_room(question.verb, self._asking):
+            raise self._full(question.verb)
+        with told_errors(), self._timed(question.verb):
             answer = asyncio.wrap_future(self.worker.submit(question, source))
             gone = asyncio.ensure_future(_wait_until_gone(request))
             try:
@@ -173,6 +166,25 @@ class Service:
             finally:
                 gone.cancel()
                 answer.cancel()
+
+    @contextmanager
+    def _timed(self, verb: str) -> Generator[None]:
+        """A question among those that wait for the model; how long it took, if it was alone."""
+        alone = self._asking.total() == 0
+        self._asking[verb] += 1
+        self._asked += 1
+        asked, start = self._asked, time.monotonic()
+        try:
+            yield
+            if alone and asked == self._asked:
+                self._pace.observe_alone(verb, time.monotonic() - start)
+        finally:
+            self._asking[verb] -= 1
+
+    def _full(self, verb: str) -> HTTPException:
+        seconds = self._pace.seconds_until_room(verb, self._asking)
+        text = f"the server has as much to do as it takes on; try again in {seconds} s"
+        return HTTPException(429, text, {"Retry-After": str(seconds)})
 
     def keep(self, image: EncodedImage) -> str:
         """Keep an encoded image for further questions; its id.
