@@ -106,12 +106,12 @@ class Service:
 
     @contextmanager
     def admit(self, verb: str) -> Generator[None]:
-        """Take on one request, if there is room, and count it.
+        """Take on one request, if there is room now, and count it; `ask` decides when it has arrived.
 
         Raises:
             HTTPException: 429 where there is none.
         """
-        if self._admitted >= self.settings.queue:
+        if self._admitted >= self.settings.queue or not self._pace.has_room(verb, self._asking):
             self.metrics.requests.labels(verb, 429).inc()
             raise self._full(verb)
         self._admitted += 1
