@@ -206,6 +206,7 @@ def test_one_command_learns_from_a_folder_and_keeps_the_best_model(
     card = (out / "model/README.md").read_text()
     assert f"Things: {', '.join(classes.classes)}" in card
     assert "trained on 4 images of data (custom-instances, instance) from tiny" in card
+    assert "xdecoder segment photo.jpg --weights THIS_FOLDER --task instance" in card
     assert f"| 2 | {100 * scores[1]['custom-instances/instance/AP']:.1f} |" in card
     assert f"xdecoder train custom --from {model} --data {data} --task instance --set steps=2" in card
     assert Image.open(out / "model/curves.png").width == 800

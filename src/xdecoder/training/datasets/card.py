@@ -49,6 +49,7 @@ def write_card(folder: Path, run: Path, facts: TrainingFacts) -> None:
         facts: what else the card says.
     """
     settings, scores = read_config(folder).inference, read_scores(run)
+    task = "" if facts.task == "panoptic" else f" --task {facts.task}"
     has_curves = draw_curves(run, folder / CURVES)
     lines = [
         f"# {run.resolve().name}",
@@ -57,7 +58,7 @@ def write_card(folder: Path, run: Path, facts: TrainingFacts) -> None:
         f"{facts.task}) from {facts.start}.",
         "",
         "```sh",
-        "xdecoder segment photo.jpg --weights THIS_FOLDER",
+        f"xdecoder segment photo.jpg --weights THIS_FOLDER{task}",
         "```",
         "",
         *_classes(settings),
