@@ -179,7 +179,8 @@ def cases(predictor: Predictor, *, quick: bool) -> list[Case]:
         item = predictor.encode(large, short_side=large.shape[0])
         with patch.object(predictor, "embed_vocabulary", lambda words: vocabulary):
             for task in tasks:
-                predictor.segment(item, "coco", task=task, object_threshold=0.0)
+                thresholds = {"object_threshold": 0.0} if task == "panoptic" else {}
+                predictor.segment(item, "coco", task=task, **thresholds)
 
     def caption() -> None:
         with patch.object(predictor.model.config.text.__class__, "end_id", -1):  # never ends early
