@@ -1,6 +1,7 @@
 """Every fast path against the plain formulation of the same thing."""
 
 import copy
+import functools
 import inspect
 
 import pytest
@@ -97,10 +98,17 @@ def test_winograd_leaves_compiled_graphs_whole() -> None:
     assert torch.equal(actual, F.conv2d(x, weight, padding=1))
 
 
-def test_winograd_leaves_gradients_to_the_plain_convolution() -> None:
-    x = torch.randn(1, 64, 48, 64, requires_grad=True)
-    conv3x3(x, torch.randn(64, 64, 3, 3)).sum().backward()
-    assert x.grad is not None
+@pytest.mark.parametrize("bias", [None, torch.linspace(-1, 1, 71)])
+def test_winograd_finds_the_way_back(bias: torch.Tensor | None) -> None:
+    x, weight, gradient = torch.randn(2, 67, 48, 64), torch.randn(71, 67, 3, 3), torch.randn(2, 71, 48, 64)
+    found: list[tuple[torch.Tensor, ...]] = []
+    for convolve in (conv3x3, functools.partial(F.conv2d, padding=1)):
+        leaves = [t.clone().requires_grad_() for t in (x, weight, *([] if bias is None else [bias]))]
+        y = convolve(*leaves)
+        found.append((y.detach(), *torch.autograd.grad(y, leaves, gradient)))
+    for actual, expected in zip(*found, strict=True):
+        assert_close(actual, expected, 1e-5)
+    assert not torch.equal(found[0][1], found[1][1])  # the fast way did run
 
 
 @pytest.mark.parametrize("side", [3, 9])

@@ -9,11 +9,14 @@ that. PyTorch's own convolutions on CPUs no longer do this.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_weight
 
 from xdecoder.networks.linear import linear
 
@@ -33,7 +36,7 @@ def conv3x3(
 ) -> Float[Tensor, "B C2 H W"]:
     """A 3x3 convolution, stride 1, padding 1; by Winograd's method where that pays.
 
-    That is on a CPU, without gradients, and not under `torch.compile`, which cannot take the method whole.
+    That is on a CPU, and not under `torch.compile`, which cannot take the method whole, or `torch.autocast`.
 
     Args:
         x: the maps.
@@ -43,8 +46,8 @@ def conv3x3(
     """
     height, width = x.shape[-2:]
     if (
-        torch.is_grad_enabled()
-        or torch.compiler.is_compiling()
+        torch.compiler.is_compiling()
+        or torch.is_autocast_enabled("cpu")
         or x.device.type != "cpu"
         or x.dtype != torch.float32
         or height % 4
@@ -53,7 +56,34 @@ def conv3x3(
         or min(weight.shape[0], weight.shape[1]) < _FEWEST_CHANNELS
     ):
         return F.conv2d(x, weight, bias, padding=1)
+    learned = (x, weight) if bias is None else (x, weight, bias)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in learned):
+        return _Convolution.apply(x, weight, bias)  # pyright: ignore[reportReturnType]
     return _winograd(x, transform_kernels(weight) if kernels is None else kernels, bias)
+
+
+class _Convolution(torch.autograd.Function):
+    """The convolution with its way back: the maps' gradient is one with turned kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _winograd(x, transform_kernels(weight), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        [gradient] = gradients
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        turned = weight.flip(2, 3).transpose(0, 1).contiguous()
+        return (
+            _winograd(gradient, transform_kernels(turned), None) if of_x else None,
+            conv2d_weight(x, weight.shape, gradient, padding=1) if of_weight else None,
+            gradient.sum((0, 2, 3)) if of_bias else None,
+        )
 
 
 def _winograd(x: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
