@@ -7,7 +7,7 @@ training alone, it takes those that are there.
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import json
 import resource
 import time

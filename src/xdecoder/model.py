@@ -105,9 +105,7 @@ class XDecoder(nn.Module):
             maps: the backbone's, at strides 4 to 32.
             features: what the pixel decoder made of them.
         """
-        masks = (
-            features.masks.detach()
-        )  # the levels' masks say where to look; nothing is learned through them
+        masks = features.masks.detach()  # they say where to look; nothing is learned through them
         return ImageFeatures(
             memory=self.decoder.remember(
                 features.levels,
