@@ -288,6 +288,40 @@ def cityscapes(root: Path) -> None:
         Image.fromarray(ids).save(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "make", "damaged"),
+    [
+        ("labelme", labelme, "val/b.json"),
+        ("voc", voc, "VOC2012/SegmentationClass/b.png"),
+        ("masks", masks, "val/masks/b_mask.png"),
+        ("coco-panoptic", panoptic, "my_val.json"),
+        ("yolo", yolo, "valid/labels/b.txt"),
+        ("labelstudio", labelstudio, "export.json"),
+    ],
+)
+def test_files_that_cannot_be_read_and_images_without_labels_are_told(
+    name: str, make: Callable[[Path], None], damaged: str, tmp_path: Path
+):
+    source = tmp_path / "src"
+    make(source)
+    assert not any("no labels" in skip.reason for skip in convert(source, tmp_path / "whole").skipped)
+    if name == "labelstudio":
+        tasks = json.loads((source / damaged).read_text())
+        tasks[1]["annotations"].insert(0, -1)
+        text(source / damaged, tasks)
+    elif damaged.endswith(".json"):
+        (source / damaged).write_text("{")
+    else:
+        (source / damaged).unlink()
+    result = convert(source, tmp_path / "out", format=name)
+    assert result.images == {"train": 1}
+    reasons = [skip.reason for skip in result.skipped]
+    (unlabeled,) = (reason for reason in reasons if reason.endswith("it has no labels that can be read"))
+    assert "b.jpg" in unlabeled
+    if damaged.endswith(".json"):
+        assert any(str(source / damaged) in reason for reason in reasons)
+
+
 def test_panoptic_maps_that_bear_the_images_names_are_not_taken_for_them(tmp_path: Path) -> None:
     source = tmp_path / "src"
     panoptic(source)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
@@ -15,7 +15,8 @@ import numpy as np
 
 from xdecoder.data.custom import VOID_VALUE
 from xdecoder.data.dataset import Skip
-from xdecoder.data.formats.labeled import LabeledFolder, LabeledImage, LabelKind
+from xdecoder.data.formats.labeled import ImageFinder, LabeledFolder, LabeledImage, LabelKind
+from xdecoder.data.formats.masks import LABEL_SUFFIXES, is_label
 from xdecoder.data.formats.table import FORMATS, detect_format
 from xdecoder.data.records import VOID
 from xdecoder.jobs.files import flat_name, remove_drafts, whole_folder
@@ -85,7 +86,11 @@ def convert(
         raise ValueError(f"no format {format!r}; known are {', '.join(FORMATS)}")
     name, seen = (format, FORMATS[format].detect(source) or "") if format else detect_format(source)
     labeled = FORMATS[name].read(source)
-    labeled = replace(labeled, images=_with_splits(labeled.images, source, val))
+    labeled = replace(
+        labeled,
+        images=_with_splits(labeled.images, source, val),
+        skipped=(*labeled.skipped, *_unlabeled(labeled, source)),
+    )
     if not labeled.images or not labeled.classes or _is_bare(labeled):
         first = (
             f"; {len(labeled.skipped)} left out, the first: {labeled.skipped[0].reason}"
@@ -106,6 +111,16 @@ def convert(
         images=images,
         skipped=tuple(skipped),
     )
+
+
+def _unlabeled(labeled: LabeledFolder, source: Path) -> Iterator[Skip]:
+    """The images of which no labels could be read; what may be a label map counts beside labeled images."""
+    read = {image.path for image in labeled.images}
+    folders = {path.parent for path in read}
+    for path in ImageFinder(source).paths:
+        is_picture = not is_label(path, source) and (labeled.kind == "instances" or path.parent in folders)
+        if path not in read and (is_picture or path.suffix.lower() not in LABEL_SUFFIXES):
+            yield Skip(item=str(path), reason=f"{path}: it has no labels that can be read")
 
 
 def _is_bare(labeled: LabeledFolder) -> bool:

@@ -8,23 +8,18 @@ from typing import Any
 from xdecoder.data.coco import read_panoptic
 from xdecoder.data.coco_file import categories_of_file
 from xdecoder.data.dataset import Skip
-from xdecoder.data.decoding import read_json
-from xdecoder.data.formats.labeled import ImageFinder, LabeledFolder, LabeledImage, files_in, labeled_size
+from xdecoder.data.formats.labeled import ImageFinder, LabeledFolder, LabeledImage, json_files, labeled_size
 from xdecoder.data.selection import Selection
 
 
 def detect(folder: Path) -> str | None:
     """The JSON files that are there, in words."""
-    found = [path for path in files_in(folder, (".json",)) if _first_rows(path)]
+    found = [path for path, data in json_files(folder, []) if _first_rows(data)]
     return f'{len(found)} JSON file(s) with "segments_info" ({found[0].name})' if found else None
 
 
-def _first_rows(path: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _first_rows(data: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The first image and the first annotation of a panoptic file; None where it is none."""
-    try:
-        data = read_json(path)
-    except ValueError:
-        return None
     images, rows = (data.get(key) for key in ("images", "annotations")) if isinstance(data, dict) else (0, 0)
     if not isinstance(rows, list) or not isinstance(images, list) or not rows or not images:
         return None
@@ -42,8 +37,8 @@ def read(folder: Path) -> LabeledFolder:
     skipped: list[Skip] = []
     classes: tuple[str, ...] | None = None
     things: frozenset[int] = frozenset()
-    for path in files_in(folder, (".json",)):
-        first = _first_rows(path)
+    for path, data in json_files(folder, skipped):
+        first = _first_rows(data)
         if first is None:
             continue
         png = _map_of(str(first[1].get("file_name")), path, finder)
@@ -52,15 +47,15 @@ def read(folder: Path) -> LabeledFolder:
         selection = Selection(
             root=folder, name=path.name, task="panoptic", split=split or "", word="", missing="skip"
         )
-        data = read_panoptic(
+        opened = read_panoptic(
             selection, annotations=path, maps=png.parent, images=picture.parent, categories=categories_of_file
         )
-        assert data.vocabulary is not None
-        if classes not in (None, data.vocabulary.classes):
+        assert opened.vocabulary is not None
+        if classes not in (None, opened.vocabulary.classes):
             raise ValueError(f"{path}: other categories than the files before it; convert each by itself")
-        classes, things = data.vocabulary.classes, data.vocabulary.things
-        skipped += data.skipped
-        for sample in data:
+        classes, things = opened.vocabulary.classes, opened.vocabulary.things
+        skipped += opened.skipped
+        for sample in opened:
             where = Path(sample.source.name)
             images.append(
                 LabeledImage(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from xdecoder.data.dataset import Skip
-from xdecoder.data.decoding import read_json
 from xdecoder.data.formats.labeled import (
     BOX,
     ImageFinder,
@@ -14,7 +13,7 @@ from xdecoder.data.formats.labeled import (
     LabeledImage,
     ObjectReader,
     classes_of,
-    files_in,
+    json_files,
     labeled_size,
     split_of,
 )
@@ -24,35 +23,23 @@ from xdecoder.structures.masks import encode_rle
 
 def detect(folder: Path) -> str | None:
     """The samples that are there, in words."""
-    found = [path for path in _files(folder) if _samples(path)]
+    found = [path for path, data in json_files(folder, []) if _samples(path, data)]
     return f"{found[0].name} with FiftyOne's samples" if found else None
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in files_in(folder, (".json",)) if path.name == "samples.json"]
-
-
-def _samples(path: Path) -> list[Any]:
-    try:
-        data = read_json(path)
-    except ValueError:
-        return []
-    samples = data.get("samples") if isinstance(data, dict) else None
+def _samples(path: Path, data: Any) -> list[Any]:
+    samples = data.get("samples") if path.name == "samples.json" and isinstance(data, dict) else None
     listed: list[Any] = samples if isinstance(samples, list) else []
     return listed if listed and isinstance(listed[0], dict) and "filepath" in listed[0] else []
 
 
 def read(folder: Path) -> LabeledFolder:
-    """Read the detections' masks, of whatever fields; what has a box alone is left out.
-
-    Raises:
-        ValueError: a file is damaged.
-    """
+    """Read the detections' masks, of whatever fields; what has a box alone is left out."""
     finder = ImageFinder(folder)
     images: list[LabeledImage] = []
     skipped: list[Skip] = []
-    for path in _files(folder):
-        for place, sample in enumerate(_samples(path)):
+    for path, data in json_files(folder, skipped):
+        for place, sample in enumerate(_samples(path, data)):
             where = f"{path}, sample {place}"
             try:
                 image = finder.find(str(sample["filepath"]), path)

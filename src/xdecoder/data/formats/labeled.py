@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
 from xdecoder.data.dataset import Skip, last_names, name_parts
+from xdecoder.data.decoding import read_json
 from xdecoder.data.records import StoredLabels, StoredPanoptic
 from xdecoder.images import IMAGE_SUFFIXES, read_header
 from xdecoder.structures.masks import Polygons, Rle, read_segmentation
@@ -88,6 +89,15 @@ def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
+
+
+def json_files(folder: Path, skipped: list[Skip]) -> Iterator[tuple[Path, Any]]:
+    """The JSON files below a folder, and what each holds; one that cannot be read is noted in `skipped`."""
+    for path in files_in(folder, (".json",)):
+        try:
+            yield path, read_json(path)
+        except ValueError as error:
+            skipped.append(Skip(item=str(path), reason=str(error)))
 
 
 @final

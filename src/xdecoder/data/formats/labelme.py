@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from xdecoder.data.dataset import Skip
-from xdecoder.data.decoding import read_json
 from xdecoder.data.formats.labeled import (
     BOX,
     ImageFinder,
@@ -15,7 +14,7 @@ from xdecoder.data.formats.labeled import (
     LabeledImage,
     ObjectReader,
     classes_of,
-    files_in,
+    json_files,
     labeled_size,
     ring,
     split_of,
@@ -26,31 +25,22 @@ from xdecoder.structures.masks import encode_rle
 
 def detect(folder: Path) -> str | None:
     """How many files of LabelMe's there are, in words."""
-    count = sum(_is_labelme(path) for path in files_in(folder, (".json",)))
+    count = sum(_is_labelme(data) for _path, data in json_files(folder, []))
     return f'{count} JSON file(s) with "shapes" and "imagePath"' if count else None
 
 
-def _is_labelme(path: Path) -> bool:
-    try:
-        data = read_json(path)
-    except ValueError:
-        return False
+def _is_labelme(data: Any) -> bool:
     return isinstance(data, dict) and isinstance(data.get("shapes"), list) and "imagePath" in data
 
 
 def read(folder: Path) -> LabeledFolder:
-    """Read polygons, circles and masks; shapes of one label and group are one object.
-
-    Raises:
-        ValueError: a file is damaged.
-    """
+    """Read polygons, circles and masks; shapes of one label and group are one object."""
     finder = ImageFinder(folder)
     images: list[LabeledImage] = []
     skipped: list[Skip] = []
-    for path in files_in(folder, (".json",)):
-        if not _is_labelme(path):
+    for path, data in json_files(folder, skipped):
+        if not _is_labelme(data):
             continue
-        data = read_json(path)
         try:
             image = finder.find(str(data["imagePath"]), path)
             size = labeled_size(image, _size(data))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from xdecoder.data.dataset import Skip
-from xdecoder.data.decoding import read_json
 from xdecoder.data.formats.labeled import (
     BOX,
     ImageFinder,
@@ -14,7 +13,7 @@ from xdecoder.data.formats.labeled import (
     LabeledImage,
     ObjectReader,
     classes_of,
-    files_in,
+    json_files,
     labeled_size,
     ring,
     split_of,
@@ -26,15 +25,11 @@ from xdecoder.structures.masks import encode_rle
 
 def detect(folder: Path) -> str | None:
     """The export that is there, in words."""
-    found = [path for path in files_in(folder, (".json",)) if _tasks(path)]
+    found = [path for path, data in json_files(folder, []) if _tasks(data)]
     return f"{len(found)} JSON export(s) of tasks with annotations ({found[0].name})" if found else None
 
 
-def _tasks(path: Path) -> list[Any]:
-    try:
-        data = read_json(path)
-    except ValueError:
-        return []
+def _tasks(data: Any) -> list[Any]:
     first = data[0] if isinstance(data, list) and data else None
     labeled = (
         isinstance(first, dict) and "data" in first and ("annotations" in first or "predictions" in first)
@@ -46,15 +41,12 @@ def read(folder: Path) -> LabeledFolder:
     """Read polygons and brush strokes of each task's first annotation that was not cancelled.
 
     A file of tasks that were never annotated, with predictions to import, is read by its predictions.
-
-    Raises:
-        ValueError: an image is missing twice over, or a file is damaged.
     """
     finder = ImageFinder(folder)
     images: list[LabeledImage] = []
     skipped: list[Skip] = []
-    for path in files_in(folder, (".json",)):
-        for place, task in enumerate(_tasks(path)):
+    for path, data in json_files(folder, skipped):
+        for place, task in enumerate(_tasks(data)):
             where = f"{path}, task {place}"
             try:
                 image, results = _image_and_results(task, finder, path)
@@ -83,12 +75,12 @@ def _image_and_results(task: Any, finder: ImageFinder, path: Path) -> tuple[Path
     if not names:
         raise ValueError('its "data" names no image')
     annotations = task.get("annotations", task.get("predictions"))
-    done = [
-        a
-        for a in (annotations if isinstance(annotations, list) else [])
-        if isinstance(a, dict) and not a.get("was_cancelled") and isinstance(a.get("result"), list)
-    ]
-    return finder.find(names[0], path), done[0]["result"] if done else []
+    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
+        raise ValueError('its "annotations" are no list of objects')
+    done = [a.get("result") for a in annotations if not a.get("was_cancelled")]
+    if done and not isinstance(done[0], list):
+        raise ValueError('the "result" of its annotation is no list')
+    return finder.find(names[0], path), done[0] if done else []
 
 
 def _read_result(result: Any, what: str, size: tuple[int, int], reader: ObjectReader) -> None:

@@ -32,6 +32,9 @@ _FOLDERS: Final = re.compile(
     r"(_?(png|images?|train(ing)?|val(id)?|test))?|(train(ing)?|val(id(ation)?)?|test)(_?(masks?|labels?|annot))",
     re.IGNORECASE,
 )
+LABEL_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")
+"""Label maps are kept without loss."""
+
 _ENDINGS: Final = re.compile(r"[_-](masks?|labels?|seg(mentation)?|gt|L|label_?ids?)$", re.IGNORECASE)
 _NAMES: Final = (
     "classes.txt", "labels.txt", "names.txt", "labelmap.txt", "label_colors.txt", "class_dict.csv",
@@ -196,10 +199,10 @@ def _color(red: str, green: str, blue: str) -> Color | None:
 def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Skip]]:
     """Images and their label maps; label maps lie in folders that are called so, or end so."""
     paths = ImageFinder(folder).paths
-    labels = [p for p in paths if _is_label(p, folder)]
+    labels = [p for p in paths if is_label(p, folder)]
     images: dict[str, list[Path]] = {}
     for path in paths:
-        if not _is_label(path, folder):
+        if not is_label(path, folder):
             images.setdefault(path.stem, []).append(path)
     pairs: list[tuple[Path, Path]] = []
     skipped: list[Skip] = []
@@ -217,8 +220,9 @@ def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], list[Skip]]:
     return pairs, skipped
 
 
-def _is_label(path: Path, folder: Path) -> bool:
-    if path.suffix.lower() not in (".png", ".tif", ".tiff", ".bmp"):
+def is_label(path: Path, folder: Path) -> bool:
+    """Whether an image below a folder is called as label maps are, or lies in a folder that is."""
+    if path.suffix.lower() not in LABEL_SUFFIXES:
         return False
     parts = path.relative_to(folder).parts[:-1]
     return any(_FOLDERS.fullmatch(part) for part in parts) or bool(_ENDINGS.search(path.stem))
