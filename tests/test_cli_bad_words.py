@@ -31,6 +31,8 @@ def cli(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     Image.fromarray(pixels).save("a.png")
     Path("empty").mkdir()
     Path("file").write_text("x")
+    Path("loops").mkdir()
+    Path("loops/loop").symlink_to("loop")
     for name, text in {
         "list": "[]",
         "null": "null",
@@ -90,6 +92,9 @@ NAMES = [
     ("index", "nowhere", "--to", "i"),
     ("search", "nowhere", "dog"),
     ("search", "empty", "dog"),
+    ("search", "loops", "dog"),
+    *(("train", "picturebook", "--dry-run", "--device", value) for value in ("tpu", " 3", "cuda:99", "meta")),
+    ("reproduce", "tasks", "--budget", "0", "--device", "tpu"),
     ("demo", "--out", "page.txt"),
     ("train", "nope"),
     *(("train", "picturebook", "--set", value) for value in ("", "steps", "steps=x", "steps=0", "stepz=3")),

@@ -322,6 +322,12 @@ def test_files_that_cannot_be_read_and_images_without_labels_are_told(
         assert any(str(source / damaged) in reason for reason in reasons)
 
 
+def test_a_file_whose_first_image_is_no_object_is_no_panoptic_file(tmp_path: Path):
+    panoptic(tmp_path)
+    text(tmp_path / "my_val.json", {"images": [1.5], "annotations": [{"segments_info": []}]})
+    assert convert(tmp_path, tmp_path / "out", format="coco-panoptic").images == {"train": 1}
+
+
 def test_panoptic_maps_that_bear_the_images_names_are_not_taken_for_them(tmp_path: Path) -> None:
     source = tmp_path / "src"
     panoptic(source)

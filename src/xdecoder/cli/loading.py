@@ -5,7 +5,7 @@ from __future__ import annotations
 import xdecoder
 from xdecoder.cli.console import console
 from xdecoder.cli.progress import ProgressBar
-from xdecoder.predictor.loading import find_device
+from xdecoder.jobs.devices import find_device
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
 

@@ -35,6 +35,8 @@ def read_json(path: Path) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({error}); write or download the file again") from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # reading itself names no file
 
 
 @final

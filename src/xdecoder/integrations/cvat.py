@@ -13,9 +13,10 @@ import numpy as np
 
 from xdecoder.drawing.regions import Region
 from xdecoder.images import ImageSource
+from xdecoder.jobs.devices import find_device
 from xdecoder.labeling.cvat import encode_runs
 from xdecoder.labeling.outlines import trace_outline
-from xdecoder.predictor.loading import find_device, load
+from xdecoder.predictor.loading import load
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures.masks import mask_box
 from xdecoder.vocabularies import Vocabulary, parse_vocabulary

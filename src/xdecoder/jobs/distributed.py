@@ -17,6 +17,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from xdecoder.jobs.devices import find_device
 from xdecoder.jobs.gather import mean_over_world
 
 
@@ -46,8 +47,11 @@ def find_world(device: str | None = None) -> World:
     Args:
         device: "cpu", "cuda" or "cuda:1"; by default CUDA where there is one. Under torchrun each
             process takes the GPU of its own number.
+
+    Raises:
+        ValueError: there is no such device here.
     """
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = find_device(device)
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", place.index or 0)))
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from xdecoder.jobs.devices import find_device
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.weights.default import BUNDLED_IS_FOR_DRAWN_SCENES, default_weights
 from xdecoder.weights.folder import load_answer_head, load_model
@@ -68,21 +69,6 @@ def load(
         progress=progress,
         keep_transforms=keep_transforms,
     )
-
-
-def find_device(device: torch.device | str | None) -> torch.device:
-    """A device of this computer; where None, a GPU if there is one.
-
-    Raises:
-        ValueError: there is no such device here.
-    """
-    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    here = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
-    if device is None:
-        return torch.device("cuda" if gpus else "cpu")
-    if str(device) not in here and not (str(device) == "cuda" and gpus):
-        raise ValueError(f"no device {str(device)!r}; this computer has {', '.join(here)}")
-    return torch.device(device)
 
 
 def _find_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:

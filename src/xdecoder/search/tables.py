@@ -102,8 +102,9 @@ class Tables:
         missing = FileNotFoundError(f"no index in {name}; make one first: xdecoder index FOLDER --to {name}")
         if "://" not in name and not Path(name).is_dir():
             raise missing
-        connection = _connect(name)
-        there = set(connection.list_tables().tables)
+        with _told_failures(name, "read"):
+            connection = _connect(name)
+            there = set(connection.list_tables().tables)
         if "images" not in there:
             raise missing
         images = connection.open_table("images")
@@ -357,8 +358,8 @@ def _committed(action: Callable[[], _T]) -> _T:
 
 
 @contextmanager
-def _told_failures(place: str) -> Generator[None]:
-    """LanceDB's errors of writing, which are RuntimeErrors, become OSErrors that say what to do."""
+def _told_failures(place: str, done: Literal["read", "written"] = "written") -> Generator[None]:
+    """LanceDB's errors of files, which are RuntimeErrors, become OSErrors that say what to do."""
     try:
         yield
     except RuntimeError as error:
@@ -366,6 +367,8 @@ def _told_failures(place: str) -> Generator[None]:
             raise
         number = re.search(r"\(os error (\d+)\)", str(error))
         code = int(number[1]) if number else errno.EIO
+        if done == "read":
+            raise OSError(f"the index in {place} could not be read: {os.strerror(code)}") from error
         first = "make room, then " if code in _FULL else ""
         raise OSError(
             f"the index in {place} could not be written: {os.strerror(code)}. What was indexed before is "

@@ -234,7 +234,7 @@ def edit(
 
     def prepare(results: Results) -> ImageTask[_Edited]:
         from xdecoder.editing import edit_region
-        from xdecoder.predictor.loading import find_device
+        from xdecoder.jobs.devices import find_device
 
         options = extent.options(name)
         change = _make_change(edits, painting, strength=extent.strength, device=find_device(model.device))

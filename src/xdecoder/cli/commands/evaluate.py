@@ -123,8 +123,8 @@ def evaluate(
     from xdecoder.cli.loading import load_predictor
     from xdecoder.evaluation.report import write_report
     from xdecoder.evaluation.run import EvaluatedModel, evaluate
+    from xdecoder.jobs.devices import find_device
     from xdecoder.jobs.distributed import join_world, leave_world
-    from xdecoder.predictor.loading import find_device
 
     if cluster.cluster and "WORLD_SIZE" in os.environ:
         raise ValueError("a cluster shares the work out by itself: do not use torchrun with --cluster")

@@ -213,7 +213,7 @@ def _load(model: ModelOptions) -> Predictor:
 
     from xdecoder.bulk.shards import local_rank
     from xdecoder.cli.loading import load_predictor
-    from xdecoder.predictor.loading import find_device
+    from xdecoder.jobs.devices import find_device
 
     device = find_device(model.device)
     if device == torch.device("cuda"):

@@ -23,7 +23,8 @@ def _first_rows(data: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
     images, rows = (data.get(key) for key in ("images", "annotations")) if isinstance(data, dict) else (0, 0)
     if not isinstance(rows, list) or not isinstance(images, list) or not rows or not images:
         return None
-    return (images[0], rows[0]) if isinstance(rows[0], dict) and "segments_info" in rows[0] else None
+    first = images[0], rows[0]
+    return first if all(isinstance(row, dict) for row in first) and "segments_info" in rows[0] else None
 
 
 def read(folder: Path) -> LabeledFolder:
