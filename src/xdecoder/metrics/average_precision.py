@@ -83,26 +83,10 @@ def average_precision(
             truth lacks, lacks a field, or has a mask of another size than its image.
         ImportError: faster-coco-eval is missing.
     """
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError:
-        raise ImportError(
-            "average precision needs faster-coco-eval: pip install 'xdecoder[evaluate]'"
-        ) from None
     check_truth(truth)
     check_detections(truth, detections, kind=kind)
-
-    # The evaluator writes into what it is given, and takes a mask's area from its box where it finds one.
-    fields = ("image_id", "category_id", "score", "segmentation" if kind == "segm" else "bbox")
-    own = sorted(({f: d[f] for f in fields} for d in detections), key=lambda d: d["image_id"])
-    # Matches are stored by annotation id, where 0 means none.
-    annotations = [{"iscrowd": 0, **row, "id": n} for n, row in enumerate(truth["annotations"], start=1)]
-    coco = COCO({**truth, "annotations": annotations})
-    evaluator = COCOeval_faster(coco, coco.loadRes(own), iouType=kind, rle_iou_max_workers=1)
-    evaluator.evaluate()
-    evaluator.accumulate()
-    precision = np.asarray(evaluator.eval["precision"])[..., -1]  # T R K A: IoU, recall, category, area
-    recall = np.asarray(evaluator.eval["recall"])  # T K A M: IoU, category, area, detections
+    curves = precision_and_recall(truth, detections, kind=kind)
+    precision, recall = curves.precision, curves.recall
     image_ids = {int(image["id"]) for image in truth["images"]}
     return AveragePrecisionResult(
         ap=mean_of_known(precision[..., _ALL]),
@@ -118,13 +102,75 @@ def average_precision(
         ar_medium=mean_of_known(recall[..., _MEDIUM, 2]),
         ar_large=mean_of_known(recall[..., _LARGE, 2]),
         per_category={
-            int(category): mean_of_known(precision[:, :, k, _ALL])
-            for k, category in enumerate(evaluator.params.catIds)
+            category: mean_of_known(precision[:, :, k, _ALL])
+            for k, category in enumerate(curves.category_ids)
         },
         precision_at_50=tuple(mean_of_known(row) for row in precision[_IOU_50, :, :, _ALL]),
         kind=kind,
         images=len(image_ids),
-        without_detection=tuple(sorted(image_ids - {d["image_id"] for d in own})),
+        without_detection=tuple(sorted(image_ids - {d["image_id"] for d in detections})),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionAndRecall:
+    """What faster-coco-eval counts; -1 where the truth has nothing to find.
+
+    Attributes:
+        precision: at each IoU (0.50:0.95), recall (0, 0.01, ... 1), category and area.
+        recall: at each IoU, category, area and number of detections.
+        category_ids: in the order of the categories.
+    """
+
+    precision: Float[np.ndarray, "T R K A"]
+    recall: Float[np.ndarray, "T K A M"]
+    category_ids: tuple[int, ...]
+
+
+def precision_and_recall(
+    truth: Mapping[str, Any],
+    detections: Sequence[Detection],
+    *,
+    kind: IouType,
+    lvis: bool = False,
+    most: int | None = None,
+) -> PrecisionAndRecall:
+    """Runs faster-coco-eval, on copies: it writes into what it is given.
+
+    Args:
+        truth: a checked annotation file's content; its annotations are numbered anew, since matches are
+            stored by annotation id, where 0 means none.
+        detections: checked entries of a COCO result file; without their boxes where masks are scored, since
+            areas would be taken from them.
+        kind: "segm" scores masks, "bbox" boxes.
+        lvis: follow LVIS's rules, which know no crowds.
+        most: detections of an image that count; None for COCO's 1, 10 and 100.
+
+    Raises:
+        ImportError: faster-coco-eval is missing.
+    """
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ImportError:
+        raise ImportError(
+            "average precision needs faster-coco-eval: pip install 'xdecoder[evaluate]'"
+        ) from None
+    fields = ("image_id", "category_id", "score", "segmentation" if kind == "segm" else "bbox")
+    own = sorted(({f: d[f] for f in fields} for d in detections), key=lambda d: d["image_id"])
+    annotations = [
+        {"iscrowd": 0, **row, "id": n, **({"iscrowd": 0} if lvis else {})}
+        for n, row in enumerate(truth["annotations"], start=1)
+    ]
+    coco = COCO({**truth, "annotations": annotations})
+    evaluator = COCOeval_faster(coco, coco.loadRes(own), iouType=kind, lvis_style=lvis, rle_iou_max_workers=1)
+    if most is not None:
+        evaluator.params.maxDets = [most]
+    evaluator.evaluate()
+    evaluator.accumulate()
+    return PrecisionAndRecall(
+        precision=np.asarray(evaluator.eval["precision"])[..., -1],
+        recall=np.asarray(evaluator.eval["recall"]),
+        category_ids=tuple(int(i) for i in evaluator.params.catIds),
     )
 
 

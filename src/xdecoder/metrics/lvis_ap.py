@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
 from xdecoder.metrics.average_precision import (
     Detection,
     IouType,
     check_detections,
     check_truth,
     mean_of_known,
+    precision_and_recall,
 )
 
 MOST_DETECTIONS = 300
@@ -88,32 +87,18 @@ def lvis_average_precision(
         ValueError: the truth lacks what LVIS has and COCO has not; or as `average_precision`.
         ImportError: faster-coco-eval is missing.
     """
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError:
-        raise ImportError(
-            "average precision needs faster-coco-eval: pip install 'xdecoder[evaluate]'"
-        ) from None
     check_truth(truth)
     _check_federated(truth)
     check_detections(truth, detections, kind=kind)
 
-    # As in `average_precision`: the evaluator writes into what it is given, and takes areas from boxes. Where
-    # all detections of an image are left out it fails, so they are left out here.
-    fields = ("image_id", "category_id", "score", "segmentation" if kind == "segm" else "bbox")
+    # Where all detections of an image are left out the evaluator fails: they are left out here.
     known = {(row["image_id"], row["category_id"]) for row in truth["annotations"]}
     known |= {(image["id"], i) for image in truth["images"] for i in image["neg_category_ids"]}
     surest = _surest(detections)
-    own = [{f: row[f] for f in fields} for row in surest if (row["image_id"], row["category_id"]) in known]
-    annotations = [{**row, "iscrowd": 0, "id": n} for n, row in enumerate(truth["annotations"], start=1)]
-    coco = COCO({**truth, "annotations": annotations})
-    evaluator = COCOeval_faster(coco, coco.loadRes(own), iouType=kind, lvis_style=True, rle_iou_max_workers=1)
-    evaluator.params.maxDets = [MOST_DETECTIONS]
-    evaluator.evaluate()
-    evaluator.accumulate()
-    precision = np.asarray(evaluator.eval["precision"])[..., -1]  # T R K A: IoU, recall, category, area
-    recall = np.asarray(evaluator.eval["recall"])  # T K A M: IoU, category, area, detections
-    places = {int(category): k for k, category in enumerate(evaluator.params.catIds)}
+    own = [row for row in surest if (row["image_id"], row["category_id"]) in known]
+    curves = precision_and_recall(truth, own, kind=kind, lvis=True, most=MOST_DETECTIONS)
+    precision, recall = curves.precision, curves.recall
+    places = {category: k for k, category in enumerate(curves.category_ids)}
     of_frequency: dict[str, list[int]] = {"r": [], "c": [], "f": []}
     for row in truth["categories"]:
         of_frequency[row["frequency"]].append(places[row["id"]])

@@ -65,6 +65,7 @@ def _by_onednn(x: Tensor, weight: Tensor) -> bool:
         and type(weight) in _PLAIN
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # PyTorch's own, which may go without notice
         and not torch.is_autocast_enabled("cpu")
     )
 
