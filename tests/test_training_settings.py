@@ -39,6 +39,8 @@ def test_settings_change_a_copy_of_a_record() -> None:
         (RUN, "log_every=0", "RunConfig.log_every must be at least 1, got 0"),
         (RUN, "accumulate=0", "RunConfig.accumulate must be at least 1, got 0"),
         (RUN, "keep=0", "RunConfig.keep must be at least 1, got 0"),
+        (RUN, "seed=-1", "RunConfig.seed must be at least 0, got -1"),
+        (RUN, "workers=1000000", "RunConfig.workers must be at most 1024, got 1000000"),
         (RUN, "workers=-1", "RunConfig.workers must be at least 0, got -1"),
         (PICTUREBOOK, "optimizer.lr=fast", "optimizer.lr: expected float, got 'fast'"),
         (PICTUREBOOK, "images=0", "PictureBookRecipe.images must be at least 1, got 0"),

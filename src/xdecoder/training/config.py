@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from xdecoder.bounds import require, require_at_least, require_positive
+from xdecoder.bounds import require, require_at_least, require_at_most, require_positive
+
+_MOST_WORKERS: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,5 +135,6 @@ class RunConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least(0, self, "workers", "validate_every", "patience", "max_unreadable")
+        require_at_least(0, self, "seed", "workers", "validate_every", "patience", "max_unreadable")
+        require_at_most(_MOST_WORKERS, self, "workers")
         require_at_least(1, self, "log_every", "save_every", "keep", "accumulate")
