@@ -1,4 +1,4 @@
-"""Label Studio's tasks labelled in advance."""
+"""Label Studio's tasks labeled in advance."""
 
 import threading
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ def predict(client: TestClient, *addresses: Any, config: str = CONFIG) -> Any:
     return client.post("/predict", json=body)
 
 
-def test_tasks_are_labelled_with_the_project_s_own_names(served_predictor: Predictor, picture: bytes) -> None:
+def test_tasks_are_labeled_with_the_project_s_own_names(served_predictor: Predictor, picture: bytes) -> None:
     with (
         label_studio(picture) as address,
         TestClient(

@@ -10,6 +10,7 @@ from xdecoder.data.coco_file import categories_of_file, read_coco_file
 from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import LabelCoding, read_json
 from xdecoder.data.folders import Folders
+from xdecoder.data.formats.masks import NOT_A_CLASS
 from xdecoder.data.info import DatasetInfo, Origin, Split
 from xdecoder.data.pairs import open_pair_folder
 from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample, Task
@@ -20,7 +21,6 @@ from xdecoder.vocabularies import Vocabulary, normal_name
 
 _IMAGES = "images/{split}|{split}/images|{split}"
 _CLASSES = "classes.txt|labels.txt"
-_NOT_A_CLASS = ("background", "void", "unlabeled", "unlabelled", "ignore")
 VOID_VALUE = 255
 """What a label map of one's own holds where nothing is labeled; 65535 in one of 16 bits."""
 
@@ -57,7 +57,7 @@ def open_custom_semantic(selection: Selection) -> Dataset[Any]:
     """
     path = selection.path(_CLASSES)
     names = read_class_names(path)
-    kept = [i for i, name in enumerate(names) if normal_name(name) not in _NOT_A_CLASS]
+    kept = [i for i, name in enumerate(names) if normal_name(name) not in NOT_A_CLASS]
     if not kept:
         raise ValueError(f"{path}: no class; write one a line")
     try:

@@ -186,7 +186,7 @@ def _yolo(result: object) -> Any:
 
 
 def _labelstudio(result: object, image_id: str) -> Any:
-    """A task of Label Studio's with brush masks, and the labelling interface that it is made for."""
+    """A task of Label Studio's with brush masks, and the labeling interface that it is made for."""
     if not isinstance(result, SegmentationResult):
         raise _shapeless(result, "labelstudio")
     task = labelstudio.task(_picture(result, image_id), address=image_id, shapes="masks", losses=Losses())

@@ -1,4 +1,4 @@
-"""A backend for Label Studio: its tasks labelled in advance, with the project's own label names."""
+"""A backend for Label Studio: its tasks labeled in advance, with the project's own label names."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelConfig:
-    """What of a project's labelling interface matters here.
+    """What of a project's labeling interface matters here.
 
     Attributes:
-        image: the name of the image that is labelled.
+        image: the name of the image that is labeled.
         key: the field of a task's data that holds it.
-        controls: what it is labelled with.
+        controls: what it is labeled with.
     """
 
     image: str
@@ -83,7 +83,7 @@ class LabelConfig:
 
 
 def parse_config(text: str) -> LabelConfig:
-    """A project's labelling interface.
+    """A project's labeling interface.
 
     Args:
         text: the project's labeling interface, in XML.
@@ -92,11 +92,11 @@ def parse_config(text: str) -> LabelConfig:
         ValueError: it is no XML, or has no image with labels that a mask can become.
     """
     if len(text) > _LONGEST_CONFIG or "<!" in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL):
-        raise ValueError("the labelling interface is too long, or declares a document type or entities")
+        raise ValueError("the labeling interface is too long, or declares a document type or entities")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise ValueError(f"the labelling interface is no XML: {error}") from error
+        raise ValueError(f"the labeling interface is no XML: {error}") from error
     images = {image.get("name", ""): image.get("value", "") for image in root.iter("Image")}
     controls: list[tuple[str, Control]] = []
     for element in root.iter():
@@ -106,7 +106,7 @@ def parse_config(text: str) -> LabelConfig:
             controls.append((element.get("toName", ""), control))
     if not controls:
         raise ValueError(
-            f"the labelling interface has no Image with {', '.join(_CONTROLS)}: add one of these with labels"
+            f"the labeling interface has no Image with {', '.join(_CONTROLS)}: add one of these with labels"
         )
     image = controls[0][0]
     return LabelConfig(
@@ -166,7 +166,7 @@ async def _label(
     except HTTPException as error:
         if error.status_code not in (404, 422):
             raise
-        _logger.warning("a task of Label Studio's could not be labelled: %s", error.detail)
+        _logger.warning("a task of Label Studio's could not be labeled: %s", error.detail)
         return {"model_version": service.name, "score": 0.0, "result": []}
     return {"model_version": service.name, "score": mean_score(regions), "result": regions}
 
@@ -192,7 +192,7 @@ def fetch(address: object, settings: ServerSettings) -> bytes:
         HTTPException: 422 where it lies elsewhere, or cannot be had.
     """
     if not isinstance(address, str):
-        raise HTTPException(422, "the task has no image where the labelling interface says")
+        raise HTTPException(422, "the task has no image where the labeling interface says")
     if address.startswith("data:"):
         return decode_base64(address)
     home = settings.label_studio

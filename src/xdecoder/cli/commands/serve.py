@@ -95,8 +95,8 @@ class Load:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelling:
-    """The Label Studio whose tasks are labelled."""
+class Labeling:
+    """The Label Studio whose tasks are labeled."""
 
     label_studio: Annotated[
         str | None,
@@ -130,14 +130,14 @@ def serve(
     *,
     access: Access,
     load: Load,
-    labelling: Labelling,
+    labeling: Labeling,
     model: ModelChoice,
 ) -> None:
     """Serve the model over HTTP, until Ctrl-C.
 
     The API is described at /docs; docs/serving.md shows how to ask.
     """
-    settings = _settings(access, load, labelling)
+    settings = _settings(access, load, labeling)
     try:
         from xdecoder.server.app import create_app
         from xdecoder.server.run import run
@@ -153,10 +153,10 @@ def serve(
     run(create_app(predictor, settings, index=opened, name=Path(model.source).name), settings)
 
 
-def _settings(access: Access, load: Load, labelling: Labelling) -> ServerSettings:
+def _settings(access: Access, load: Load, labeling: Labeling) -> ServerSettings:
     from xdecoder.server.settings import ServerSettings, read_token
 
-    own, studio = access.token_file, labelling.label_studio_token_file
+    own, studio = access.token_file, labeling.label_studio_token_file
     return ServerSettings(
         host=access.host,
         port=access.port,
@@ -170,6 +170,6 @@ def _settings(access: Access, load: Load, labelling: Labelling) -> ServerSetting
         max_megabytes=load.max_megabytes,
         cache_images=load.cache_images,
         cache_megabytes=load.cache_megabytes,
-        label_studio=labelling.label_studio,
+        label_studio=labeling.label_studio,
         label_studio_token=None if studio is None else read_token(studio),
     )

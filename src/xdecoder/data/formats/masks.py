@@ -41,7 +41,8 @@ _NAMES: Final = (
     "classes.csv", "labels.csv",
 )  # fmt: skip
 _HEADINGS: Final = ("name,r,g,b", "name,red,green,blue")
-_NOT_A_CLASS: Final = ("background", "void", "unlabeled", "unlabelled", "ignore")
+NOT_A_CLASS: Final = ("background", "void", "unlabeled", "unlabelled", "ignore")
+"""Names by which lists of classes mean what is no class."""
 
 
 @final
@@ -128,7 +129,7 @@ def as_folder(
     folder: Path, pairs: list[tuple[Path, Path]], listed: list[ClassName], skipped: list[Skip]
 ) -> LabeledFolder:
     """Pairs of an image and its label map, with the classes that are no background."""
-    kept = [c for c in listed if normal_name(c.name) not in _NOT_A_CLASS]
+    kept = [c for c in listed if normal_name(c.name) not in NOT_A_CLASS]
     place_of = {c.index: place for place, c in enumerate(kept)}
     colored = bool(kept) and all(c.color for c in kept)
     void = {c.index for c in listed} | {255, 65535}
