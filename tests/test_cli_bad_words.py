@@ -97,7 +97,7 @@ NAMES = [
     ("reproduce", "tasks", "--budget", "0", "--device", "tpu"),
     ("demo", "--out", "page.txt"),
     ("train", "nope"),
-    *(("train", "picturebook", "--set", value) for value in ("", "steps", "steps=x", "steps=0", "stepz=3")),
+    *(("train", "picturebook", "--set", value) for value in ("", "steps", "steps=x", "steps=-1", "stepz=3")),
     *(
         ("train", "picturebook", "--set", value)
         for value in ("run.keep=x", "images=[1", "steps=!!python/x y")
