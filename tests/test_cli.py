@@ -110,7 +110,7 @@ def test_results_are_those_of_python_whatever_the_batch(
     cli: Cli, photos: Path, folder: Path, batch_size: int
 ) -> None:
     done = cli("segment", photos / "one.jpg", photos / "trip", *WORDS, "--json", "--batch-size", batch_size)
-    assert done.code == 0
+    assert done.code == 0, done.err
     assert not Path("results").exists()
     assert [Path(str(line["file"])).parent.name for line in done.lines] == ["photos", "trip"]
     predictor = xdecoder.load(folder)

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from xdecoder.images import read_image
 
-Pixels = UInt8[np.ndarray, "H W 3"]
+Pixels = UInt8[np.ndarray, "_ _ 3"]  # those of one list have different sizes
 _R = TypeVar("_R")
 
 
