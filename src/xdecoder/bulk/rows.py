@@ -110,7 +110,8 @@ def row_of(image: SourceImage, labels: ImageLabels | Exception, making: Making) 
         return {**row, "error": _escaped(" ".join(str(labels).split())) or type(labels).__name__}
     row["height"], row["width"] = labels.size
     if labels.segments is not None:
-        row["segments"] = _segments(labels.segments)
+        found = labels.segments
+        row["segments"] = [s.columns(encode_rle(found.mask(s))) for s in found.segments]
     if labels.caption is not None:
         row["caption"], row["caption_score"] = labels.caption.text, labels.caption.score
     return {**row, "decoder": labels.decoder, "backbone": labels.backbone}
@@ -124,24 +125,3 @@ def table_of(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 def _escaped(text: str) -> str:
     """Text that a table can hold."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _segments(found: PanopticSegmentation) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for segment in found.segments:
-        left, top, right, bottom = segment.box
-        rows.append(
-            {
-                "label": segment.label,
-                "category": segment.category,
-                "is_thing": segment.is_thing,
-                "score": segment.score,
-                "area": segment.area,
-                "left": left,
-                "top": top,
-                "right": right,
-                "bottom": bottom,
-                "mask": encode_rle(found.mask(segment))["counts"],
-            }
-        )
-    return rows

@@ -88,27 +88,32 @@ _CONTEXT_SPLITS = {
     "val": Split(word="validation", images=5105),
     "train": Split(word="training", images=4998),
 }
+_VOC_FOLDERS = Folders(
+    images="VOCdevkit/VOC2012/JPEGImages",
+    labels="VOCdevkit/VOC2012/SegmentationClass",
+    listing="VOCdevkit/VOC2012/ImageSets/Segmentation/{word}.txt",
+    coding=LabelCoding(classes=20, first=1, void=(0, 255)),
+    vocabulary=named("voc"),
+)
+_CONTEXT_FOLDERS = Folders(
+    images="pascal_ctx_d2/images/{word}",
+    labels="pascal_ctx_d2/annotations_ctx59/{word}",
+    coding=LabelCoding(classes=59, void=(255,)),
+    vocabulary=_context_59,
+)
 
 
 PASCAL: dict[str, DatasetInfo] = {
     "pascal-voc-20": folders_info(
-        Folders(
-            images="VOCdevkit/VOC2012/JPEGImages",
-            labels="VOCdevkit/VOC2012/SegmentationClass",
-            listing="VOCdevkit/VOC2012/ImageSets/Segmentation/{word}.txt",
-            coding=LabelCoding(classes=20, first=1, void=(0, 255)),
-            vocabulary=named("voc"),
-        ),
+        _VOC_FOLDERS,
         title="Pascal VOC 2012 segmentation, 20 classes; background is void",
         splits=_VOC_SPLITS,
         origin=_VOC,
         vocabulary="voc",
     ),
     "pascal-voc-21": folders_info(
-        Folders(
-            images="VOCdevkit/VOC2012/JPEGImages",
-            labels="VOCdevkit/VOC2012/SegmentationClass",
-            listing="VOCdevkit/VOC2012/ImageSets/Segmentation/{word}.txt",
+        replace(
+            _VOC_FOLDERS,
             coding=LabelCoding(classes=21, stored=(*range(1, 21), 0), void=(255,)),
             vocabulary=_with_background(named("voc")),
             background=_beside_voc,
@@ -119,21 +124,15 @@ PASCAL: dict[str, DatasetInfo] = {
         vocabulary="the 20 classes and background",
     ),
     "pascal-context-59": folders_info(
-        Folders(
-            images="pascal_ctx_d2/images/{word}",
-            labels="pascal_ctx_d2/annotations_ctx59/{word}",
-            coding=LabelCoding(classes=59, void=(255,)),
-            vocabulary=_context_59,
-        ),
+        _CONTEXT_FOLDERS,
         title="Pascal Context, 59 classes",
         splits=_CONTEXT_SPLITS,
         origin=_CONTEXT,
         vocabulary="the 59 classes",
     ),
     "pascal-context-60": folders_info(
-        Folders(
-            images="pascal_ctx_d2/images/{word}",
-            labels="pascal_ctx_d2/annotations_ctx59/{word}",
+        replace(
+            _CONTEXT_FOLDERS,
             coding=LabelCoding(classes=60, stored=(*range(59), 255), void=()),
             vocabulary=_with_background(_context_59),
             background=_beside_context_59,

@@ -157,22 +157,12 @@ def _fingerprint_columns(fingerprint: Fingerprint) -> dict[str, Any]:
 
 
 def _region_row(image: IndexedImage, region: IndexedRegion) -> dict[str, Any]:
-    segment = region.segment
-    left, top, right, bottom = segment.box
     height, width = image.size
     return {
-        "id": f"{image.path}#{segment.id}",
+        "id": f"{image.path}#{region.segment.id}",
         "path": image.path,
         "height": height,
         "width": width,
-        "label": segment.label,
-        "is_thing": segment.is_thing,
-        "score": segment.score,
-        "area": segment.area,
-        "left": left,
-        "top": top,
-        "right": right,
-        "bottom": bottom,
-        "mask": region.mask["counts"],
+        **region.segment.columns(region.mask),
         VECTOR: region.vector,
     }

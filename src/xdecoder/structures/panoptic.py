@@ -14,6 +14,7 @@ from xdecoder.images import ImageSource
 from xdecoder.jobs.files import safe_name
 from xdecoder.structures.masks import (
     Box,
+    Rle,
     box_from_xywh,
     box_to_xywh,
     decode_rle,
@@ -52,6 +53,26 @@ class Segment:
     score: float
     area: int
     box: Box
+
+    def columns(self, mask: Rle) -> dict[str, Any]:
+        """A row of a table: `label`, `category`, `is_thing`, `score`, `area`, the box's sides and `mask`.
+
+        Args:
+            mask: where it is; the column holds the text of the code, whose size is the image's.
+        """
+        left, top, right, bottom = self.box
+        return {
+            "label": self.label,
+            "category": self.category,
+            "is_thing": self.is_thing,
+            "score": self.score,
+            "area": self.area,
+            "left": left,
+            "top": top,
+            "right": right,
+            "bottom": bottom,
+            "mask": mask["counts"],
+        }
 
 
 @final
