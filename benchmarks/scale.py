@@ -31,9 +31,9 @@ import pyarrow as pa
 from xdecoder import load
 from xdecoder.bulk import Destination, find_source, read_status
 from xdecoder.bulk.cluster import label_on_cluster
+from xdecoder.bulk.config import LabelingConfig
 from xdecoder.bulk.destination import parquet_bytes
 from xdecoder.bulk.joining import StoredRow, joined_labels
-from xdecoder.bulk.making import Making
 from xdecoder.bulk.sources import SourceImage
 from xdecoder.images import read_stored
 from xdecoder.jobs.cluster import Actors
@@ -149,7 +149,7 @@ def on_cluster(images: Path, to: Path, weights: str) -> list[float]:
         label_on_cluster(
             find_source(str(images)),
             ModelSource.of(weights, predictor),
-            Destination.create(str(to), Making.of(predictor, VERBS, weights=weights)),
+            Destination.create(str(to), LabelingConfig.of(predictor, VERBS, weights=weights)),
             actors=Actors(least=2, most=2),
             together=16,
             progress=kill,

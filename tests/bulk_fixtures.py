@@ -12,7 +12,7 @@ import pytest
 
 import xdecoder
 from builders import draw_picture, save_tiny_model
-from xdecoder.bulk import Destination, Making, Shard, find_source, label
+from xdecoder.bulk import Destination, LabelingConfig, Shard, find_source, label
 from xdecoder.bulk.joining import joined_labels
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import parse_vocabulary
@@ -28,18 +28,18 @@ class Bulk:
     Attributes:
         model: the folder of a tiny model.
         predictor: the model.
-        making: all three verbs.
+        config: all three verbs.
         pictures: a folder of drawn pictures and of a file that is none.
     """
 
     model: Path
     predictor: Predictor
-    making: Making
+    config: LabelingConfig
     pictures: Path
 
     def label(self, source: Path | str, to: Path | str, shard: str = "0/1", **options: Any) -> Destination:
         """Label a source; `format` and what `label` takes may be given."""
-        destination = Destination.create(str(to), self.making, options.pop("format", "parquet"))
+        destination = Destination.create(str(to), self.config, options.pop("format", "parquet"))
         part = Shard.parse(shard)
         images = find_source(str(source), part, column=options.get("column", "image"))
         label(images, self.predictor, destination, shard=part, **options)
@@ -56,13 +56,13 @@ def bulk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bulk]:
         for seed in range(IMAGES - 1):
             draw_picture(base / "pictures" / f"{seed}.png", seed)
         (base / "pictures" / "bad.png").write_text("no picture")
-        making = Making.of(
+        config = LabelingConfig.of(
             predictor,
             ("segment", "caption", "embed"),
             vocabulary=parse_vocabulary(WORDS),
             weights=str(model),
         )
-        yield Bulk(model=model, predictor=predictor, making=making, pictures=base / "pictures")
+        yield Bulk(model=model, predictor=predictor, config=config, pictures=base / "pictures")
 
 
 @pytest.fixture(scope="session")

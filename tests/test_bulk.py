@@ -28,7 +28,7 @@ from builders import draw_picture
 from bulk_fixtures import IMAGES, WORDS, Bulk, rows_of
 from xdecoder.bulk import (
     Destination,
-    Making,
+    LabelingConfig,
     Shard,
     estimate,
     find_source,
@@ -334,7 +334,7 @@ def test_status_tells_done_failed_rate_and_time_left_over_all_shards(
     monkeypatch.setattr(run, "FRAGMENT_ROWS", 1)
     part = Shard(index=1, count=2)
     images = find_source(str(bulk.pictures))[:4]
-    destination = Destination.create(str(tmp_path), bulk.making)
+    destination = Destination.create(str(tmp_path), bulk.config)
     label(images, bulk.predictor, destination, shard=part)
     status = read_status(destination)
     assert status.images == 4 == status.labeled + len(status.failures)
@@ -346,7 +346,7 @@ def test_status_tells_done_failed_rate_and_time_left_over_all_shards(
 
 def test_an_estimate_measures_a_sample_and_writes_nothing(bulk: Bulk) -> None:
     images = find_source(str(bulk.pictures))
-    found = estimate(images, bulk.predictor, bulk.making, sample=4)
+    found = estimate(images, bulk.predictor, bulk.config, sample=4)
     assert (found.images, found.sampled) == (IMAGES, 4)
     assert found.seconds > 0
     assert found.bytes > 0
@@ -514,7 +514,7 @@ def test_bad_requests_say_what_to_do(
 
 
 def test_labels_of_another_model_are_refused(bulk: Bulk, labeled: Destination, tmp_path: Path) -> None:
-    other = Destination.create(str(tmp_path), replace(bulk.making, model="0" * 32))
+    other = Destination.create(str(tmp_path), replace(bulk.config, model="0" * 32))
     with pytest.raises(ValueError, match=f"is labeled by {bulk.model}, another model"):
         label(find_source(str(bulk.pictures)), bulk.predictor, other)
 
@@ -522,7 +522,7 @@ def test_labels_of_another_model_are_refused(bulk: Bulk, labeled: Destination, t
 def test_what_a_killed_process_left_half_written_is_taken_away(bulk: Bulk, tmp_path: Path) -> None:
     (tmp_path / "fragments").mkdir()
     (tmp_path / "fragments" / ".0123456789abcdef.draft").write_bytes(b"PAR1")
-    destination = Destination.create(str(tmp_path), bulk.making)
+    destination = Destination.create(str(tmp_path), bulk.config)
     assert not list((tmp_path / "fragments").iterdir())
     assert not read_status(destination).images
 
@@ -532,7 +532,7 @@ def test_a_model_without_captions_is_refused_before_any_image(bulk: Bulk) -> Non
     config = replace(model.config, decoder=replace(model.config.decoder, captions=False))
     mute = Predictor(type(model)(config), bulk.predictor.tokenizer)
     with pytest.raises(ValueError, match="caption"):
-        Making.of(mute, ("caption",))
+        LabelingConfig.of(mute, ("caption",))
 
 
 def test_a_full_disk_is_told_and_the_same_command_goes_on(
@@ -563,7 +563,7 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(
 
 
 def test_damaged_and_foreign_files_among_the_labels_are_named(bulk: Bulk, tmp_path: Path) -> None:
-    destination = Destination.create(str(tmp_path), bulk.making)
+    destination = Destination.create(str(tmp_path), bulk.config)
     (tmp_path / "fragments").mkdir()
     (tmp_path / "fragments" / "1-x.parquet").write_bytes(b"PAR1 cut short")
     with pytest.raises(ValueError, match=r"1-x\.parquet is damaged .* delete it to label its images again"):

@@ -100,7 +100,7 @@ def test_a_store_that_cannot_be_written_ends_the_run_and_it_goes_on_later(
             filled.stop()
 
     images = find_source(str(bulk.pictures))
-    destination = Destination.create("s3://pictures/out", bulk.making)
+    destination = Destination.create("s3://pictures/out", bulk.config)
     with pytest.raises(
         OSError,
         match=r"s3://pictures/out: .*NETWORK_CONNECTION.*; check the network, and AWS_ENDPOINT_URL .*; "
@@ -122,7 +122,7 @@ def test_a_bucket_or_folder_that_is_not_there_is_told(bulk: Bulk) -> None:
     with pytest.raises(FileNotFoundError, match="no labels in s3://pictures/out; make some first"):
         Destination.open("s3://pictures/out")
     with pytest.raises(ValueError, match="COCO's JSON is written to a disk"):
-        Destination.create("s3://pictures/out", bulk.making, "coco")
+        Destination.create("s3://pictures/out", bulk.config, "coco")
 
 
 class Refusing(BaseHTTPRequestHandler):

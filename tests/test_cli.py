@@ -448,6 +448,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
 ) -> None:
     (photos / "cut.jpg").unlink()
     (photos / "text.png").unlink()
+    assert cli("segment", photos / "one.jpg", *WORDS, "--json").code == 0  # which keeps the names' embeddings
     whole = results.os.fsync
     writes: list[int] = []
 

@@ -108,7 +108,7 @@ def test_a_node_killed_in_the_middle_changes_no_row(
         killed.append("the second node")
         nodes.kill_second()
 
-    destination = Destination.create(str(tmp_path), bulk.making)
+    destination = Destination.create(str(tmp_path), bulk.config)
     report = label_on_cluster(
         find_source(str(bulk.pictures)),
         ModelSource.of(str(bulk.model), bulk.predictor),

@@ -1,6 +1,6 @@
 """Many images labeled into tables, by one process or many, on one machine or a cluster.
 
->>> from xdecoder.bulk import Destination, Making, find_source, label
+>>> from xdecoder.bulk import Destination, LabelingConfig, find_source, label
 """
 
 try:
@@ -8,8 +8,8 @@ try:
 except ImportError as error:
     raise ImportError("labels are tables of pyarrow: pip install 'xdecoder[data]'") from error
 
+from xdecoder.bulk.config import LabelingConfig
 from xdecoder.bulk.destination import Destination
-from xdecoder.bulk.making import Making
 from xdecoder.bulk.run import Estimate, LabelingReport, estimate, finish, label
 from xdecoder.bulk.shards import Shard
 from xdecoder.bulk.sources import SourceImage, find_source
@@ -19,8 +19,8 @@ __all__ = [
     "Destination",
     "Estimate",
     "Failure",
+    "LabelingConfig",
     "LabelingReport",
-    "Making",
     "Shard",
     "SourceImage",
     "Status",

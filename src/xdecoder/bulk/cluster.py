@@ -49,7 +49,7 @@ def label_on_cluster(
         ImportError: Ray is not installed.
         OSError: the cluster could not finish; what was written is whole.
     """
-    rest = todo(images, destination.making, known_keys(destination), retry_failed=retry_failed)
+    rest = todo(images, destination.config, known_keys(destination), retry_failed=retry_failed)
     noted = begun(Shard(), len(images))
     destination.note(noted)
     worker = LabelWorker(model=model, address=destination.place.address, column=column)
@@ -101,7 +101,7 @@ class ActorLabeler:
 
     def __init__(self, worker: LabelWorker) -> None:
         self._destination = Destination.open(worker.address)
-        self._labeler = Labeler(worker.model.load(), self._destination.making, column=worker.column)
+        self._labeler = Labeler(worker.model.load(), self._destination.config, column=worker.column)
 
     def __call__(self, rows: list[Row]) -> Row:
         """Label a block's images; how many got labels and how many an error."""

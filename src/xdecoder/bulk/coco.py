@@ -31,7 +31,7 @@ def write_coco(destination: Destination) -> None:
         if error is None
     )
     ids = {path: number for number, path in enumerate(good, start=1)}
-    verbs = destination.making.verbs
+    verbs = destination.config.verbs
     columns = ["path", "height", "width", "error"]
     columns += [name for verb, name in (("segment", "segments"), ("caption", "caption")) if verb in verbs]
 
@@ -44,7 +44,7 @@ def write_coco(destination: Destination) -> None:
         for row in rows()
     ]
     images.sort(key=lambda image: image["id"])
-    words = destination.making.vocabulary
+    words = destination.config.vocabulary
     if words is not None:
         categories = [
             {"id": i, "name": name, "isthing": int(words.is_thing(i))} for i, name in enumerate(words.classes)

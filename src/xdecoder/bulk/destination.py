@@ -23,9 +23,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from xdecoder.bounds import require
-from xdecoder.bulk.making import Making
+from xdecoder.bulk.config import LabelingConfig
 from xdecoder.bulk.place import Place, told_failures
-from xdecoder.bulk.rows import MAKING, schema_of
+from xdecoder.bulk.rows import CONFIG, schema_of
 from xdecoder.bulk.shards import Shard
 
 Format = Literal["parquet", "lance", "coco"]
@@ -63,23 +63,23 @@ class Destination:
 
     Args:
         place: the folder.
-        making: what its labels are made with.
+        config: what its labels are made with.
         format: what they are joined into.
     """
 
-    def __init__(self, place: Place, making: Making, format: Format) -> None:
+    def __init__(self, place: Place, config: LabelingConfig, format: Format) -> None:
         self.place = place
-        self.making = making
+        self.config = config
         self.format: Format = format
-        self.schema = schema_of(making)
+        self.schema = schema_of(config)
 
     @classmethod
-    def create(cls, address: str, making: Making, format: Format = "parquet") -> Destination:
+    def create(cls, address: str, config: LabelingConfig, format: Format = "parquet") -> Destination:
         """Begin a folder of labels, or go on with one that is made in the same way.
 
         Args:
             address: a folder, or an address such as "s3://bucket/labels".
-            making: what the labels are made with.
+            config: what the labels are made with.
             format: what they are joined into: "parquet"; "lance", a LanceDB table; "coco", Parquet and
                 COCO's JSON beside it.
 
@@ -97,10 +97,10 @@ class Destination:
         try:
             found = cls.open(address)
         except FileNotFoundError:
-            head = json.dumps({"making": making.to_json(), "format": format}, indent=1)
+            head = json.dumps({"config": config.to_json(), "format": format}, indent=1)
             place.write(_HEAD, head.encode())
             found = cls.open(address)  # which may be another process's by now
-        found.making.check(making, place=address)
+        found.config.check(config, place=address)
         require(
             found.format == format,
             f"{address} is joined into {found.format}, not {format}; leave --format as it was, or give "
@@ -127,11 +127,11 @@ class Destination:
             ) from None
         try:
             head: dict[str, Any] = json.loads(text)
-            making, form = head["making"], head["format"]
+            config, form = head["config"], head["format"]
             require(form in get_args(Format), f"unknown format {form!r}")
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{address}/{_HEAD} is damaged ({error!r}); give another --to") from error
-        return cls(place, Making.from_json(making, place=f"{address}/{_HEAD}"), form)
+        return cls(place, LabelingConfig.from_json(config, place=f"{address}/{_HEAD}"), form)
 
     # Fragments
 
@@ -205,10 +205,12 @@ class Destination:
 
     def _check(self, metadata: Mapping[bytes, bytes], called: str) -> None:
         """Refuse a file of other labels, or of none."""
-        if MAKING not in metadata:
+        if CONFIG not in metadata:
             raise ValueError(f"{called} is no file of labels; take it away")
-        if metadata[MAKING] != (self.schema.metadata or {})[MAKING]:
-            self.making.check(Making.from_json(metadata[MAKING], place=called), place=self.place.address)
+        if metadata[CONFIG] != (self.schema.metadata or {})[CONFIG]:
+            self.config.check(
+                LabelingConfig.from_json(metadata[CONFIG], place=called), place=self.place.address
+            )
 
     # Progress
 

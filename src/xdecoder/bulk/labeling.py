@@ -11,7 +11,7 @@ from typing import Final, final
 import numpy as np
 from torch import Tensor
 
-from xdecoder.bulk.making import Making
+from xdecoder.bulk.config import LabelingConfig
 from xdecoder.bulk.place import is_remote
 from xdecoder.bulk.rows import ImageLabels
 from xdecoder.bulk.sources import ImageReader, SourceImage
@@ -30,13 +30,13 @@ class Labeler:
 
     Args:
         predictor: the model.
-        making: what it is asked.
+        config: what it is asked.
         column: of tables, where the images' bytes are.
     """
 
-    def __init__(self, predictor: Predictor, making: Making, *, column: str = "image") -> None:
+    def __init__(self, predictor: Predictor, config: LabelingConfig, *, column: str = "image") -> None:
         self._predictor = predictor
-        self._making = making
+        self._making = config
         self._reader = ImageReader(column)
 
     def run(
@@ -85,13 +85,13 @@ class Labeler:
         return found
 
     def _label(self, images: list[Pixels]) -> list[ImageLabels]:
-        making, predictor = self._making, self._predictor
-        encoded = predictor.encode(images, short_side=making.short_side)
+        config, predictor = self._making, self._predictor
+        encoded = predictor.encode(images, short_side=config.short_side)
         segments: Sequence[object] = [None] * len(images)
-        if "segment" in making.verbs:
-            segments = predictor.segment(encoded, making.vocabulary)  # pyright: ignore[reportAssignmentType]
-        captions = predictor.caption(encoded) if "caption" in making.verbs else [None] * len(images)
-        vectors = predictor.embed_images(encoded) if "embed" in making.verbs else None
+        if "segment" in config.verbs:
+            segments = predictor.segment(encoded, config.vocabulary)  # pyright: ignore[reportAssignmentType]
+        captions = predictor.caption(encoded) if "caption" in config.verbs else [None] * len(images)
+        vectors = predictor.embed_images(encoded) if "embed" in config.verbs else None
         return [
             ImageLabels(
                 size=images[i].shape[:2],

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float16
 
-from xdecoder.bulk.making import Making
+from xdecoder.bulk.config import LabelingConfig
 from xdecoder.bulk.sources import SourceImage
 from xdecoder.structures import Caption, PanopticSegmentation, encode_rle
 
-MAKING: Final = b"xdecoder"
+CONFIG: Final = b"xdecoder"
 """Where a table's schema keeps what its rows were made with."""
 
 _SEGMENT: Final = pa.struct(
@@ -54,7 +54,7 @@ class ImageLabels:
     backbone: Float16[np.ndarray, " P"] | None
 
 
-def schema_of(making: Making) -> pa.Schema:
+def schema_of(config: LabelingConfig) -> pa.Schema:
     """One row an image: which it is, what it was labeled with, its labels or why it has none.
 
     `key` tells file, content, model and options apart. A segment's `mask` is the text of COCO's run-length
@@ -62,12 +62,12 @@ def schema_of(making: Making) -> pa.Schema:
     embeddings are of unit length.
     """
     labels: list[pa.Field] = []
-    if "segment" in making.verbs:
+    if "segment" in config.verbs:
         labels.append(pa.field("segments", pa.list_(_SEGMENT)))
-    if "caption" in making.verbs:
+    if "caption" in config.verbs:
         labels += [pa.field("caption", pa.string()), pa.field("caption_score", pa.float32())]
-    if "embed" in making.verbs:
-        labels += [pa.field(name, pa.list_(pa.float16(), making.width)) for name in ("decoder", "backbone")]
+    if "embed" in config.verbs:
+        labels += [pa.field(name, pa.list_(pa.float16(), config.width)) for name in ("decoder", "backbone")]
     return pa.schema(
         [
             pa.field("key", pa.string(), nullable=False),
@@ -81,13 +81,13 @@ def schema_of(making: Making) -> pa.Schema:
             *labels,
             pa.field("error", pa.string()),
         ],
-        metadata={MAKING: making.to_json().encode()},
+        metadata={CONFIG: config.to_json().encode()},
     )
 
 
-def key_of(image: SourceImage, making: Making) -> str:
+def key_of(image: SourceImage, config: LabelingConfig) -> str:
     """What tells an image's labels from all others: 32 hexadecimal digits."""
-    facts = [shown_path(image), image.size, image.version, making.model, making.options]
+    facts = [shown_path(image), image.size, image.version, config.model, config.options]
     return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 
@@ -96,15 +96,15 @@ def shown_path(image: SourceImage) -> str:
     return _escaped(image.path)
 
 
-def row_of(image: SourceImage, labels: ImageLabels | Exception, making: Making) -> dict[str, Any]:
+def row_of(image: SourceImage, labels: ImageLabels | Exception, config: LabelingConfig) -> dict[str, Any]:
     """An image's row."""
     row: dict[str, Any] = {
-        "key": key_of(image, making),
+        "key": key_of(image, config),
         "path": shown_path(image),
         "file_size": image.size,
         "file_version": image.version,
-        "model": making.model,
-        "options": making.options,
+        "model": config.model,
+        "options": config.options,
     }
     if isinstance(labels, Exception):
         return {**row, "error": _escaped(" ".join(str(labels).split())) or type(labels).__name__}

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 from xdecoder.bulk.coco import write_coco
+from xdecoder.bulk.config import LabelingConfig
 from xdecoder.bulk.destination import Destination, begun, parquet_bytes
 from xdecoder.bulk.joining import KnownKeys, join, known_keys
 from xdecoder.bulk.labeling import Labeler
-from xdecoder.bulk.making import Making
 from xdecoder.bulk.rows import ImageLabels, key_of, row_of, schema_of, table_of
 from xdecoder.bulk.shards import Shard
 from xdecoder.bulk.sources import SourceImage
@@ -67,19 +67,19 @@ class Estimate:
 
 
 def todo(
-    images: Sequence[SourceImage], making: Making, known: KnownKeys, *, retry_failed: bool = False
+    images: Sequence[SourceImage], config: LabelingConfig, known: KnownKeys, *, retry_failed: bool = False
 ) -> list[SourceImage]:
     """The images that have no rows yet.
 
     Args:
         images: the images.
-        making: what they are labeled with.
+        config: what they are labeled with.
         known: what has rows.
         retry_failed: images that failed are to be done again.
     """
     rest: list[SourceImage] = []
     for image in images:
-        key = key_of(image, making)
+        key = key_of(image, config)
         if key not in known.labeled and (retry_failed or key not in known.failed):
             rest.append(image)
     return rest
@@ -114,13 +114,13 @@ def label(
         ValueError: the model is another than the destination's, or a file there is damaged.
         OSError: the source or the destination cannot be reached, or is full; what was written is whole.
     """
-    own, making = shard or Shard(), destination.making
-    if predictor.digest() != making.model:
-        raise ValueError(f"{destination.place.address} is labeled by {making.weights}, another model")
-    rest = todo(images, making, known_keys(destination), retry_failed=retry_failed)
+    own, config = shard or Shard(), destination.config
+    if predictor.digest() != config.model:
+        raise ValueError(f"{destination.place.address} is labeled by {config.weights}, another model")
+    rest = todo(images, config, known_keys(destination), retry_failed=retry_failed)
     noted = begun(own, len(images))
     destination.note(noted)
-    labeler = Labeler(predictor, making, column=column)
+    labeler = Labeler(predictor, config, column=column)
     buffer = FragmentBuffer(destination)
     try:
         for done, (image, labels) in enumerate(labeler.run(rest, debug=debug), start=1):
@@ -154,7 +154,7 @@ def finish(destination: Destination) -> int:
 def estimate(
     images: Sequence[SourceImage],
     predictor: Predictor,
-    making: Making,
+    config: LabelingConfig,
     *,
     sample: int = 16,
     column: str = "image",
@@ -168,7 +168,7 @@ def estimate(
     Args:
         images: the images to do; at least one.
         predictor: the model.
-        making: what is asked.
+        config: what is asked.
         sample: how many images are measured at the most.
         column: of tables, where the images' bytes are.
         debug: let the first error through.
@@ -180,13 +180,13 @@ def estimate(
         images, key=lambda image: hashlib.blake2b(repr(image.path).encode(), digest_size=8).digest()
     )
     drawn = drawn[: sample + 1]
-    labeler = Labeler(predictor, making, column=column)
+    labeler = Labeler(predictor, config, column=column)
     if len(drawn) > 1:
         list(labeler.run([drawn.pop()], debug=debug))
     start = time.perf_counter()
-    rows = [row_of(image, labels, making) for image, labels in labeler.run(drawn, debug=debug)]
+    rows = [row_of(image, labels, config) for image, labels in labeler.run(drawn, debug=debug)]
     seconds = time.perf_counter() - start
-    schema = schema_of(making)
+    schema = schema_of(config)
     empty = len(parquet_bytes(table_of([], schema)))
     return Estimate(
         images=len(images),
@@ -218,7 +218,7 @@ class FragmentBuffer:
 
     def add(self, image: SourceImage, labels: ImageLabels | Exception) -> None:
         """Add an image's row, and write all if they are many or the first has waited for long."""
-        self._rows.append(row_of(image, labels, self._destination.making))
+        self._rows.append(row_of(image, labels, self._destination.config))
         self.failed += isinstance(labels, Exception)
         self.labeled += not isinstance(labels, Exception)
         if len(self._rows) >= FRAGMENT_ROWS or time.monotonic() - self._last >= FRAGMENT_SECONDS:

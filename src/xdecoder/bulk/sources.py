@@ -297,10 +297,5 @@ def _lines(source: str) -> Iterator[str]:
             ) from error
     for line in map(str.strip, text.splitlines()):
         if line and not line.startswith("#"):
-            yield (
-                line
-                if is_remote(line)
-                else (f"{folder}/{line}" if folder else line)
-                if not line.startswith("/")
-                else line
-            )
+            whole = is_remote(line) or line.startswith("/") or not folder
+            yield line if whole else f"{folder}/{line}"

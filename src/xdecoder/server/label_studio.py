@@ -63,7 +63,7 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelConfig:
+class LabelingConfig:
     """What of a project's labeling interface matters here.
 
     Attributes:
@@ -82,7 +82,7 @@ class LabelConfig:
         return tuple(dict.fromkeys(label for control in self.controls for label in control.labels))
 
 
-def parse_config(text: str) -> LabelConfig:
+def parse_config(text: str) -> LabelingConfig:
     """A project's labeling interface.
 
     Args:
@@ -109,7 +109,7 @@ def parse_config(text: str) -> LabelConfig:
             f"the labeling interface has no Image with {', '.join(_CONTROLS)}: add one of these with labels"
         )
     image = controls[0][0]
-    return LabelConfig(
+    return LabelingConfig(
         image=image,
         key=images[image].removeprefix("$"),
         controls=tuple(control for name, control in controls if name == image),
@@ -155,7 +155,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
 
 
 async def _label(
-    service: Service, request: Request, question: Segment, config: LabelConfig, task: _Task
+    service: Service, request: Request, question: Segment, config: LabelingConfig, task: _Task
 ) -> dict[str, Any]:
     """A task's prediction; an empty one where its image cannot be had, which the log says."""
     try:
@@ -225,7 +225,7 @@ def fetch(address: object, settings: ServerSettings) -> bytes:
 # Regions
 
 
-def _regions(found: object, config: LabelConfig) -> list[dict[str, Any]]:
+def _regions(found: object, config: LabelingConfig) -> list[dict[str, Any]]:
     """The segments as each control draws them."""
     result = cast("PanopticSegmentation", found)
     named = {" ".join(label.split()): label for label in config.labels}  # as a vocabulary has them

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdecoder.cli.command import Debug
-from xdecoder.cli.console import FAILED, describe_file, print_error, print_notice, print_text, printable
+from xdecoder.cli.console import FAILED, describe_file, print_error, print_notice, print_text
 from xdecoder.cli.options import ClusterOptions, ModelOptions
+from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
     from xdecoder.search import Index, IndexingReport

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdecoder.cli.command import Debug
-from xdecoder.cli.console import FAILED, console, print_notice, print_text, printable
+from xdecoder.cli.console import FAILED, console, print_notice, print_text
 from xdecoder.cli.options import ClusterOptions, ModelOptions, check_folder
+from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
-    from xdecoder.bulk import Failure, LabelingReport, Making, Shard, SourceImage, Status
+    from xdecoder.bulk import Failure, LabelingConfig, LabelingReport, Shard, SourceImage, Status
     from xdecoder.predictor.predictor import Predictor
 
 EPILOG = (
@@ -43,7 +44,7 @@ class TableFormat(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class LabelOptions:
     """What is asked of every image."""
 
     verbs: Annotated[
@@ -72,7 +73,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Division(ClusterOptions):
+class ShardOptions(ClusterOptions):
     """How the work is shared out."""
 
     shard: Annotated[
@@ -88,7 +89,7 @@ class Division(ClusterOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InsteadOfLabeling:
+class ModeOptions:
     """What to do other than to label, or how to go on."""
 
     dry_run: Annotated[
@@ -129,9 +130,9 @@ def label(
         ),
     ] = None,
     *,
-    asked: Asked,
-    division: Division,
-    instead: InsteadOfLabeling,
+    options: LabelOptions,
+    sharding: ShardOptions,
+    mode: ModeOptions,
     model: ModelOptions,
     debug: Debug = False,
 ) -> int:
@@ -144,8 +145,8 @@ def label(
     Exit codes: 0 done, or a shard done; 1 some images failed, or a failure on
     the way; 2 usage or bad input; 130 interrupted, what was done is written.
     """
-    if instead.status or instead.commit:
-        return _tell_or_join(to or source, instead)
+    if mode.status or mode.commit:
+        return _tell_or_join(to or source, mode)
     if source is None or to is None:
         raise ValueError(
             "name what to label and where the labels go: xdecoder label SOURCE --to DEST; for labels that "
@@ -153,10 +154,10 @@ def label(
         )
     if "://" not in to:
         check_folder("--to", Path(to))
-    work = _prepare(source, asked, division, instead, model, debug=debug)
-    if instead.dry_run:
-        return _tell_costs(work, instead.sample)
-    return _label(work, to, asked.table_format, division, retry_failed=instead.retry_failed)
+    work = _prepare(source, options, sharding, mode, model, debug=debug)
+    if mode.dry_run:
+        return _tell_costs(work, mode.sample)
+    return _label(work, to, options.table_format, sharding, retry_failed=mode.retry_failed)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,7 +166,7 @@ class _Work:
 
     images: Sequence[SourceImage]
     predictor: Predictor
-    making: Making
+    config: LabelingConfig
     shard: Shard
     column: str
     debug: bool
@@ -173,37 +174,37 @@ class _Work:
 
 def _prepare(
     source: str,
-    asked: Asked,
-    division: Division,
-    instead: InsteadOfLabeling,
+    options: LabelOptions,
+    sharding: ShardOptions,
+    mode: ModeOptions,
     model: ModelOptions,
     *,
     debug: bool,
 ) -> _Work:
-    from xdecoder.bulk import Making, Shard, find_source
-    from xdecoder.bulk.making import check_verbs
+    from xdecoder.bulk import LabelingConfig, Shard, find_source
+    from xdecoder.bulk.config import check_verbs
     from xdecoder.cli.loading import embed_vocabulary
     from xdecoder.vocabularies import parse_vocabulary
 
-    verbs = check_verbs([verb.strip() for verb in asked.verbs.split(",") if verb.strip()])
-    words = None if asked.vocabulary is None else parse_vocabulary(asked.vocabulary)
-    shard = Shard.parse(division.shard) if division.shard else Shard.find(os.environ)
-    if division.cluster and shard.count > 1:
+    verbs = check_verbs([verb.strip() for verb in options.verbs.split(",") if verb.strip()])
+    words = None if options.vocabulary is None else parse_vocabulary(options.vocabulary)
+    shard = Shard.parse(sharding.shard) if sharding.shard else Shard.find(os.environ)
+    if sharding.cluster and shard.count > 1:
         raise ValueError("a cluster shares the work out by itself: leave --shard and torchrun out")
     with console().status(f"looking through {printable(source)}"):
-        images = find_source(source, Shard() if instead.dry_run else shard, column=asked.column)
+        images = find_source(source, Shard() if mode.dry_run else shard, column=options.column)
     predictor = _load(model)
-    making = Making.of(
+    config = LabelingConfig.of(
         predictor,
         verbs,
         vocabulary=words,
         short_side=model.short_side,
         weights=str(Path(model.source).absolute()) if Path(model.source).is_dir() else model.source,
     )
-    if making.vocabulary is not None:
-        embed_vocabulary(predictor, making.vocabulary)
+    if config.vocabulary is not None:
+        embed_vocabulary(predictor, config.vocabulary)
     return _Work(
-        images=images, predictor=predictor, making=making, shard=shard, column=asked.column, debug=debug
+        images=images, predictor=predictor, config=config, shard=shard, column=options.column, debug=debug
     )
 
 
@@ -221,14 +222,14 @@ def _load(model: ModelOptions) -> Predictor:
     return load_predictor(model.weights, device=str(device), dtype=model.dtype, batch_size=model.batch_size)
 
 
-def _label(work: _Work, to: str, table: TableFormat, division: Division, *, retry_failed: bool) -> int:
+def _label(work: _Work, to: str, table: TableFormat, sharding: ShardOptions, *, retry_failed: bool) -> int:
     from xdecoder.bulk import Destination, label
     from xdecoder.bulk.cluster import label_on_cluster
     from xdecoder.cli.progress import ProgressBar
     from xdecoder.predictor.model_source import ModelSource
 
-    destination = Destination.create(to, work.making, table.value)
-    actors = division.find_actors(work.predictor)
+    destination = Destination.create(to, work.config, table.value)
+    actors = sharding.find_actors(work.predictor)
     name = f"images of shard {work.shard}" if work.shard.count > 1 else "images"
     start = time.monotonic()
     with _stopped_as_by_hand(), ProgressBar(name, speed=True, ending="joining") as progress:
@@ -246,7 +247,7 @@ def _label(work: _Work, to: str, table: TableFormat, division: Division, *, retr
         else:
             report = label_on_cluster(
                 work.images,
-                ModelSource.of(work.making.weights, work.predictor),
+                ModelSource.of(work.config.weights, work.predictor),
                 destination,
                 actors=actors,
                 column=work.column,
@@ -293,7 +294,7 @@ def _tell_costs(work: _Work, sample: int) -> int:
 
     with console().status(f"measuring {min(sample, len(work.images))} images"):
         found = estimate(
-            work.images, work.predictor, work.making, sample=sample, column=work.column, debug=work.debug
+            work.images, work.predictor, work.config, sample=sample, column=work.column, debug=work.debug
         )
     several = ", ".join(f"{found.hours(n):.3g} with {n}" for n in (1, 8, 64))
     print_text(
@@ -305,16 +306,16 @@ def _tell_costs(work: _Work, sample: int) -> int:
     return 0
 
 
-def _tell_or_join(to: str | None, instead: InsteadOfLabeling) -> int:
+def _tell_or_join(to: str | None, mode: ModeOptions) -> int:
     """Join what there is, or tell of it."""
     if to is None:
         raise ValueError("name the labels: xdecoder label --to DEST --status")
     from xdecoder.bulk import Destination, finish, read_status
 
     destination = Destination.open(to)
-    if instead.commit:
+    if mode.commit:
         print_notice(f"{printable(to)} is joined and holds {finish(destination)} images")
-    if instead.status:
+    if mode.status:
         _tell_status(read_status(destination))
     return 0
 

@@ -35,7 +35,7 @@ def check_verbs(verbs: Sequence[str]) -> tuple[Verb, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Making:
+class LabelingConfig:
     """A model, and what it is asked.
 
     Attributes:
@@ -65,7 +65,7 @@ class Making:
         vocabulary: Vocabulary | None = None,
         short_side: int | None = None,
         weights: str = "picturebook",
-    ) -> Making:
+    ) -> LabelingConfig:
         """What a model is to be asked.
 
         Args:
@@ -103,7 +103,7 @@ class Making:
         facts = {name: value for name, value in self._facts().items() if name != "model"}
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
-    def check(self, other: Making, *, place: str) -> None:
+    def check(self, other: LabelingConfig, *, place: str) -> None:
         """Refuse what is made otherwise.
 
         Args:
@@ -124,7 +124,7 @@ class Making:
         return json.dumps({"format": _FORMAT, "weights": self.weights, "width": self.width, **self._facts()})
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, place: str) -> Making:
+    def from_json(cls, text: str | bytes, *, place: str) -> LabelingConfig:
         """The inverse of `to_json`.
 
         Args:
@@ -169,7 +169,7 @@ class Making:
             "short_side": self.short_side,
         }
 
-    def _shown(self, other: Making) -> dict[str, Any]:
+    def _shown(self, other: LabelingConfig) -> dict[str, Any]:
         """What rows depend on, as it is told to people beside that of another; a model may have two names."""
         words = self.vocabulary
         in_words = None
