@@ -86,8 +86,8 @@ def model(golden: Golden, models: dict[str, XDecoder]) -> XDecoder:
 
 @pytest.fixture(autouse=True)
 def _no_default_model(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """None that whoever runs the tests has chosen."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))
+    """None that whoever runs the tests, or another test, has chosen."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     monkeypatch.delenv("XDECODER_WEIGHTS", raising=False)
 
 
