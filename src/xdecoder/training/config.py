@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from xdecoder.bounds import require, require_at_least, require_at_most, require_positive
 
 _MOST_WORKERS: Final = 1024
+
+ModelPart = Literal["backbone", "pixel_decoder", "text_encoder", "decoder"]
+"""The parts of `xdecoder.model.XDecoder` that can be frozen."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,8 @@ def estimate(curriculum: Curriculum[Recipe], world: World) -> Iterator[str]:
     total = sum(p.numel() for p in module.parameters())
     yield f"{'all':24} {total / 1e6:8.2f} M"
     copies = 5 if curriculum.recipe.optimizer.ema_decay else 4  # weights, gradients, two moments, average
-    held = copies * total * 4 / 2**30
+    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
+    held = (copies * (total - frozen) + (copies - 3) * frozen) * 4 / 2**30
     yield f"weights, gradients, optimizer: {held:.2f} GiB a process in float32"
     for phase in curriculum.phases:
         yield f"{phase.name}: {phase.steps} steps of {phase.images} images"

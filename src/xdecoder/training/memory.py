@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +12,15 @@ from torch import Tensor
 
 from xdecoder.config import ModelConfig
 from xdecoder.model import STRIDE, XDecoder
+from xdecoder.training.config import ModelPart
+from xdecoder.training.freezing import freeze_parts
 from xdecoder.weights.folder import build_model
 
 _COPIES: Final = 5
-"""Of every parameter, in float32: weights, gradients, two moments, their average."""
+"""Of every trained parameter, in float32: weights, gradients, two moments, their average."""
+
+_FROZEN_COPIES: Final = 2
+"""Of every frozen one: weights, their average."""
 
 _MARGIN: Final = 1.5
 """What losses, matching and the allocator take besides what the network keeps."""
@@ -36,7 +42,9 @@ def free_bytes(device: torch.device) -> int | None:
     return None if available is None else 1024 * int(available[1])
 
 
-def cuts_that_fit(config: ModelConfig, *, images: int, size: int, free: int) -> int:
+def cuts_that_fit(
+    config: ModelConfig, *, images: int, size: int, free: int, freeze: Sequence[ModelPart] = ()
+) -> int:
     """The fewest even cuts of a step whose memory fits; one image a cut where nothing does.
 
     Args:
@@ -44,22 +52,27 @@ def cuts_that_fit(config: ModelConfig, *, images: int, size: int, free: int) -> 
         images: of a step, in one process.
         size: side of the squares.
         free: bytes that are free.
+        freeze: parts of the model that are not trained.
     """
-    parameters = sum(p.numel() for p in build_model(config).parameters())
-    room = _SHARE * free - _COPIES * 4 * parameters
-    each = _MARGIN * activation_bytes(config, size)
+    model = build_model(config)
+    freeze_parts(model, freeze)
+    copies = sum((_COPIES if p.requires_grad else _FROZEN_COPIES) * p.numel() for p in model.parameters())
+    room = _SHARE * free - 4 * copies
+    each = _MARGIN * activation_bytes(config, size, freeze)
     fitting = (cuts for cuts in range(1, images + 1) if images % cuts == 0 and images // cuts * each <= room)
     return next(fitting, images)
 
 
-def activation_bytes(config: ModelConfig, size: int) -> int:
+def activation_bytes(config: ModelConfig, size: int, freeze: Sequence[ModelPart] = ()) -> int:
     """What the network keeps of one image for the way back, counted without computing anything.
 
     Args:
         config: of the model.
         size: side of the square image, in pixels.
+        freeze: parts of the model that are not trained.
     """
     model = build_model(config).train()
+    freeze_parts(model, freeze)
     parameters = _kept_bytes(model, STRIDE)  # all that is kept of the smallest image
     return (_kept_bytes(model, size) - parameters) // 2
 

@@ -146,7 +146,7 @@ class DatasetCurriculum(Curriculum[DatasetRecipe]):
             take_backbone(model, recipe.backbone)
         if recipe.text_encoder is not None:
             take_text_encoder(model, recipe.text_encoder)
-        return PublishedObjective(model, head, losses=recipe.losses)
+        return PublishedObjective(model, head, losses=recipe.losses, freeze=recipe.freeze)
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         recipe = self.recipe

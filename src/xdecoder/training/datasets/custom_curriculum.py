@@ -57,7 +57,9 @@ class CustomCurriculum(DatasetCurriculum):
         free = free_bytes(world.device)
         if world.size > 1 or free is None or part.images * part.size**2 <= _SMALL_STEP:
             return found
-        cuts = cuts_that_fit(self.config, images=part.images, size=part.size, free=free)
+        cuts = cuts_that_fit(
+            self.config, images=part.images, size=part.size, free=free, freeze=self.recipe.freeze
+        )
         return {**found, "accumulate": cuts}
 
     @cached_property

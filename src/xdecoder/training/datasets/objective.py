@@ -27,6 +27,7 @@ from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.queries import QueryKind
 from xdecoder.training.batches import Batch
+from xdecoder.training.config import ModelPart
 from xdecoder.training.datasets.batches import (
     DatasetBatch,
     PairBatch,
@@ -35,6 +36,7 @@ from xdecoder.training.datasets.batches import (
     SegmentationBatch,
 )
 from xdecoder.training.datasets.recipe import PublishedLosses
+from xdecoder.training.freezing import freeze_parts
 
 
 class PublishedObjective(nn.Module):
@@ -44,14 +46,30 @@ class PublishedObjective(nn.Module):
         model: the model that is kept.
         answer_head: the classifier of answers, where questions are learned from.
         losses: what is learned.
+        freeze: parts of the model that stay as they are.
     """
 
-    def __init__(self, model: XDecoder, answer_head: AnswerHead | None, *, losses: PublishedLosses) -> None:
+    def __init__(
+        self,
+        model: XDecoder,
+        answer_head: AnswerHead | None,
+        *,
+        losses: PublishedLosses,
+        freeze: Sequence[ModelPart] = (),
+    ) -> None:
         super().__init__()
         self.model = model
         self.answer_head = answer_head
         self.losses = losses
+        self.frozen = tuple(freeze)
         self._objective = Objective(losses.config)
+        freeze_parts(model, self.frozen)
+
+    def train(self, mode: bool = True) -> PublishedObjective:
+        """As of any module, but frozen parts compute as at inference."""
+        super().train(mode)
+        freeze_parts(self.model, self.frozen)
+        return self
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted sum of each part, and each term for show."""

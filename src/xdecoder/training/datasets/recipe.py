@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from xdecoder.bounds import require_at_least, require_positive
 from xdecoder.config import PRESETS, InteractionConfig
 from xdecoder.losses.config import LossConfig, PointSampling, SupervisedLayers
-from xdecoder.training.config import MultiStep, Schedule
+from xdecoder.training.config import ModelPart, MultiStep, Schedule
 from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.training.recipe import Recipe
 
@@ -60,6 +60,8 @@ class DatasetRecipe(Recipe):
         queries: object queries and the global one; None for what the start has. More than it has begin as
             copies (`xdecoder.training.start`).
         drop_path_rate: `FocalNetConfig.drop_path_rate`, of FocalNets alone; None for what the start has.
+        freeze: parts of the model that stay as they are, the statistics of their batch norms too. Where the
+            first parts of the model are frozen, a step takes less time and memory.
         seed: of weights, order and views.
         epochs: how often the images of the first part are seen, where `steps` does not say how long.
         steps: of the run; None for as many as the epochs take.
@@ -84,6 +86,7 @@ class DatasetRecipe(Recipe):
     short_side: int | None = None
     queries: int | None = None
     drop_path_rate: float | None = None
+    freeze: tuple[ModelPart, ...] = ()
     seed: int = 0
     epochs: float = 50.0
     steps: int | None = None
@@ -104,6 +107,8 @@ class DatasetRecipe(Recipe):
         require_at_least(0, self, "validation")
         if self.start is None and self.preset not in PRESETS:
             raise ValueError(f"no preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        if set(self.freeze) >= set(get_args(ModelPart)):
+            raise ValueError(f"freeze leaves nothing to learn: {', '.join(self.freeze)}")
         if not self.parts:
             raise ValueError("a run needs segments, phrases, pairs or questions")
 
