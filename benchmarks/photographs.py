@@ -1,8 +1,9 @@
-"""How well models learn photographs: eight of them by heart, others by an 80/20 split, and what a size costs.
+"""How well models learn photographs: eight of them by heart, others by an 80/20 split; what a size costs.
 
     python benchmarks/photographs.py eight --photographs coco100 --out DIR
     python benchmarks/photographs.py starts --photographs coco100 --out DIR --start picturebook --start DIR2
     python benchmarks/photographs.py sizes --photographs coco100 --out DIR
+    python benchmarks/photographs.py reading --photographs coco100 --out DIR
 
 `--photographs` is a folder with images of COCO in COCO's own layout: `annotations/panoptic_train2017.json`,
 `panoptic_train2017/`, `train2017/`.
@@ -12,6 +13,7 @@ starts: four fifths of the images learned, the rest evaluated, by the 30 most fr
 the same splits, for the same processor time (user and system), measured on its first steps. Prints the mean
 panoptic quality and its standard deviation over the splits.
 sizes: processor time and the most memory of a step, by the short side.
+reading: processor time in which training reads a photograph with its panoptic map, by its size.
 
 All go on where they were stopped, by the same command.
 """
@@ -24,6 +26,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,14 +35,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from xdecoder.training.datasets.custom import Custom
+
 CLASSES = 30
 PROBE_STEPS = 6
+READ = 8
+"""Images that `reading` reads."""
 Row = dict[str, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["eight", "starts", "sizes"])
+    parser.add_argument("what", choices=["eight", "starts", "sizes", "reading"])
     parser.add_argument("--photographs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", action="append", help="a model's name or folder; several to compare")
@@ -57,7 +64,9 @@ def main() -> None:
         case "starts":
             compare(arguments, starts)
         case "sizes":
-            sizes(arguments.photographs, arguments.out, starts[0], arguments.sides)
+            sizes(arguments.photographs, arguments.out, starts[0], arguments.sides, arguments.set)
+        case "reading":
+            reading(arguments.photographs, arguments.out, starts[0])
 
 
 # --- eight ------------------------------------------------------------------------------------------------
@@ -92,7 +101,7 @@ def compare(arguments: argparse.Namespace, starts: Sequence[str]) -> None:
             write_frequent(arguments.photographs, data, number)
         for start in starts:
             name = Path(start).name
-            probe = arguments.out / f"probe-{name}"
+            probe = arguments.out / f"probe-{name}-{number}"
             train(data, probe, start, [f"steps={PROBE_STEPS}", "validation=0", *arguments.set])
             spent = [row["cpu_seconds"] for row in read_lines(probe / "metrics.jsonl", "step").values()]
             steps = round(60 * arguments.minutes / statistics.median(spent))
@@ -131,7 +140,7 @@ def write_frequent(photographs: Path, data: Path, seed: int) -> None:
 # --- sizes ------------------------------------------------------------------------------------------------
 
 
-def sizes(photographs: Path, out: Path, start: str, sides: Sequence[int]) -> None:
+def sizes(photographs: Path, out: Path, start: str, sides: Sequence[int], settings: Sequence[str]) -> None:
     """Time and memory by the short side."""
     data = out / "split-0"
     if not data.is_dir():
@@ -139,12 +148,49 @@ def sizes(photographs: Path, out: Path, start: str, sides: Sequence[int]) -> Non
     for side in sides:
         run = out / f"size-{side}"
         own = [f"short_side={side}", f"steps={PROBE_STEPS}", "validation=0", "run.accumulate=1"]
-        train(data, run, start, own)
+        train(data, run, start, [*own, *settings])
         rows = list(read_lines(run / "metrics.jsonl", "step").values())
         spent = statistics.median(row["cpu_seconds"] for row in rows)
         print(
             f"short side {side}: {spent:.1f} CPU-seconds a step of 8 images, {rows[-1]['memory_gib']:.1f} GiB"
         )
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def reading(photographs: Path, out: Path, start: str) -> None:
+    """Time of reading a photograph, enlarged by whole factors."""
+    file = read_annotations(photographs)
+    rows = file["annotations"][:READ]
+    used = {s["category_id"] for row in rows for s in row["segments_info"]}
+    for factor in (1, 4, 8):
+        data = out / f"times-{factor}"
+        if not data.is_dir():
+            write_split(photographs, data, "train", file, rows, used)
+            enlarge(data, factor)
+        recipe = Custom(data=data, start=Path(start)).adapted()
+        batches, share = recipe.open().batches, recipe.part.images
+        began = time.process_time()
+        for place in range(READ):
+            batches.batch(0, place % share, share)
+        spent = (time.process_time() - began) / READ
+        print(f"{factor} times as large as COCO's: {spent:.3f} CPU-seconds an image")
+
+
+def enlarge(data: Path, factor: int) -> None:
+    """Enlarge the images of a training split, and their maps."""
+    path = data / "annotations/panoptic_train.json"
+    file = json.loads(path.read_text())
+    for image in file["images"]:
+        image["width"], image["height"] = size = (image["width"] * factor, image["height"] * factor)
+        picture = data / "images/train" / image["file_name"]
+        stored = data / "panoptic_train" / Path(image["file_name"]).with_suffix(".png")
+        photograph, ids = Image.open(picture).convert("RGB").resize(size), Image.open(stored)
+        picture.unlink()  # a link to the original
+        photograph.save(picture, quality=90)
+        ids.resize(size, Image.Resampling.NEAREST).save(stored)
+    path.write_text(json.dumps(file))
 
 
 # --- what all need ----------------------------------------------------------------------------------------

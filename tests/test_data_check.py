@@ -74,6 +74,21 @@ def test_check_lists_bad_samples_and_goes_on(tmp_path: Path) -> None:
     assert "is empty (0 bytes)" in task.problems[0]
 
 
+def test_check_tells_images_that_are_large_or_too_large_though_it_opens_few(tmp_path: Path) -> None:
+    coco_instances(tmp_path, [square(1, 1)])
+    large = tmp_path / "coco/val2017/000000000006.jpg"
+    Image.new("L", (2561, 9)).save(large)
+    (task,) = check_dataset("coco", tmp_path, task="instance", opened=1).tasks
+    assert task.opened == 1
+    assert "1 images are longer than 2,560 pixels: " in task.notes[0]
+    assert task.notes[0].endswith(f"The largest: {large}, 2561 x 9 pixels")
+    Image.new("L", (8200, 8200)).save(large)
+    (task,) = check_dataset("coco", tmp_path, task="instance", opened=1).tasks
+    assert any(f"{large} is 8200 x 8200 = 67,240,000 pixels, over the limit" in p for p in task.problems)
+    (task,) = check_dataset("coco", tmp_path, task="instance", opened=None).tasks
+    assert sum("8200 x 8200" in problem for problem in task.problems) == 1
+
+
 def test_check_exit_codes(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text('{"image": "a.jpg", "caption": "a"}')
     write_image(tmp_path / "a.jpg")

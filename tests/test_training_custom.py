@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import xdecoder
 from builders import export_scenes, save_tiny_model, write_json
@@ -26,6 +27,7 @@ from xdecoder.training.datasets.custom import Custom
 from xdecoder.training.datasets.sampling import repeat_rare
 from xdecoder.training.datasets.thresholds import choose_thresholds
 from xdecoder.training.memory import activation_bytes, cuts_that_fit
+from xdecoder.training.run import run_recipe
 from xdecoder.training.run_folder import begun_accumulate, describe, enter
 from xdecoder.training.start import add_queries
 from xdecoder.weights.folder import build_model, load_model, read_config
@@ -121,8 +123,22 @@ def test_gray_and_16_bit_images_are_read_and_small_ones_told(data: Path, model: 
 def test_huge_images_are_left_out_and_told(data: Path, model: Path) -> None:
     (huge, *_) = sorted((data / "images/train").iterdir())
     Image.new("1", (8200, 8200)).save(huge)
-    batch = adapted(data, model, task="panoptic").open().batches.batch(0, 0, 1)
-    assert any(huge.name in line and "pixels" in line for line in batch.skipped)
+    curriculum = adapted(data, model, task="panoptic").open()
+    assert any(huge.name in line and "pixels" in line for line in curriculum.batches.batch(0, 0, 1).skipped)
+    lines = "\n".join(curriculum.check())
+    assert f"1 images are too large to be read: left out. {huge} is 8200 x 8200" in lines
+    (held, *_) = sorted((data / "images/val").iterdir())
+    held.write_bytes(huge.read_bytes())
+    assert f"1 images of the validation split are too large to be read. {held} is" in told(data, model)
+
+
+def test_images_far_larger_than_they_are_trained_at_are_told(data: Path, model: Path) -> None:
+    large = sorted((data / "images/train").iterdir())[0]
+    for longer, noted in ((960, False), (961, True)):
+        Image.new("RGB", (longer, 40)).save(large)
+        line = "1 images are more than 10 times as long as the 96 pixels that they are trained at"
+        assert (line in told(data, model)) == noted
+    assert f"The largest: {large}, 961 x 40 pixels" in told(data, model)
 
 
 def test_images_of_rare_classes_come_more_often(scenes: Path, model: Path) -> None:
@@ -209,6 +225,43 @@ def test_losses_of_whole_masks_are_those_of_all_points_together(scenes: Path, mo
     torch.manual_seed(0)
     sampled = replace(recipe, losses=points).open().build().eval()(batch)["segmentation/mask_bce"]
     torch.testing.assert_close(whole, sampled, rtol=0.1, atol=0.0)
+
+
+def test_frozen_parts_stay_as_they_are_and_a_stopped_run_goes_on(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    def run(out: Path) -> dict[str, torch.Tensor]:
+        settings = ["steps=2", "validation=0", "segments.images=2", "run.workers=0", "run.save_every=1"]
+        given = [*settings, "freeze=[backbone, text_encoder]"]
+        run_recipe("custom", out=out, start=model, data=data, settings=given, device="cpu")
+        return load_file(out / "model/model.safetensors")
+
+    start, trained = load_file(model / "model.safetensors"), run(tmp_path / "run")
+    moved = {
+        name
+        for name in start
+        if trained[name].shape != start[name].shape or (trained[name] != start[name]).any()
+    }
+    assert "backbone.stem.0.1.running_mean" in start
+    assert not [name for name in moved if name.startswith(("backbone.", "text_encoder."))]
+    assert {"decoder.norm.weight", "pixel_decoder.mask_features.weight"} <= moved
+    shutil.copytree(tmp_path / "run", tmp_path / "stopped")
+    (tmp_path / "stopped/finished.json").unlink()
+    shutil.rmtree(tmp_path / "stopped/checkpoints/step_00000002")
+    again = run(tmp_path / "stopped")
+    assert all(torch.equal(again[name], tensor) for name, tensor in trained.items())
+
+
+def test_frozen_parts_take_no_memory_and_get_no_gradient(data: Path, model: Path) -> None:
+    config = read_config(model)
+    assert activation_bytes(config, 64, ["backbone"]) < 0.7 * activation_bytes(config, 64)
+    recipe = adapted(data, model, task="panoptic", freeze=("backbone",))
+    objective = recipe.open().build().train()
+    sum(t for t in objective(recipe.open().batches.batch(0, 0, 4)).values() if t.requires_grad).backward()
+    learned = {name.split(".")[1] for name, p in objective.named_parameters() if p.grad is not None}
+    assert learned == {"pixel_decoder", "text_encoder", "decoder", "logit_scale"}
+    with pytest.raises(ValueError, match="freeze leaves nothing to learn: backbone, pixel_decoder, text_enc"):
+        Custom(freeze=("backbone", "pixel_decoder", "text_encoder", "decoder"))
 
 
 def test_a_step_is_cut_to_fit_the_memory(

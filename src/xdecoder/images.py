@@ -45,6 +45,10 @@ File = str | os.PathLike[str] | bytes
 """An image file: its path, or its content."""
 
 
+class TooLargeError(ValueError):
+    """An image of more pixels than may be read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageHeader:
     """What an image file says of itself before it is decoded.
@@ -66,6 +70,19 @@ class ImageHeader:
         """Height and width once it is turned as EXIF says."""
         on_its_side = self.orientation in _ON_ITS_SIDE
         return (self.width, self.height) if on_its_side else (self.height, self.width)
+
+    def require_pixels(self, name: str, max_pixels: int = MAX_PIXELS) -> None:
+        """Refuse a size that `read_image` refuses.
+
+        Args:
+            name: what messages call the image.
+            max_pixels: the most pixels it may have.
+
+        Raises:
+            TooLargeError: it has more.
+            ValueError: it has none.
+        """
+        _check_size(self.width, self.height, name, max_pixels)
 
 
 def read_image(
@@ -178,6 +195,7 @@ def read_header(source: File, *, name: str | None = None) -> ImageHeader:
 
     Raises:
         FileNotFoundError: there is no such file.
+        TooLargeError: it has more pixels than PIL opens.
         ValueError: this is no image, or is empty.
     """
     with _open(source, name) as (image, called), _damage_told(called):
@@ -268,7 +286,7 @@ def _open(source: File, name: str | None) -> Generator[tuple[Image.Image, str]]:
         except UnidentifiedImageError as error:
             raise ValueError(f"{called} is not an image that can be read; expected {_EXPECTED}") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise ValueError(
+            raise TooLargeError(
                 f"{called} is too large: {error} Shrink it first, or raise PIL.Image.MAX_IMAGE_PIXELS"
             ) from error
         except (PermissionError, ImportError):
@@ -395,7 +413,7 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise ValueError(f"{name} is {width} x {height} pixels; expected at least 1 x 1")
     if width * height > max_pixels:
-        raise ValueError(
+        raise TooLargeError(
             f"{name} is {width} x {height} = {width * height:,} pixels, over the limit of {max_pixels:,}; "
             "shrink it first, or raise the limit with max_pixels"
         )

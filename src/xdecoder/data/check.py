@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 from xdecoder.data.classes import ClassCount, alike, count_classes
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.decoding import FileImage
+from xdecoder.data.image_sizes import ImageSizes, image_sizes
 from xdecoder.data.opening import dataset_info, open_dataset, select
 from xdecoder.data.problems import MalformedError
 from xdecoder.data.records import (
@@ -21,11 +22,13 @@ from xdecoder.data.records import (
     Task,
 )
 from xdecoder.data.samples_sheet import draw_sheet
-from xdecoder.images import read_header
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.structures.masks import rle_area
 from xdecoder.structures.png import write_png
 from xdecoder.vocabularies import Vocabulary
+
+LARGE: Final = 2560
+"""Longer side above which `check` calls an image large."""
 
 
 @final
@@ -122,6 +125,8 @@ def check_dataset(
             checks.append(_check(each, asked.split, info.splits[asked.split].images, problems))
             continue
         good, empty, problems = _decode(data, len(data) if opened is None else opened)
+        sizes = image_sizes(data)
+        problems += [told for told in sizes.refused if told not in problems]
         expected = info.splits[asked.split].images
         if expected and len(data) != expected:
             problems.append(f"{len(data)} images, the table says {expected}")
@@ -137,7 +142,7 @@ def check_dataset(
                 opened=len(good),
                 skipped=data.skipped,
                 problems=tuple(problems),
-                notes=tuple(_notes(data, good, empty)),
+                notes=tuple(_notes(data, good, empty, sizes)),
                 classes=count_classes(data, good),
             )
         )
@@ -174,13 +179,19 @@ def _check(task: Task, split: str, expected: int, problems: tuple[str, ...]) -> 
     )
 
 
-def _notes(data: Dataset[Any], good: list[Sample], empty: list[str]) -> Iterator[str]:
+def _notes(data: Dataset[Any], good: list[Sample], empty: list[str], sizes: ImageSizes) -> Iterator[str]:
     if data.vocabulary and (names := alike(data.vocabulary.classes)):
         yield f"classes named alike: {', '.join(names[:5])}"
     if empty:
         yield (
             f"{len(empty)} objects have no pixel in their image: nothing is learned of them, and no result "
             f"can match them. Coordinates are pixels of the image, from its top left; the first: {empty[0]}"
+        )
+    if large := sizes.larger_than(LARGE):
+        yield (
+            f"{len(large):,} images are longer than {LARGE:,} pixels: training shrinks them to a fraction of "
+            "that, and may spend most of its time reading them. Smaller copies, of their masks too, are read "
+            f"faster. The largest: {large[0]}"
         )
     turned = [s.source.name for s in good if isinstance(s.source, FileImage) and _is_turned(s)]
     if turned:
@@ -193,7 +204,7 @@ def _notes(data: Dataset[Any], good: list[Sample], empty: list[str]) -> Iterator
 
 def _is_turned(sample: Sample) -> bool:
     """Whether EXIF turns an image in a way that its size does not tell."""
-    header = read_header(sample.source.encoded(), name=sample.source.name)
+    header = sample.source.header()
     return header.orientation != 1 and header.upright == (header.height, header.width)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Int16, Int64, UInt8
 from numpy.typing import NDArray
 
 from xdecoder.data.records import VOID, PanopticMap, SegmentInfo, StoredImage, StoredLabels, StoredPanoptic
-from xdecoder.images import read_ids, read_image, read_stored
+from xdecoder.images import ImageHeader, read_header, read_ids, read_image, read_stored
 
 
 def read_json(path: Path) -> Any:
@@ -54,6 +54,10 @@ class FileImage(StoredImage):
     def encoded(self) -> bytes:
         """The file's bytes."""
         return Path(self.path).read_bytes()
+
+    def header(self) -> ImageHeader:
+        """Its size, of which the file's first bytes tell."""
+        return read_header(self.path)
 
     def load(self, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
         """Decode to `[H, W, 3]` RGB, as the predictor reads it."""

@@ -17,6 +17,7 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Bool, Int16, Int32, UInt8
 
+from xdecoder.images import ImageHeader, read_header
 from xdecoder.structures.masks import (
     Box,
     Polygons,
@@ -133,6 +134,16 @@ class StoredImage(ABC):
     @abstractmethod
     def encoded(self) -> bytes:
         """The image file's bytes, undecoded."""
+
+    def header(self) -> ImageHeader:
+        """Its size, without decoding it.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            TooLargeError: it has more pixels than PIL opens.
+            ValueError: it cannot be read as an image.
+        """
+        return read_header(self.encoded(), name=self.name)
 
     @property
     @abstractmethod

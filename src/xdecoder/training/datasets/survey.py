@@ -12,9 +12,9 @@ from typing import Any, Final, final
 from xdecoder.data.check import decode_sample, spread
 from xdecoder.data.classes import RARE, alike, categories_of, is_listed
 from xdecoder.data.dataset import Dataset
+from xdecoder.data.image_sizes import ImageSizes, image_sizes
 from xdecoder.data.opening import dataset_info, open_dataset
 from xdecoder.data.records import ImageId, Sample
-from xdecoder.images import read_header
 from xdecoder.training.datasets.parts import TaskConfig
 from xdecoder.vocabularies import Vocabulary, normal_name
 
@@ -26,7 +26,8 @@ _DECODED: Final = 16
 
 _NAMES: Final = 8
 _SMALL: Final = 0.5
-"""Share of the size trained below which an image is called small."""
+_LARGE: Final = 10
+"""Of the size trained: below the one an image is called small, above the other large."""
 
 
 @final
@@ -38,13 +39,13 @@ class Survey:
         images: that were looked at.
         empty: of these, without an object.
         occurring: class -> images that have it.
-        small: images far smaller than they are trained at.
+        sizes: how large images are.
     """
 
     images: int
     empty: int
     occurring: Counter[int]
-    small: int
+    sizes: ImageSizes
 
 
 def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[str]:
@@ -60,7 +61,7 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
     """
     words = data.vocabulary
     assert words is not None
-    found = survey(data, part.size)
+    found = survey(data)
     if len(words) == 1:
         yield f"one class alone, {words.classes[0]!r}: all else is background"
     if names := alike(words.classes):
@@ -75,18 +76,16 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
             f"in fewer than {RARE} images: {_listed(rare)}. `--set segments.repeat_threshold=0.1` shows the "
             "images of rare classes more often"
         )
-    if found.small:
-        yield f"{found.small:,} images are less than half as large as they are trained at: enlarged"
+    yield from _size_notes(part, found.sizes)
     yield from _notes_on_empty(part, data)
     yield from _validation_notes(part, words, root)
 
 
-def survey(data: Dataset[Sample], size: int) -> Survey:
+def survey(data: Dataset[Sample]) -> Survey:
     """Count classes and sizes; samples that cannot be read are passed over, training tells them.
 
     Args:
         data: segmented samples; an image that is there several times counts once.
-        size: side of the squares that are trained on.
     """
     opened = [data[i * len(data) // min(_MOST, len(data))] for i in range(min(_MOST, len(data)))]
     occurring: Counter[int] = Counter()
@@ -97,8 +96,7 @@ def survey(data: Dataset[Sample], size: int) -> Survey:
             occurring.update(classes)
             images += 1
             empty += not classes
-    small = sum(_is_small(sample, size) for sample in _once(opened))
-    return Survey(images=images, empty=empty, occurring=occurring, small=small)
+    return Survey(images=images, empty=empty, occurring=occurring, sizes=image_sizes(data))
 
 
 def _once(samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -134,11 +132,18 @@ def _notes_on_empty(part: TaskConfig, data: Dataset[Sample]) -> Iterator[str]:
     yield f"{told}, so they are not learned; the first: {empty[0]}"
 
 
-def _is_small(sample: Sample, size: int) -> bool:
-    with suppress(ValueError, OSError):
-        header = read_header(sample.source.encoded(), name=sample.source.name)
-        return max(header.height, header.width) < _SMALL * size
-    return False
+def _size_notes(part: TaskConfig, sizes: ImageSizes) -> Iterator[str]:
+    """Images far smaller or larger than they are trained at, or too large to be read."""
+    if small := sizes.smaller_than(_SMALL * part.size):
+        yield f"{len(small):,} images are less than half as large as they are trained at: enlarged"
+    if large := sizes.larger_than(_LARGE * part.size):
+        yield (
+            f"{len(large):,} images are more than {_LARGE} times as long as the {part.size} pixels that they "
+            "are trained at: most of the time may go into reading them. Smaller copies, of their masks too, "
+            f"are read faster. The largest: {large[0]}"
+        )
+    if sizes.refused:
+        yield f"{len(sizes.refused):,} images are too large to be read: left out. {sizes.refused[0]}"
 
 
 def _validation_notes(part: TaskConfig, words: Vocabulary, root: Path) -> Iterator[str]:
@@ -149,6 +154,8 @@ def _validation_notes(part: TaskConfig, words: Vocabulary, root: Path) -> Iterat
         held: Dataset[Any] = open_dataset(part.dataset, root, task=part.task, split="val", missing="skip")
     except (ValueError, OSError):
         return
+    if refused := image_sizes(held).refused:
+        yield f"{len(refused):,} images of the validation split are too large to be read. {refused[0]}"
     assert held.vocabulary is not None
     own, theirs = ({normal_name(n): n for n in v.classes} for v in (words, held.vocabulary))
     if unknown := [theirs[n] for n in theirs if n not in own]:
