@@ -14,7 +14,7 @@ from xdecoder.config import EfficientNetConfig, ModelConfig
 from xdecoder.model import XDecoder
 from xdecoder.networks.efficientnet import EfficientNet, SamePaddedConv2d
 from xdecoder.training.picturebook.lite import PictureBookLiteRecipe
-from xdecoder.weights.folder import build_model
+from xdecoder.weights.folder import build_model, load_model
 from xdecoder.weights.pretrained_parts import take_backbone
 
 TINY = EfficientNetConfig(stem=4, channels=(3, 5, 6, 7, 9, 10, 11), depths=(1, 2, 1, 1, 1, 2, 1), expansion=2)
@@ -147,3 +147,12 @@ def test_the_recipe_first_learns_the_bundled_models_features() -> None:
     assert "segmentation" in objective(source.batch(1, 0, 1))
     with pytest.raises(ValueError, match="starts from the bundled model"):
         PictureBookLiteRecipe(start=None)
+
+
+def test_without_matching_steps_a_lite_model_goes_on(tmp_path: Path) -> None:
+    first = PictureBookLiteRecipe(matching_steps=1, steps=0).open()
+    first.export(first.build(), tmp_path / "lite")
+    trained = load_model(tmp_path / "lite")[0].state_dict()
+    again = PictureBookLiteRecipe(start=tmp_path / "lite", matching_steps=0, steps=1).open().build()
+    state = again.model.state_dict()
+    assert {name for name, tensor in trained.items() if not torch.equal(tensor.float(), state[name])} == set()

@@ -37,7 +37,8 @@ class PictureBookLiteRecipe(PictureBookRecipe):
     """The bundled model with a backbone that has seen photographs, EfficientNet-Lite0.
 
     Attributes:
-        backbone: the backbone's checkpoint (`take_backbone`).
+        start: the bundled model; without matching steps a lite model, which goes on learning from scenes.
+        backbone: the backbone's checkpoint (`take_backbone`); read for the matching steps.
         matching_steps: in which the bundled model's features are learned.
     """
 
