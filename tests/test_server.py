@@ -373,6 +373,33 @@ def test_the_model_its_health_and_its_numbers_are_told(client: TestClient, pictu
         assert name in text
 
 
+def test_every_answer_is_described_errors_too(client: TestClient) -> None:
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    answers = {
+        ("get", "/metrics"): client.get("/metrics"),
+        ("delete", "/v1/images/{image_id}"): client.delete("/v1/images/none"),
+        ("get", "/v1/hits/{hit_id}"): client.get("/v1/hits/none"),
+        ("get", "/v1/samples/{seed}"): client.get("/v1/samples/10000"),
+        ("get", "/v1/colors"): client.get("/v1/colors"),
+        ("post", "/predict"): client.post("/predict"),
+        ("post", "/v1/images"): client.post("/v1/images"),
+        ("post", "/v1/segment"): client.post("/v1/segment", json={}),
+        ("post", "/v1/refer"): client.post("/v1/refer", json={"image_id": "none", "phrases": ["dog"]}),
+        ("post", "/v1/caption"): client.post("/v1/caption", content=b"--x\r\nNone--x--\r\n", headers=form),
+        ("post", "/v1/answer"): client.post("/v1/answer", content=b"", headers={"content-type": "text/css"}),
+    }
+    assert {answer.status_code for answer in answers.values()} == {200, 400, 404, 415, 422}
+    document = client.get("/openapi.json").json()
+    for (method, path), answer in answers.items():
+        told = document["paths"][path][method]["responses"][str(answer.status_code)]
+        assert answer.headers["content-type"].partition(";")[0] in {
+            kind.partition(";")[0] for kind in told["content"]
+        }
+        if answer.status_code >= 400:
+            schema = told["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            assert document["components"]["schemas"][schema]["required"] == list(answer.json()) == ["detail"]
+
+
 def test_the_api_is_described_by_a_page_that_fetches_nothing(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert document["components"]["schemas"]["SegmentBody"]["properties"]["task"]["default"] == "panoptic"

@@ -109,7 +109,7 @@ def _add_facts(app: FastAPI, service: Service) -> None:
         ready = service.is_ready
         return JSONResponse({"status": "ready" if ready else "loading"}, 200 if ready else 503)
 
-    @app.get("/metrics", summary="Numbers for Prometheus")
+    @app.get("/metrics", summary="Numbers for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         return PlainTextResponse(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
@@ -169,12 +169,18 @@ def _add_images(app: FastAPI, service: Service) -> None:
             raise HTTPException(404, "no image is kept by this id, or no longer")
         return Response(status_code=204)
 
-    @app.get("/v1/hits/{hit_id}", summary="The picture of a search's hit")
+    @app.get("/v1/hits/{hit_id}", summary="The picture of a search's hit", response_class=JpegResponse)
     async def hit(hit_id: str, side: Annotated[int, Query(ge=16, le=2048)] = 512) -> Response:
         path = service.hit_path(hit_id)
         if path is None:
             raise HTTPException(404, "no such hit, or no longer; search again")
-        return Response(await to_thread.run_sync(lambda: _thumbnail(path, side)), media_type="image/jpeg")
+        return JpegResponse(await to_thread.run_sync(lambda: _thumbnail(path, side)))
+
+
+class JpegResponse(Response):
+    """A picture."""
+
+    media_type = "image/jpeg"
 
 
 def _thumbnail(path: str, side: int) -> bytes:

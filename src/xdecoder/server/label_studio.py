@@ -41,7 +41,14 @@ class _Task(BaseModel):
     data: dict[str, Any]
 
 
-class _Prediction(BaseModel):
+class PredictBody(BaseModel):
+    """What Label Studio sends to have tasks labeled beforehand.
+
+    Attributes:
+        tasks: with their images.
+        label_config: the project's labeling interface, in XML.
+    """
+
     model_config = ConfigDict(extra="ignore")
     tasks: list[_Task]
     label_config: str
@@ -134,7 +141,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
             settings = service.settings
             body = await read_body(request, most=settings.max_bytes, seconds=settings.body_seconds)
             try:
-                told = _Prediction.model_validate_json(body)
+                told = PredictBody.model_validate_json(body)
             except ValidationError as error:
                 raise HTTPException(422, in_words(error)) from None
             if len(told.tasks) > _MOST_TASKS:

@@ -12,12 +12,39 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from xdecoder.html.frame import frame
 from xdecoder.server.bodies import BODIES, KeepBody
+from xdecoder.server.label_studio import PredictBody
 
 _REF = "#/components/schemas/{model}"
+_ANY = {
+    "401": "The server wants a token, and none or another was shown.",
+    "403": "Asked under another host's name, or from another site's page.",
+    "500": "The server failed; its log says why.",
+}
+_WITH_BODY = {
+    "400": "The request is cut short, or its form malformed.",
+    "408": "The request did not arrive in time.",
+    "413": "The request is over the limit of bytes.",
+    "415": "Another kind of content than those listed.",
+}
+_QUEUED = {
+    "404": "No image is kept by this id, or no longer.",
+    "429": "Too much is asked at once; the header Retry-After says for how many seconds to wait.",
+    "503": "Out of memory, or the server shuts down.",
+}
+_BY_PATH = {
+    "/v1/images/{image_id}": {"404": _QUEUED["404"]},
+    "/v1/hits/{hit_id}": {"404": "No such hit, or no longer; or its file is gone."},
+    "/healthz": {"503": "The thread of the model ended."},
+    "/readyz": {"503": "The model is being loaded."},
+    "/predict": _WITH_BODY | _QUEUED,
+    "/setup": _WITH_BODY,
+}
+_MALFORMED = "What was sent cannot be read, or asks for what is not known here."
 _STYLE = """
 article { margin: 2rem 0; padding: 1rem 1.25rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .75rem; overflow-x: auto; }
@@ -30,27 +57,57 @@ th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-top: 1px solid v
 def describe(app: FastAPI) -> dict[str, Any]:
     """OpenAPI's document of an application, with the bodies that its verbs take."""
     document = get_openapi(title=app.title, version="1", description=app.description, routes=app.routes)
-    bodies = {"images": KeepBody, **BODIES}
-    _, schemas = models_json_schema([(body, "validation") for body in bodies.values()], ref_template=_REF)
-    document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
+    bodies: dict[str, type[BaseModel]] = {"images": KeepBody, **BODIES}
+    every = [*bodies.values(), PredictBody, Error]
+    _, schemas = models_json_schema([(body, "validation") for body in every], ref_template=_REF)
+    document["components"] = {"schemas": schemas["$defs"]}  # FastAPI's own are of errors told otherwise
+    paths = document["paths"]
     for path, body in bodies.items():
-        schema = {"$ref": _REF.format(model=body.__name__)}
         form = {
             "type": "object",
             "properties": {
                 "image": {"type": "string", "format": "binary", "description": "The image's file."},
                 "options": {"type": "string", "description": f"JSON: {body.__name__} without an image."},
             },
+            "additionalProperties": False,
         }
-        document["paths"][f"/v1/{path}"]["post"]["requestBody"] = {
+        paths[f"/v1/{path}"]["post"]["requestBody"] = {
             "required": True,
             "content": {
-                "application/json": {"schema": schema},
+                "application/json": {"schema": _reference(body)},
                 "multipart/form-data": {"schema": form},
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             },
         }
+    predicted = {"application/json": {"schema": _reference(PredictBody)}}
+    paths["/predict"]["post"]["requestBody"] = {"required": True, "content": predicted}
+    picture = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
+    paths["/v1/edit"]["post"]["responses"]["200"]["content"] |= picture
+    for path, operations in paths.items():
+        for operation in operations.values():
+            operation["responses"] |= _refusals(path, operation)
     return document
+
+
+class Error(BaseModel):
+    """What is wrong, and what to do."""
+
+    detail: str
+
+
+def _refusals(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers of an operation that are errors."""
+    told = _ANY | _BY_PATH.get(path, {})
+    if "requestBody" in operation and path.startswith("/v1/"):
+        told |= _WITH_BODY | _QUEUED
+    if "requestBody" in operation or "422" in operation["responses"]:
+        told |= {"422": _MALFORMED}
+    content = {"application/json": {"schema": _reference(Error)}}
+    return {status: {"description": text, "content": content} for status, text in sorted(told.items())}
+
+
+def _reference(body: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REF.format(model=body.__name__)}
 
 
 def write_reference(document: Mapping[str, Any]) -> str:
