@@ -129,9 +129,9 @@ def _download() -> Path:
         raise FileNotFoundError(
             "CLIP's vocabulary is needed once, to convert a published checkpoint, and was not found. "
             "Any one of these brings it:\n"
-            "  pip install instant-clip-tokenizer   (or open-clip-torch; neither is imported)\n"
-            f"  --clip-vocabulary FILE               ({_FILE}[.gz], {HUB_FILE}, tokenizer.json, or a wheel "
-            "of one of these packages)\n"
-            f"  a connection to huggingface.co       ({HUB_REPOSITORY}/{HUB_FILE}; failed with "
+            "  pip install --no-deps open-clip-torch   (1.5 MB; it is read, never imported)\n"
+            f"  --clip-vocabulary FILE                  ({_FILE}[.gz], {HUB_FILE}, tokenizer.json, or a "
+            "wheel of open-clip-torch or instant-clip-tokenizer)\n"
+            f"  a connection to huggingface.co          ({HUB_REPOSITORY}/{HUB_FILE}; failed with "
             f"{type(error).__name__}: {one_line(error)})"
         ) from error
