@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -237,6 +239,31 @@ def test_what_cannot_be_done_is_told(
     assert (result.exit_code, message in " ".join(result.stderr.split())) == (2, True), result.output
     assert not Path("results").exists()
     assert len(frames_of(clip)) == COUNT
+
+
+def test_a_broken_video_is_told_in_one_line_without_opencv_s_and_ffmpeg_s_own(
+    clip: Path, model: Path
+) -> None:
+    Path("bad.mp4").write_bytes(b"no video" * 100)
+    whole = clip.read_bytes()
+    at = whole.index(b"mdat") + 200
+    Path("noise.mp4").write_bytes(whole[:at] + bytes(range(256)) + whole[at + 256 :])
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_")}
+    command = [sys.executable, "-m", "xdecoder", "segment", "-v", "car", "--weights", str(model)]
+
+    def run(name: str, **variables: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*command, name], env=quiet | variables, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    expected = "error: bad.mp4 is not a video that can be read; convert it to MP4 (H.264)"
+    assert run("bad.mp4") == (2, f"{expected}\n")
+    asked = run("bad.mp4", OPENCV_FFMPEG_LOGLEVEL="16", OPENCV_LOG_LEVEL="WARNING")[1]
+    assert "moov atom not found" in asked
+    assert "VIDEOIO" in asked
+    code, output = run("noise.mp4")
+    assert (code, "@" in output) == (0, False), output
 
 
 def test_without_opencv_the_error_says_how_to_install_it(

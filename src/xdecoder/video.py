@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Generator, Iterator
@@ -23,6 +24,8 @@ VIDEO_SUFFIXES: Final = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg"
 _CAMERA: Final = re.compile(r"camera:(\d{1,3})")
 _USUAL_RATE: Final = 25.0  # frames a second, where a camera does not say
 _HIGHEST_RATE: Final = 1000.0
+_FFMPEG_LEVEL: Final = "OPENCV_FFMPEG_LOGLEVEL"
+_QUIET: Final = "-8"  # FFmpeg's AV_LOG_QUIET
 
 
 @final
@@ -88,12 +91,13 @@ def open_video(source: str, *, every: int = 1, max_pixels: int = MAX_PIXELS) -> 
     check_whole_number("every", every)
     cv2 = opencv()
     camera = _CAMERA.fullmatch(source)
-    if camera:
-        capture = cv2.VideoCapture(int(camera[1]))
-    elif Path(source).is_file():  # never an address, which OpenCV would fetch
-        capture = cv2.VideoCapture(str(Path(source).absolute()), cv2.CAP_FFMPEG)
-    else:
+    if not camera and not Path(source).is_file():  # an address, say, which OpenCV would fetch
         raise FileNotFoundError(f"no such video: {source}")
+    with _silent(cv2):
+        if camera:
+            capture = cv2.VideoCapture(int(camera[1]))
+        else:
+            capture = cv2.VideoCapture(str(Path(source).absolute()), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
             if camera:
@@ -159,7 +163,8 @@ class VideoWriter:
         self._rate = rate
         self._size = size
         self._written = 0
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, (width, height))
+        with _silent(cv2):
+            self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, (width, height))
         if not self._writer.isOpened():
             raise OSError(f"{path}: OpenCV cannot write a video there")
 
@@ -186,6 +191,27 @@ class VideoWriter:
     def close(self) -> None:
         """Finish the file."""
         self._writer.release()
+
+
+@contextmanager
+def _silent(cv2: Any) -> Generator[None]:
+    """Opens a video without OpenCV's and FFmpeg's own lines on stderr; errors say what is wrong.
+
+    OpenCV reads FFmpeg's level where it first uses it, and it holds for decoding too. Who sets OpenCV's
+    variables for the environment, OPENCV_FFMPEG_LOGLEVEL and OPENCV_LOG_LEVEL, sees what they ask for.
+    """
+    chosen = _FFMPEG_LEVEL in os.environ
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    os.environ.setdefault(_FFMPEG_LEVEL, _QUIET)
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
+        if not chosen:
+            del os.environ[_FFMPEG_LEVEL]
 
 
 def opencv() -> Any:
