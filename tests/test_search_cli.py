@@ -1,6 +1,8 @@
 """`xdecoder index` and `xdecoder search` as a user meets them, bad input included."""
 
 import json
+import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -145,6 +147,33 @@ def test_another_vocabulary_size_or_model_is_refused(place: Path, run: Run) -> N
         assert f"index was indexed with other weights: {place / 'model'}" in told
     with pytest.raises(ValueError, match="embeddings of two models cannot be compared"):
         Index.open("index", xdecoder.load(place / "other_model"))
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize("damage", ["empty", "cut", "foreign"])
+@pytest.mark.parametrize(
+    ("table", "part"), [("images", "data"), ("images", "_versions"), ("regions", "_versions")]
+)
+def test_an_index_whose_files_are_damaged_is_named(
+    table: str, part: str, damage: str, place: Path, run: Run
+) -> None:
+    shutil.rmtree("damaged", ignore_errors=True)
+    shutil.copytree("index", "damaged")
+    kind = "*.lance" if part == "data" else "*.manifest"
+    for file in (Path("damaged") / f"{table}.lance" / part).glob(kind):
+        whole = file.read_bytes()
+        foreign = random.Random(0).randbytes(len(whole))
+        file.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "foreign": foreign}[damage])
+    for command in (
+        ("search", "damaged", "a red car"),
+        ("search", "damaged", "a red car", "--where", "width > 1"),
+        ("index", "pictures", "--to", "damaged", "-w", "model"),
+    ):
+        code, _, told = run(*command)
+        assert code == 1, told
+        assert "error: the index in damaged could not be read: " in told
+        assert ".rs:" not in told
+        assert told.endswith("If its files are damaged, delete it, and index again")
 
 
 def test_an_index_of_a_later_format_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
-from xdecoder.search.tables import TableName, Tables
+from xdecoder.search.tables import TableName, Tables, told_failures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,13 @@ class TableStats:
 
 
 def read_stats(tables: Tables) -> tuple[TableStats, ...]:
-    """How the tables of an index lie in storage, images first."""
-    return tuple(_table_stats(tables, name) for name in get_args(TableName))
+    """How the tables of an index lie in storage, images first.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    with told_failures(tables.place, "read"):
+        return tuple(_table_stats(tables, name) for name in get_args(TableName))
 
 
 def _table_stats(tables: Tables, name: TableName) -> TableStats:

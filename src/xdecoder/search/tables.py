@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, cast, final
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, final, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,7 @@ _GROWTH = 4  # times the rows that the partitions were made for, over which they
 _RETRIES = 20
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _THWARTED = (RuntimeError, OSError, ValueError)  # what LanceDB raises of a conflict
+_OF_FILES = re.compile(r"LanceError\(IO\)|corrupt file|not appear to be a Lance file")
 _TOGETHER = 500  # paths in one filter
 _MOST_HITS = 1_000_000  # held in memory together
 _QUOTED_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -72,16 +73,19 @@ class Tables:
         """Make an empty index, or open the one that is there, whatever it was made with.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be read or written.
             ValueError: a part of the index that is there is gone.
         """
         name = os.fspath(place)
-        connection = _connect(name)
-        there = set(connection.list_tables().tables)
+        with told_failures(name, "read"):
+            connection = _connect(name)
+            there = set(connection.list_tables().tables)
+            lost = "images" not in there and "regions" in there
+            lost = lost and connection.open_table("regions").count_rows() > 0
+        if lost:
+            raise _part_gone(name, "images")
         if "images" not in there:
-            if "regions" in there and connection.open_table("regions").count_rows():
-                raise _part_gone(name, "images")
-            with _told_failures(name):  # images come last: where they are, so are the regions
+            with told_failures(name):  # images come last: where they are, so are the regions
                 for table, schema in (
                     ("regions", rows.region_schema(config)),
                     ("images", rows.image_schema(config)),
@@ -96,35 +100,41 @@ class Tables:
 
         Raises:
             FileNotFoundError: there is none.
+            OSError: it cannot be read.
             ValueError: another version of this program made it, or a part of it is gone.
         """
         name = os.fspath(place)
         missing = FileNotFoundError(f"no index in {name}; make one first: xdecoder index FOLDER --to {name}")
         if "://" not in name and not Path(name).is_dir():
             raise missing
-        with _told_failures(name, "read"):
+        with told_failures(name, "read"):
             connection = _connect(name)
             there = set(connection.list_tables().tables)
-        if "images" not in there:
+            tables: dict[TableName, Table] = {
+                table: connection.open_table(table) for table in get_args(TableName) if table in there
+            }
+        if "images" not in tables:
             raise missing
-        images = connection.open_table("images")
+        images = tables["images"]
         config = (images.schema.metadata or {}).get(rows.CONFIG)
         if config is None:
             raise ValueError(f"{name} is a LanceDB database of something else; choose another place")
-        if "regions" not in there:
+        if "regions" not in tables:
             raise _part_gone(name, "regions")
-        regions = connection.open_table("regions")
-        return cls(
-            name, IndexConfig.from_json(config.decode(), place=name), {"images": images, "regions": regions}
-        )
+        return cls(name, IndexConfig.from_json(config.decode(), place=name), tables)
 
     def raw(self, table: TableName) -> Table:
         """LanceDB's own table, for what is not offered here."""
         return self._tables[table]
 
     def count(self, table: TableName) -> int:
-        """How many rows there are."""
-        return self._tables[table].count_rows()
+        """How many rows there are.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with told_failures(self.place, "read"):
+            return self._tables[table].count_rows()
 
     def known(self, folder: Path) -> dict[str, Fingerprint]:
         """The indexed files below a folder.
@@ -147,7 +157,7 @@ class Tables:
         """
         regions, whole = self._tables["regions"], self._tables["images"]
         replaced = _among([image.path for image in images])
-        with _told_failures(self.place):
+        with told_failures(self.place):
             _merge(regions, "id", rows.region_rows(images, regions.schema), insert=True, replaced=replaced)
             _merge(whole, "path", rows.image_rows(images, whole.schema), insert=True)
 
@@ -160,7 +170,7 @@ class Tables:
         if not files:
             return
         table = self._tables["images"]
-        with _told_failures(self.place):
+        with told_failures(self.place):
             _merge(table, "path", rows.fingerprint_rows(files, table.schema), insert=False)
 
     def remove(self, paths: Sequence[str]) -> None:
@@ -169,7 +179,7 @@ class Tables:
         Raises:
             OSError: it cannot be written.
         """
-        with _told_failures(self.place):
+        with told_failures(self.place):
             for start in range(0, len(paths), _TOGETHER):
                 which = _among(paths[start : start + _TOGETHER])
                 for name in ("regions", "images"):
@@ -184,7 +194,7 @@ class Tables:
         Raises:
             OSError: it cannot be written; the rows are whole.
         """
-        with _told_failures(self.place):
+        with told_failures(self.place):
             for table in self._tables.values():
                 for step in (table.optimize, partial(_partition, table)):
                     with _given_up_where_thwarted():
@@ -210,6 +220,7 @@ class Tables:
 
         Raises:
             ValueError: k is out of range, or the filter is not understood.
+            OSError: it cannot be read.
         """
         check_whole_number("k", k, most=_MOST_HITS)
         columns = [name for name in self._tables[table].schema.names if name != VECTOR]
@@ -229,7 +240,8 @@ class Tables:
                 0
             )  # more where it leaves too few rows
         try:
-            found = query.to_list()
+            with told_failures(self.place, "read"):
+                found = query.to_list()
         except ValueError as error:
             raise self._explained(where, table, columns, error) from error
         except RuntimeError as error:  # such as a division by zero within the filter
@@ -240,9 +252,9 @@ class Tables:
 
     def _fingerprints(self, where: str) -> dict[str, Fingerprint]:
         names = ["path", "file_size", "file_time", "digest"]
-        return rows.read_fingerprints(
-            self._tables["images"].search().where(where).select(names).limit(None).to_arrow()
-        )
+        with told_failures(self.place, "read"):
+            found = self._tables["images"].search().where(where).select(names).limit(None).to_arrow()
+        return rows.read_fingerprints(found)
 
     def _explained(
         self, where: str | None, table: TableName, columns: Sequence[str], error: Exception
@@ -358,21 +370,25 @@ def _committed(action: Callable[[], _T]) -> _T:
 
 
 @contextmanager
-def _told_failures(place: str, done: Literal["read", "written"] = "written") -> Generator[None]:
-    """LanceDB's errors of files, which are RuntimeErrors, become OSErrors that say what to do."""
+def told_failures(place: str, done: Literal["read", "written"] = "written") -> Generator[None]:
+    """LanceDB's errors of files, of many types, become OSErrors that say what to do."""
     try:
         yield
-    except RuntimeError as error:
-        if "LanceError(IO)" not in str(error):
+    except (RuntimeError, ValueError) as error:
+        if not _OF_FILES.search(str(error)):
             raise
+        what = f"the index in {place} could not be {done}: "
         number = re.search(r"\(os error (\d+)\)", str(error))
-        code = int(number[1]) if number else errno.EIO
+        if number is None:
+            reason = re.sub(r"^lance error: (LanceError\(IO\): )?|, /\S+:\d+:\d+$", "", str(error))
+            raise OSError(f"{what}{reason}. If its files are damaged, delete it, and index again") from error
+        what += os.strerror(int(number[1]))
         if done == "read":
-            raise OSError(f"the index in {place} could not be read: {os.strerror(code)}") from error
-        first = "make room, then " if code in _FULL else ""
+            raise OSError(what) from error
+        first = "make room, then " if int(number[1]) in _FULL else ""
         raise OSError(
-            f"the index in {place} could not be written: {os.strerror(code)}. What was indexed before is "
-            f"whole; {first}run the same command again: it goes on from there"
+            f"{what}. What was indexed before is whole; {first}run the same command again: it goes on from "
+            "there"
         ) from error
 
 
