@@ -61,6 +61,21 @@ def test_answers_are_those_that_most_people_gave_to_enough_questions(data: Path,
         answers(3)
 
 
+def test_a_list_of_one_s_own_says_what_can_be_answered(data: Path, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "answers.json"
+
+    def answers(text: str) -> tuple[str, ...]:
+        path.write_text(text)
+        return FinetuneAnswering(start=model, data=data, answers=path).open().answer_list
+
+    assert answers('["no", "yes"]') == ("no", "yes")
+    with pytest.raises(ValueError, match=r"answers\.json: not valid JSON"):
+        answers("no, yes")
+    for wrong in ("{}", "[]", "[1]", '["no", "no"]'):
+        with pytest.raises(ValueError, match=r"answers\.json: expected a list of different texts"):
+            answers(wrong)
+
+
 def test_two_steps_give_a_model_that_answers(data: Path, model: Path, tmp_path: Path) -> None:
     small = ["steps=2", "min_questions=1", "questions.images=3", "questions.size=64", "run.log_every=1"]
     settings = [word for setting in small for word in ("--set", setting)]

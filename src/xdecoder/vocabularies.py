@@ -226,6 +226,8 @@ def _from_file(path: Path) -> Vocabulary:
         return _from_names(names, told, name=path.stem)
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors too
         raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # reading itself names no file
     except RecursionError as error:
         raise ValueError(f"{path}: the JSON is nested too deeply for a list of names") from error
 

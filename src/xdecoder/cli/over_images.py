@@ -16,7 +16,7 @@ from xdecoder.cli.console import FAILED, INTERRUPTED, describe_file, print_error
 from xdecoder.cli.options import DataOutput, PictureOutput, check_folder
 from xdecoder.cli.progress import ProgressBar, speed
 from xdecoder.cli.targets import Target, find_targets
-from xdecoder.jobs.files import remove_drafts, write_whole
+from xdecoder.jobs.files import read_file, remove_drafts, write_whole
 from xdecoder.jobs.folder_lock import hold_folder
 from xdecoder.jobs.isolation import Pixels, attempt
 from xdecoder.jobs.printable import printable
@@ -53,8 +53,12 @@ class Results:
     def repeat(self, target: Target) -> None:
         """Print what an earlier run wrote."""
         if self.as_json and self.folder is not None:
-            stored = target.output(self.folder, ".json").read_text(encoding="utf-8")
-            print_json(json.loads(stored))
+            file = target.output(self.folder, ".json")
+            try:
+                stored = json.loads(read_file(file))
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{file} is damaged ({error}): delete it to have it made anew") from error
+            print_json(stored)
 
     def write(
         self, target: Target, data: dict[str, Any], save_picture: Callable[[Path], None] | None = None

@@ -17,6 +17,7 @@ from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample
 from xdecoder.data.refer import read_refs, referring_samples
 from xdecoder.data.selection import Selection
 from xdecoder.data.vqa import read_questions
+from xdecoder.jobs.files import read_text
 from xdecoder.vocabularies import Vocabulary, normal_name
 
 _IMAGES = "images/{split}|{split}/images|{split}"
@@ -85,10 +86,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; it names the classes, one a line, the first being 0")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    lines = read_text(path).splitlines()
     names = tuple(line.strip() for line in lines if line.strip())
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{path}: names {twice[:5]} twice; each line is a class of its own")

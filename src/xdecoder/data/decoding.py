@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xdecoder.data.records import VOID, PanopticMap, SegmentInfo, StoredImage, StoredLabels, StoredPanoptic
 from xdecoder.images import ImageHeader, read_header, read_ids, read_image, read_stored
+from xdecoder.jobs.files import read_file
 
 
 def read_json(path: Path) -> Any:
@@ -21,13 +22,14 @@ def read_json(path: Path) -> Any:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not JSON.
+        OSError: it cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such annotation file; `xdecoder datasets check` prints the layout"
         )
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_file(path))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: not UTF-8 (byte {error.start}), perhaps Latin-1 or another of Windows' encodings; save "
@@ -35,8 +37,6 @@ def read_json(path: Path) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({error}); write or download the file again") from error
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # reading itself names no file
 
 
 @final
@@ -53,7 +53,7 @@ class FileImage(StoredImage):
 
     def encoded(self) -> bytes:
         """The file's bytes."""
-        return Path(self.path).read_bytes()
+        return read_file(Path(self.path))
 
     def header(self) -> ImageHeader:
         """Its size, of which the file's first bytes tell."""

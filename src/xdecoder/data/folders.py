@@ -15,6 +15,7 @@ from xdecoder.data.info import DatasetInfo, Origin, Split
 from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import SemanticSample
 from xdecoder.data.selection import Selection
+from xdecoder.jobs.files import read_text
 from xdecoder.vocabularies import Vocabulary, built_in
 
 
@@ -61,7 +62,7 @@ class Folders:
             listing = selection.path(self.listing)
             if not listing.is_file():
                 raise FileNotFoundError(f"{listing}: no such list of the {selection.split} images")
-            keys = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
+            keys = [line.split()[0] for line in read_text(listing).splitlines() if line.strip()]
             refuse_duplicates(keys, what="image", where=listing)
         existing = ExistingFiles(selection.name, selection.missing)
         samples: list[SemanticSample] = []
@@ -162,7 +163,7 @@ def numbered_names(path: Path, download: str) -> dict[int, str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; it names the classes in the {download} download")
     names: dict[int, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         number, colon, name = line.partition(":")
         if not colon:
             continue

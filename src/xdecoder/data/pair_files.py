@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from xdecoder.data.decoding import EncodedImage
 from xdecoder.data.pairs import IMAGE_SUFFIXES, INSTALL, captions_of, open_pair_folder
 from xdecoder.data.records import CaptionSample
+from xdecoder.jobs.files import name_file
 
 _TEXT_SUFFIXES: Final = ("json", "txt")
 _RANGE: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -95,7 +96,7 @@ class PairArchives(PairFiles):
         path = self.paths[file]
         image_at, image_size, text_at, text_size, is_json = self._places[file][place].tolist()
         label = f"{path}, byte {image_at}"
-        with path.open("rb") as shard:
+        with name_file(path), path.open("rb") as shard:
             shard.seek(image_at)
             image = shard.read(image_size)
             shard.seek(text_at)

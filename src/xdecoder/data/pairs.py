@@ -12,6 +12,7 @@ from xdecoder.data.dataset import Dataset, ExistingFiles, Missing, Skip
 from xdecoder.data.decoding import EncodedImage, FileImage
 from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import CaptionSample
+from xdecoder.jobs.files import name_file
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 _FETCHED = ("file", "http", "https", "ftp", "ftps")
@@ -119,7 +120,7 @@ def open_pair_folder(
     left_out: list[Skip] = []
     samples: list[CaptionSample] = []
     names: list[str] = []
-    with path.open(encoding="utf-8") as lines:
+    with name_file(path), path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

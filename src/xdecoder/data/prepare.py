@@ -22,7 +22,7 @@ from xdecoder.data.opening import select
 from xdecoder.data.records import CaptionSample, ImageId
 from xdecoder.data.refer import Refer
 from xdecoder.images import read_header
-from xdecoder.jobs.files import remove_drafts, whole_file, write_whole
+from xdecoder.jobs.files import read_file, read_text, remove_drafts, whole_file, write_whole
 from xdecoder.jobs.progress import ProgressCallback
 
 
@@ -124,7 +124,7 @@ def write_shards(
     remove_drafts(out)
     plan = {"samples": len(samples), "per_shard": per_shard, "digest": _digest(samples)}
     plan_path = out / "plan.json"
-    if plan_path.is_file() and json.loads(plan_path.read_text()) != plan:
+    if plan_path.is_file() and json.loads(read_file(plan_path)) != plan:
         raise ValueError(f"{out} holds shards of other samples or of another size; write to an empty folder")
     write_whole(plan_path, json.dumps(plan).encode())
     shards = -(-len(samples) // per_shard)
@@ -139,7 +139,7 @@ def write_shards(
                 # before its shard is there, so that none is lost
                 write_whole(list_path, b"".join(json.dumps(asdict(s)).encode() + b"\n" for s in left_out))
             written += 1
-        skipped.extend(Skip(**json.loads(line)) for line in list_path.read_text().splitlines())
+        skipped.extend(Skip(**json.loads(line)) for line in read_text(list_path).splitlines())
         if progress:
             progress(end, len(samples))
     return ShardSet(

@@ -13,6 +13,7 @@ from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
 from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import SemanticSample
 from xdecoder.data.selection import Selection
+from xdecoder.jobs.files import read_text
 from xdecoder.vocabularies import built_in
 
 NYU40_OF_20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
@@ -75,7 +76,7 @@ class ScanNet:
                 f"{listing}: no such list; it names frames (scene0011_00/color/000000.jpg) or scenes, as "
                 "ScanNet's scannetv2_val.txt does"
             )
-        words = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
+        words = [line.split()[0] for line in read_text(listing).splitlines() if line.strip()]
         refuse_duplicates(words, what="frame", where=listing)
         frames: list[str] = []
         for word in words:

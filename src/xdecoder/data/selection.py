@@ -9,6 +9,7 @@ from typing import Any, final
 
 from xdecoder.data.dataset import Dataset, Missing
 from xdecoder.data.records import ImageId, Task
+from xdecoder.jobs.files import read_text
 from xdecoder.vocabularies import Vocabulary, built_in
 
 
@@ -89,5 +90,5 @@ def read_image_list(path: Path) -> frozenset[ImageId]:
         raise FileNotFoundError(
             f"{path}: no such list of images; `xdecoder datasets prepare leakfree` writes it"
         )
-    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
+    lines = (line.split("#")[0].strip() for line in read_text(path).splitlines())
     return frozenset(int(line) if line.isdecimal() else line for line in lines if line)

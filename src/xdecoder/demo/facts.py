@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from xdecoder.jobs.files import read_file
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.weights.published_models import PUBLISHED
 from xdecoder.weights.sources import resolve_model
@@ -87,7 +88,7 @@ def read_scores(folder: Path) -> Scores | None:
     if not path.is_file():
         return None
     try:
-        data = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+        data = cast("dict[str, Any]", json.loads(read_file(path)))
         values = {str(name): float(value) for name, value in data["scores"].items()}
         return Scores(scenes=int(data["scenes"]), values=values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -20,7 +20,7 @@ from xdecoder.data.records import ImageId, InstanceSample, PanopticThings
 from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, Scores
 from xdecoder.evaluation.result_files import Entry, path_inside, refuse_unknown
 from xdecoder.images import read_stored
-from xdecoder.jobs.files import safe_name, write_whole
+from xdecoder.jobs.files import read_text, safe_name, write_whole
 from xdecoder.metrics.cityscapes_ap import CityscapesAp, CityscapesPrediction
 from xdecoder.structures.png import write_png
 from xdecoder.vocabularies import built_in
@@ -108,7 +108,7 @@ def _read(path: Path) -> list[CityscapesPrediction]:
         FileNotFoundError: a mask is missing.
     """
     found: list[CityscapesPrediction] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
             png, label, score = line.split()
             label_id, confidence = int(float(label)), float(score)

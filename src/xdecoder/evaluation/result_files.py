@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from xdecoder.data.decoding import read_json
 from xdecoder.data.problems import Problems, has_fields, is_number
 from xdecoder.data.records import ImageId
-from xdecoder.jobs.files import whole_file
+from xdecoder.jobs.files import name_file, whole_file
 
 Entry = dict[str, Any]
 """One image's prediction, ready for JSON; `image_id` is among its fields."""
@@ -78,7 +78,7 @@ def read_lines(path: Path, fields: Fields) -> list[Entry]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such result file")
     rows: list[object] = []
-    with path.open("rb") as file:
+    with name_file(path), path.open("rb") as file:
         for number, line in enumerate(file):
             try:
                 rows.append(json.loads(line))

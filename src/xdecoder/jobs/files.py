@@ -30,6 +30,32 @@ _PLAIN: Final = re.compile(r"[\w ()+,;=@&%!'\[\]{}#$^-][\w ()+,;=@&%!'\[\]{}#$^.
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 
 
+def read_file(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        OSError: it cannot be read; unlike Python's own errors of reading, it names the file.
+    """
+    with name_file(path):
+        return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """A text file's content: UTF-8, with or without a byte order mark.
+
+    Raises:
+        ValueError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 (byte {error.start}), perhaps Latin-1 or another of Windows' encodings; save "
+            "it as UTF-8"
+        ) from error
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that, whatever happens, it is there whole or as it was before.
 
@@ -67,7 +93,7 @@ def whole_file(path: Path) -> Generator[IO[bytes]]:
 
 @contextmanager
 def name_file(path: Path) -> Generator[None]:
-    """Errors of the system that name no file, as those of writing to an open one, name this one.
+    """Errors of the system that name no file, as those of reading or writing an open one, name this one.
 
     Raises:
         OSError: what was raised inside, with the file's name.
@@ -75,9 +101,11 @@ def name_file(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if type(error) is OSError and error.errno is None and str(path) not in str(error):  # a library's
+            raise OSError(f"{path}: {error}") from error
+        raise
 
 
 @contextmanager

@@ -140,8 +140,10 @@ class Finished:
                 path, offset = self.places[image_id]
                 if path not in open_files:
                     open_files[path] = path.open("rb")
-                open_files[path].seek(offset)
-                yield json.loads(open_files[path].readline())
+                with name_file(path):
+                    open_files[path].seek(offset)
+                    line = open_files[path].readline()
+                yield json.loads(line)
         finally:
             for file in open_files.values():
                 file.close()
@@ -150,7 +152,7 @@ class Finished:
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Whole lines and where they begin."""
     offset = 0
-    with path.open("rb") as file:
+    with name_file(path), path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
                 yield offset, line

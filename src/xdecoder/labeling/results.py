@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast, final
 
-from xdecoder.jobs.files import flat_name
+from xdecoder.jobs.files import flat_name, name_file, read_file
 from xdecoder.labeling.picture import LabeledPicture
 from xdecoder.labeling.text import writable
 from xdecoder.structures import (
@@ -126,14 +126,14 @@ class SavedResults:
         for path in self.files:
             name = path.relative_to(self.source).with_suffix("") if self.source.is_dir() else Path(path.stem)
             try:
-                data = json.loads(path.read_bytes())
+                data = json.loads(read_file(path))
             except (ValueError, RecursionError):
                 data = None
             yield _saved(data, name.as_posix(), str(path))
 
     def _read_lines(self) -> Iterator[SavedResult | None]:
         taken: set[str] = set()
-        with self.source.open(encoding="utf-8") as lines:
+        with name_file(self.source), self.source.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 where = f"{self.source}, line {number}"
                 try:

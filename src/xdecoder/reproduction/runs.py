@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, final
 
-from xdecoder.jobs.files import write_whole
+from xdecoder.jobs.files import read_file, read_text, write_whole
 from xdecoder.reproduction.cells import CELLS, Cell
 from xdecoder.reproduction.protocol import Protocol
 
@@ -104,7 +104,7 @@ def check_folder(out: Path, protocol: Protocol) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"no runs in {out}: `xdecoder reproduce --out {out}` begins them")
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))["protocol"]
+        there = json.loads(read_file(path))["protocol"]
         differing = [
             f"{name} {there.get(name)!r} there, {described.get(name)!r} now"
             for name in {**there, **described}
@@ -144,7 +144,7 @@ def read_result(out: Path, run: Run) -> Result | None:
     if not path.is_file():
         return None
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(read_file(path))
         return Result(
             run=run,
             scores={str(name): float(value) for name, value in kept["scores"].items()},
@@ -158,5 +158,5 @@ def read_result(out: Path, run: Run) -> Result | None:
 def training_cpu_seconds(out: Path, run: Run) -> float:
     """Processor time of a run's training, over all the processes that worked on it."""
     path = run.folder(out) / _METRICS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = read_text(path).splitlines() if path.is_file() else []
     return sum(float(json.loads(line)["cpu_seconds"]) for line in lines)

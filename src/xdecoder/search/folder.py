@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdecoder.images import find_images
+from xdecoder.jobs.files import name_file
 
 _BLOCK = 1 << 20
 
@@ -41,7 +42,7 @@ class Fingerprint:
         """
         status = path.stat()
         digest = hashlib.blake2b(digest_size=16)
-        with path.open("rb") as file:
+        with name_file(path), path.open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
         return cls(size=status.st_size, time=status.st_mtime_ns, digest=digest.hexdigest())

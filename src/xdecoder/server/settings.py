@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from xdecoder.bounds import check_whole_number, require
+from xdecoder.jobs.files import read_file
 
 _LEAST_TOKEN = 16
 
@@ -104,10 +105,11 @@ def read_token(path: Path, *, least: int = _LEAST_TOKEN) -> str:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it holds no token, one that is easily guessed, or one that no header can hold.
+        OSError: it cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no token file {path}; make one: openssl rand -hex 32 > {path}")
-    token = path.read_bytes().decode("ascii", "replace").strip()
+    token = read_file(path).decode("ascii", "replace").strip()
     require(
         len(token) >= least and token.isprintable() and token.isascii() and " " not in token,
         f"{path} must hold one token of {least} ASCII characters or more without spaces; make one: "

@@ -19,7 +19,7 @@ from PIL import Image
 
 from xdecoder.drawing.regions import Region, draw_regions
 from xdecoder.images import MAX_PIXELS, ImageSource, read_image
-from xdecoder.jobs.files import write_whole
+from xdecoder.jobs.files import read_file, write_whole
 from xdecoder.structures.masks import box_to_xywh, encode_rle, mask_box
 from xdecoder.structures.png import png_bytes
 from xdecoder.vocabularies import clean_name
@@ -111,7 +111,7 @@ class SegmentationResult(ABC):
             FileNotFoundError: there is no such file.
             ValueError: it is no saved result of this kind, or the image is of another size.
         """
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_file(Path(path))
         try:
             return cast("_R", cls.from_dict(json.loads(text), image=image))
         except ValueError as error:

@@ -29,6 +29,7 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.optim import Optimizer
 
 from xdecoder.jobs.distributed import World, number_of_first, wait_for_all
+from xdecoder.jobs.files import name_file, read_file
 from xdecoder.jobs.gather import mean_over_world
 from xdecoder.training.optimizer import EMA, named_tensors, plain_name
 
@@ -222,7 +223,7 @@ def _read_index(checkpoint: Path, *, thorough: bool) -> list[_Share]:
     while len(shares) < processes:
         path = checkpoint / f"rank-{len(shares):05d}.json"
         try:
-            index = cast("dict[str, Any]", json.loads(path.read_text()))
+            index = cast("dict[str, Any]", json.loads(read_file(path)))
             form, processes = int(index["format"]), int(index["processes"])
             length, checksum = int(index["bytes"]), int(index["crc32"])
             first_rows = {str(k): int(v) for k, v in dict(index["first_rows"]).items()}
@@ -240,7 +241,7 @@ def _read_index(checkpoint: Path, *, thorough: bool) -> list[_Share]:
         if thorough and _checksum(tensors) != checksum:
             raise ValueError(f"{tensors.name} is damaged: its checksum differs")
         try:
-            with safetensors.safe_open(tensors, "pt") as file:
+            with name_file(tensors), safetensors.safe_open(tensors, "pt") as file:
                 names = set(file.keys())
         except safetensors.SafetensorError as error:
             raise ValueError(f"{tensors.name} is damaged: {error}") from error
@@ -277,7 +278,7 @@ def _fill(tensor: Tensor, pieces: list[tuple[int, Any]], where: str) -> None:
 
 def _checksum(path: Path) -> int:
     value = 0
-    with path.open("rb") as file:
+    with name_file(path), path.open("rb") as file:
         while block := file.read(_BLOCK):
             value = zlib.crc32(block, value)
     return value

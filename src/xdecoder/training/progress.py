@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from xdecoder.jobs.distributed import World
-from xdecoder.jobs.files import write_whole
+from xdecoder.jobs.files import read_text, write_whole
 from xdecoder.jobs.gather import mean_over_world
 from xdecoder.training.curriculum import Phase
 
@@ -45,7 +45,7 @@ class JsonLines:
     def __init__(self, path: Path, resume: int) -> None:
         self.path = path
         if path.is_file():
-            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= resume]
+            kept = [line for line in read_text(path).splitlines() if _step_of(line) <= resume]
             write_whole(path, "".join(line + "\n" for line in kept).encode())
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -253,7 +253,7 @@ def read_numbers(folder: Path) -> dict[int, dict[str, float]]:
 
 
 def _read_rows(path: Path) -> dict[int, dict[str, float]]:
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = read_text(path).splitlines() if path.is_file() else []
     rows: list[dict[str, float]] = [json.loads(line) for line in lines]
     return {int(row["step"]): {k: v for k, v in row.items() if k != "step"} for row in rows}
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from xdecoder.jobs.files import write_whole
+from xdecoder.jobs.files import read_file, write_whole
 from xdecoder.training.curriculum import Curriculum
 from xdecoder.training.recipe import Recipe
 
@@ -80,7 +80,7 @@ def finish(folder: Path, step: int) -> None:
 
 def _read(path: Path) -> Mapping[str, object]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_file(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): give another --out, or delete the file") from error
     if not isinstance(found, dict):

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xdecoder.jobs.files import name_file
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.training.run_folder import CHECKPOINTS, MODEL
@@ -41,7 +42,8 @@ def start_digest(start: Path) -> str:
     Raises:
         FileNotFoundError: there is no such model.
     """
-    with (find_start(start) / WEIGHTS).open("rb") as file:
+    path = find_start(start) / WEIGHTS
+    with name_file(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

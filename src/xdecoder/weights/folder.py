@@ -149,7 +149,7 @@ def build_answer_head(folder: str | Path) -> AnswerHead | None:
     data = read_json(path, most=_MOST_TOKENIZER)
     fields = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
     answers, length = fields.get("answers"), fields.get("question_length")
-    if not _are_answers(answers):
+    if not are_answers(answers):
         raise ValueError(f"{path} is damaged: expected a list of different texts under answers")
     most = config.text.context_length
     if type(length) is not int or not 3 <= length <= most:
@@ -161,7 +161,8 @@ def build_answer_head(folder: str | Path) -> AnswerHead | None:
         return AnswerHead(config.decoder.width, cast("list[str]", answers), question_length=length)
 
 
-def _are_answers(answers: object) -> bool:
+def are_answers(answers: object) -> bool:
+    """Whether something is what a classifier of answers can choose from: a list of different texts."""
     if not isinstance(answers, list) or not answers:
         return False
     texts = cast("list[object]", answers)

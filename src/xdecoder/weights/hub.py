@@ -10,7 +10,7 @@ import os
 import warnings
 from pathlib import Path
 
-from xdecoder.jobs.files import safe_name, write_whole
+from xdecoder.jobs.files import read_text, safe_name, write_whole
 from xdecoder.weights.download import endpoint, find_file, receive
 from xdecoder.weights.published_models import REPOSITORY, PublishedModel
 
@@ -123,7 +123,7 @@ def cached_repository(repository: str) -> Path | None:
     place = _repository_folder(repository)
     if not (place / _LATEST).is_file():
         return None
-    folder = place / safe_name((place / _LATEST).read_text())
+    folder = place / safe_name(read_text(place / _LATEST))
     return folder if folder.is_dir() else None
 
 

@@ -10,6 +10,7 @@ from typing import cast
 import safetensors
 
 from xdecoder.config import ModelConfig
+from xdecoder.jobs.files import name_file
 from xdecoder.weights.documents import one_line, refuse_pointer
 from xdecoder.weights.folder import WEIGHTS, build_answer_head, read_config, read_tokenizer
 
@@ -64,7 +65,7 @@ def inspect(folder: str | Path) -> FolderInfo:
     dtypes: set[str] = set()
     refuse_pointer(path)
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with name_file(path), safetensors.safe_open(path, framework="pt") as file:
             for key in cast("list[str]", file.keys()):
                 tensor = file.get_slice(key)
                 part, kind = key.split(".")[0], str(tensor.get_dtype())

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from xdecoder.jobs.files import name_file
 from xdecoder.jobs.printable import printable
 from xdecoder.weights.documents import one_line, refuse_pointer
 
@@ -64,9 +65,10 @@ def tensors_in_parts(path: Path) -> Iterator[dict[str, Tensor]]:
 
 @contextmanager
 def _damage_named(path: Path) -> Generator[None]:
-    """Errors of the library as one that says what to do."""
+    """Errors of the library as one that says what to do, and those of the system with the file's name."""
     try:
-        yield
+        with name_file(path):
+            yield
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged or cut off ({one_line(error)}): copy or download it again"

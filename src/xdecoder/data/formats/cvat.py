@@ -17,6 +17,7 @@ from xdecoder.data.formats.labeled import (
     labeled_size,
     split_of,
 )
+from xdecoder.jobs.files import name_file, read_file
 from xdecoder.labeling.cvat import decode_runs
 from xdecoder.structures.masks import Rle, encode_rle
 
@@ -28,7 +29,7 @@ def detect(folder: Path) -> str | None:
 
 
 def _is_cvat(path: Path) -> bool:
-    with path.open("rb") as file:
+    with name_file(path), path.open("rb") as file:
         head = file.read(4096)
     return b"<annotations" in head
 
@@ -39,7 +40,7 @@ def parse_xml(path: Path) -> ElementTree.Element:
     Raises:
         ValueError: it is no XML, or declares entities, which can be made to fill the memory.
     """
-    content = path.read_bytes()
+    content = read_file(path)
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise ValueError(f"{path}: it declares a document type, which no labeling tool writes; take it out")
     try:

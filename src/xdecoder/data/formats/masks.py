@@ -23,6 +23,7 @@ from xdecoder.data.formats.labeled import (
 )
 from xdecoder.data.records import VOID, StoredLabels
 from xdecoder.images import read_header, read_stored
+from xdecoder.jobs.files import read_text
 from xdecoder.vocabularies import normal_name
 
 Color = tuple[int, int, int]
@@ -164,10 +165,7 @@ def read_names(path: Path) -> list[ClassName]:
     Raises:
         ValueError: it is not UTF-8, or names no class.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    lines = read_text(path).splitlines()
     classes: list[ClassName] = []
     for line in lines:
         text = line.strip()

@@ -9,6 +9,7 @@ from xdecoder.data.dataset import Skip
 from xdecoder.data.formats.labeled import LabeledFolder, files_in
 from xdecoder.data.formats.masks import ClassName, as_folder, find_names, read_names
 from xdecoder.images import IMAGE_SUFFIXES
+from xdecoder.jobs.files import read_file
 from xdecoder.vocabularies import built_in
 
 
@@ -36,7 +37,7 @@ def read(folder: Path) -> LabeledFolder:
     for split in ("test", "val", "train"):
         for path in files_in(folder, (".txt",)):
             if path.stem.lower() == split and path.parent.parent.name == "ImageSets":
-                for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                for line in read_file(path).decode("utf-8", "replace").splitlines():
                     split_of_stem[line.strip()] = split
     pairs: list[tuple[Path, Path]] = []
     skipped: list[Skip] = []

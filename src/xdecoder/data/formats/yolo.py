@@ -18,6 +18,7 @@ from xdecoder.data.formats.labeled import (
     split_of,
 )
 from xdecoder.images import IMAGE_SUFFIXES
+from xdecoder.jobs.files import read_file, read_text
 from xdecoder.labeling.outlines import from_shares
 from xdecoder.labeling.yolo import label_path
 
@@ -31,7 +32,7 @@ def detect(folder: Path) -> str | None:
 def _description(folder: Path) -> tuple[Path, tuple[str, ...], dict[str, Any]] | None:
     for path in files_in(folder, (".yaml", ".yml")):
         try:
-            data = yaml.safe_load(path.read_bytes())
+            data = yaml.safe_load(read_file(path))
         except (yaml.YAMLError, ValueError, RecursionError):
             continue
         names = data.get("names") if isinstance(data, dict) else None
@@ -61,9 +62,9 @@ def read(folder: Path) -> LabeledFolder:
             continue
         try:
             size = labeled_size(path)
-            lines = labels.read_text(encoding="utf-8").splitlines()
+            lines = read_text(labels).splitlines()
         except ValueError as error:
-            skipped.append(Skip(item=str(path), reason=f"{labels}: {error}"))
+            skipped.append(Skip(item=str(path), reason=str(error)))
             continue
         reader = ObjectReader(where=str(labels), skipped=skipped)
         for number, line in enumerate(lines, start=1):
@@ -85,7 +86,7 @@ def _splits(folder: Path, data: dict[str, Any]) -> list[tuple[Path, str]]:
             parts = name_parts(name)
             for place in (base.joinpath(*parts), folder.joinpath(*parts)):
                 if place.suffix == ".txt" and place.is_file():
-                    lines = place.read_text(encoding="utf-8", errors="replace").splitlines()
+                    lines = read_file(place).decode("utf-8", "replace").splitlines()
                     found += [(place.parent.joinpath(*name_parts(line)), split) for line in lines if line]
                 elif place.is_dir():
                     found.append((place, split))

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
 from xdecoder.config import PRESETS, FocalNetConfig, ModelConfig
 from xdecoder.data.records import QuestionSample
+from xdecoder.jobs.files import read_file
 from xdecoder.metrics.vqa import normalize_answer
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
@@ -27,7 +29,7 @@ from xdecoder.training.datasets.source import DatasetBatches
 from xdecoder.training.datasets.validation import score_validation
 from xdecoder.training.start import find_start, start_digest, start_from
 from xdecoder.weights.clip_merges import load_clip_tokenizer
-from xdecoder.weights.folder import build_model, read_config, read_tokenizer, save_model
+from xdecoder.weights.folder import are_answers, build_model, read_config, read_tokenizer, save_model
 from xdecoder.weights.pretrained_parts import take_backbone, take_text_encoder
 
 _QUESTION_LENGTH = 32
@@ -90,7 +92,7 @@ class DatasetCurriculum(Curriculum[DatasetRecipe]):
         if recipe.questions is None:
             return ()
         if recipe.answers is not None:
-            return tuple(json.loads(recipe.answers.read_text()))
+            return _read_answers(recipe.answers)
         part = recipe.questions
         counts: Counter[str] = Counter()
         for sample in open_source(part.dataset, recipe.data, task=part.task, split=part.split):
@@ -175,3 +177,14 @@ class DatasetCurriculum(Curriculum[DatasetRecipe]):
         for name, score in scores.items():
             first.setdefault(name.rpartition("/")[0], score)
         return sum(first.values()) / len(first) if first else None
+
+
+def _read_answers(path: Path) -> tuple[str, ...]:
+    """The recipe's own list of what can be answered."""
+    try:
+        found: object = json.loads(read_file(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); expected a list of answers") from error
+    if not are_answers(found):
+        raise ValueError(f"{path}: expected a list of different texts, the answers")
+    return tuple(cast("list[str]", found))
