@@ -45,7 +45,7 @@ class Load:
         seconds: of each request that was answered.
         refused: requests told to come back.
         failed: requests with any other answer.
-        wall: seconds in all.
+        wall: seconds until the last was answered.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -99,7 +99,10 @@ def bodies() -> list[dict[str, Any]]:
 
 
 async def ask(address: str, *, clients: int, seconds: float, most: int) -> Load:
-    """Clients that each ask again as soon as they are answered, or after the time they are told to wait."""
+    """Clients that each ask again as soon as they are answered, or after the time they are told to wait.
+
+    They begin one after the other, over a second.
+    """
     load, sent, told = Load(), 0, bodies()
     start = time.perf_counter()
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
@@ -107,20 +110,22 @@ async def ask(address: str, *, clients: int, seconds: float, most: int) -> Load:
 
         async def one(number: int) -> None:
             nonlocal sent
+            await asyncio.sleep(number / clients)
             while time.perf_counter() - start < seconds and sent < most:
                 sent += 1
                 begun = time.perf_counter()
                 answer = await client.post(f"{address}/v1/segment", json=told[number % SCENES])
                 if answer.status_code == 200:
                     load.seconds.append(time.perf_counter() - begun)
+                    load.wall = time.perf_counter() - start
                 elif answer.status_code == 429:
                     load.refused += 1
-                    await asyncio.sleep(float(answer.headers["retry-after"]))
+                    left = start + seconds - time.perf_counter()
+                    await asyncio.sleep(min(float(answer.headers["retry-after"]), max(left, 0)))
                 else:
                     load.failed += 1
 
         await asyncio.gather(*map(one, range(clients)))
-    load.wall = time.perf_counter() - start
     return load
 
 
