@@ -2,6 +2,7 @@
 
     python benchmarks/against.py 83ae8f4                     # every row, three rounds
     python benchmarks/against.py 83ae8f4 --rows caption names --rounds 1
+    python benchmarks/against.py 83ae8f4 --rows training --activation-checkpointing
     python benchmarks/against.py 83ae8f4 --smoke             # the bundled model and small inputs, to try it
 
 REV is checked out in a temporary worktree, and its program writes the model (Focal-T's sizes, random weights)
@@ -69,16 +70,19 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Trees:
-    """Two trees and the folder that their model and outputs lie in."""
+    """Two trees and the folder that their model and outputs lie in; how this tree's training step is run."""
 
     before: Path
     now: Path
     folder: Path
     smoke: bool
+    activation_checkpointing: bool
 
     def run(self, tree: Path, row: str) -> Measurement:
         """A measurement in a process of its own."""
         arguments = [row, str(self.folder), tree_name(tree, self), *(["--smoke"] if self.smoke else [])]
+        if self.activation_checkpointing and row == "training" and tree == self.now:
+            arguments.append("--activation-checkpointing")
         environment = {
             **os.environ,
             "PYTHONPATH": str(tree / "src"),
@@ -155,6 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each tree and row")
     parser.add_argument("--smoke", action="store_true", help="the bundled model and small inputs")
+    parser.add_argument(
+        "--activation-checkpointing", action="store_true", help="in this tree's training step, to save memory"
+    )
     options = parser.parse_args(arguments)
     revision = subprocess.run(
         ["git", "-C", str(ROOT), "rev-parse", f"{options.revision}^{{commit}}"],
@@ -164,7 +171,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ).stdout.strip()
     runs: dict[str, dict[str, list[Measurement]]] = {row: {"before": [], "now": []} for row in options.rows}
     with tempfile.TemporaryDirectory() as name, checked_out(revision) as before:
-        trees = Trees(before=before, now=ROOT, folder=Path(name), smoke=options.smoke)
+        trees = Trees(
+            before=before,
+            now=ROOT,
+            folder=Path(name),
+            smoke=options.smoke,
+            activation_checkpointing=options.activation_checkpointing,
+        )
         trees.run(before, "model")
         for number in range(options.rounds):
             for row in options.rows:

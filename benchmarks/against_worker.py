@@ -211,16 +211,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("tree", choices=["before", "now"])
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--activation-checkpointing", action="store_true")
     options = parser.parse_args()
     if options.row == "model":
         if not options.smoke:
             write_model(options.folder / "model")
         print(json.dumps({"wall": 0.0, "cpu": 0.0, "memory": 0.0}))
         return
-    tasks = TrainingStep if options.row == "training" else Tasks
-    work: Callable[[], Outputs] = getattr(
-        tasks(options.folder / "model", smoke=options.smoke), f"run_{options.row}"
-    )
+    kind = TrainingStep if options.row == "training" else Tasks
+    tasks = kind(options.folder / "model", smoke=options.smoke)
+    if options.activation_checkpointing and isinstance(tasks, TrainingStep):
+        from xdecoder.training.activation_checkpointing import checkpoint_activations
+
+        checkpoint_activations(tasks.objective)
+    work: Callable[[], Outputs] = getattr(tasks, f"run_{options.row}")
     first = work()
     start, processor = time.perf_counter(), time.process_time()
     outputs = work()
