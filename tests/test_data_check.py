@@ -20,6 +20,7 @@ from builders import (
     square,
     write_image,
     write_json,
+    write_voc,
 )
 from xdecoder.cli.commands.datasets import app
 from xdecoder.data.catalog import DATASETS
@@ -217,6 +218,20 @@ def test_check_counts_classes_and_names_the_rare(tmp_path: Path) -> None:
     assert "rare (fewer than 10): dog\n" in result.stdout
     assert "never: bicycle, car, " in result.stdout
     assert "2 opened" in result.stdout
+
+
+def test_check_counts_more_label_maps_than_it_opens_and_says_how_many(tmp_path: Path) -> None:
+    write_voc(tmp_path / "labels", images=22, size=64)
+    runner.invoke(app, f"convert {tmp_path}/labels {tmp_path}/data".split())
+    for number in range(22, 205):
+        for kind, suffix in (("images", "jpg"), ("labels", "png")):
+            folder = tmp_path / f"data/{kind}/train"
+            (folder / f"scene_{number:03d}.{suffix}").symlink_to(folder / f"scene_000.{suffix}")
+    command = f"check custom-semantic --data {tmp_path}/data --split train --picture {tmp_path}/s.png".split()
+    told = runner.invoke(app, command).stdout
+    assert "205 images, 16 opened" in told
+    assert "classes of 200 images; --samples all counts all:" in told
+    assert "classes of" not in runner.invoke(app, [*command, "--samples", "all"]).stdout
 
 
 @pytest.mark.parametrize("samples", ["0", "-1", "some"])

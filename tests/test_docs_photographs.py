@@ -41,6 +41,11 @@ def test_the_commands_of_the_page_lead_from_masks_to_a_model(
         given = [*command, *SHORT] if command[0] == "train" else command
         done = CliRunner().invoke(app, given)
         assert done.exit_code == 0, (command, done.output)
+        if command[0] == "train":
+            assert "2 steps of 2 images (1 epochs) in squares of 96 pixels, from picturebook" in done.output
+            assert (
+                "finished: the model of the last step is in runs/mine/model, that of the best" in done.output
+            )
     assert commands[-1][0] == "serve"
     assert Path("custom-semantic-check.png").is_file()
     assert Path("results/new.png").is_file()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
-from xdecoder.data.classes import ClassCount, alike, count_classes
+from xdecoder.data.classes import ClassCount, alike, count_classes, is_listed
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.decoding import FileImage
 from xdecoder.data.image_sizes import ImageSizes, image_sizes
@@ -29,6 +29,9 @@ from xdecoder.vocabularies import Vocabulary
 
 LARGE: Final = 2560
 """Longer side above which `check` calls an image large."""
+
+_COUNTED: Final = 200
+"""Label maps that are read to count classes, at the least."""
 
 
 @final
@@ -53,6 +56,7 @@ class TaskCheck:
         problems: what is wrong, one sentence each.
         notes: what is worth knowing and no fault.
         classes: how often each class occurs.
+        counted: in how many samples that was counted: all where the annotation file lists their classes.
     """
 
     task: Task
@@ -64,6 +68,7 @@ class TaskCheck:
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
     classes: tuple[ClassCount, ...] = ()
+    counted: int = 0
 
 
 @final
@@ -124,7 +129,9 @@ def check_dataset(
             problems = error.problems if isinstance(error, MalformedError) else (str(error),)
             checks.append(_check(each, asked.split, info.splits[asked.split].images, problems))
             continue
-        good, empty, problems = _decode(data, len(data) if opened is None else opened)
+        most = len(data) if opened is None else opened
+        good, empty, problems = _decode(data, most)
+        counted = data if is_listed(data[0]) else spread(data, max(_COUNTED, most))
         sizes = image_sizes(data)
         problems += [told for told in sizes.refused if told not in problems]
         expected = info.splits[asked.split].images
@@ -143,7 +150,8 @@ def check_dataset(
                 skipped=data.skipped,
                 problems=tuple(problems),
                 notes=tuple(_notes(data, good, empty, sizes)),
-                classes=count_classes(data, good),
+                classes=count_classes(data.vocabulary, counted) if data.vocabulary else (),
+                counted=len(counted),
             )
         )
     return DatasetReport(name=name, root=str(asked.root), entries=entries, tasks=tuple(checks))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
 
-from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import CocoPanoptic
 from xdecoder.data.records import (
     VOID,
@@ -18,7 +18,7 @@ from xdecoder.data.records import (
     SemanticSample,
     StoredPanoptic,
 )
-from xdecoder.vocabularies import normal_name
+from xdecoder.vocabularies import Vocabulary, normal_name
 
 _BAR: Final = "█"
 RARE: Final = 10
@@ -35,24 +35,21 @@ class ClassCount:
     images: int
 
 
-def count_classes(data: Dataset[Sample], decoded: Iterable[Sample]) -> tuple[ClassCount, ...]:
-    """The classes of a data set by how often they occur, in the order of the vocabulary.
+def count_classes(vocabulary: Vocabulary, samples: Iterable[Sample]) -> tuple[ClassCount, ...]:
+    """Classes by how often samples have them, in the order of the vocabulary.
 
-    What the annotation file lists is counted whole; label maps and other files' maps are counted as far as
-    they are among `decoded`. Empty where the data set has no classes.
+    Samples whose annotations cannot be read are passed over; who decodes them tells.
     """
-    if data.vocabulary is None:
-        return ()
     segments: Counter[int] = Counter()
     images: Counter[int] = Counter()
-    samples: Iterable[Sample] = data if is_listed(data[0]) else decoded
     for sample in samples:
-        found = categories_of(sample)
-        segments.update(found)
-        images.update(set(found))
+        with suppress(ValueError, OSError):
+            found = categories_of(sample)
+            segments.update(found)
+            images.update(set(found))
     return tuple(
         ClassCount(name=name, segments=segments[i], images=images[i])
-        for i, name in enumerate(data.vocabulary.classes)
+        for i, name in enumerate(vocabulary.classes)
     )
 
 

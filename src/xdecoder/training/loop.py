@@ -135,6 +135,7 @@ class _Training:
                 done = self._take_steps(log)
             if self.world.is_first:
                 run_folder.finish(self.run.folder, done)
+                log.say(self._where_models_are())
 
     def _take_steps(self, log: RunLog) -> int:
         """All steps that are left, unless the scores end the run before; how many are done then."""
@@ -201,6 +202,15 @@ class _Training:
                     log.say(f"no better score since step {since[0]}: the run ends at step {done}")
         wait_for_all()
         return bool(number_of_first(int(ends)))
+
+    def _where_models_are(self) -> str:
+        """What a finished run has exported."""
+        folder, headlines = self.run.folder, self._headlines()
+        told = f"finished: the model of the last step is in {folder / MODEL}"
+        if not headlines:
+            return told
+        best = max(headlines, key=lambda step: (headlines[step], step))
+        return f"{told}, that of the best score, of step {best}, in {folder / BEST_MODEL}"
 
     def _headlines(self) -> dict[int, float]:
         """Step -> headline score, of all validations up to now."""

@@ -115,6 +115,8 @@ def check(
             _echo_some("problem:", entry.problems)
             _echo_some("note:", entry.notes)
             if entry.classes:
+                if entry.counted < entry.samples:
+                    typer.echo(f"    classes of {entry.counted} images; --samples all counts all:")
                 print_text(indent(bar_chart(entry.classes), "    "))
         if any(entry.opened for entry in report.tasks):
             typer.echo(f"four samples: {sheet}")
@@ -215,7 +217,7 @@ def convert(
     _echo_some("left out", [f"{skip.reason}" for skip in result.skipped])
     if "val" not in result.images:
         typer.echo("no validation split: convert again with --val 0.1 to have one")
-    split = next(iter(result.images))
+    split = "train" if "train" in result.images else next(iter(result.images))
     typer.echo(printable(f"next: xdecoder datasets check {result.dataset} --data {out} --split {split}"))
 
 

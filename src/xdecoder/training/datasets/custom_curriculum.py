@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -61,6 +61,16 @@ class CustomCurriculum(DatasetCurriculum):
             self.config, images=part.images, size=part.size, free=free, freeze=self.recipe.freeze
         )
         return {**found, "accumulate": cuts}
+
+    def check(self) -> Sequence[str]:
+        """What the data holds, and how long the run is."""
+        part, start, length = self.part, self.recipe.start, self.length
+        epochs = length * part.images / len(self.batches.samples[part.task])
+        return (
+            *super().check(),
+            f"{length:,} steps of {part.images} images ({epochs:.0f} epochs) in squares of {part.size} "
+            f"pixels, from {'nothing' if start is None else start}",
+        )
 
     @cached_property
     def classes(self) -> ClassList:
