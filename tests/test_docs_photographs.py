@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -15,6 +16,7 @@ import xdecoder
 from builders import VOC_CLASSES, save_tiny_model, write_voc
 from xdecoder.cli.app import app
 from xdecoder.picturebook import draw_scene
+from xdecoder.server.app import create_app
 
 PAGE = (Path(__file__).parents[1] / "docs/photographs.md").read_text(encoding="utf-8")
 SHORT = ["--set", "steps=2", "--set", "segments.images=2", "--set", "run.workers=0"]
@@ -59,3 +61,11 @@ def test_the_commands_of_the_page_lead_from_masks_to_a_model(
     assert namespace["model"].default_vocabulary.classes == VOC_CLASSES
     assert Path("result.png").is_file()
     assert isinstance(namespace["model"], xdecoder.Predictor)
+    with TestClient(create_app(namespace["model"]), base_url="http://localhost") as client:
+        (options,) = re.findall(r"options=({.*?})'", PAGE)
+        sent = {
+            "files": {"image": ("photo.jpg", Path("photo.jpg").read_bytes())},
+            "data": {"options": options},
+        }
+        answer = client.post("/v1/segment", **sent).json()
+    assert (answer["kind"], answer["vocabulary"]) == ("semantic", list(VOC_CLASSES))
