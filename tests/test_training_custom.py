@@ -15,8 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import xdecoder
-from builders import export_scenes, save_tiny_model, write_json
+from builders import export_scenes, save_tiny_model, write_json, write_voc
 from xdecoder.config import ClassList, ModelConfig
+from xdecoder.data.check import check_dataset
+from xdecoder.data.convert import convert
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import FileImage
 from xdecoder.data.opening import open_dataset
@@ -130,6 +132,68 @@ def test_huge_images_are_left_out_and_told(data: Path, model: Path) -> None:
     (held, *_) = sorted((data / "images/val").iterdir())
     held.write_bytes(huge.read_bytes())
     assert f"1 images of the validation split are too large to be read. {held} is" in told(data, model)
+
+
+@pytest.fixture
+def label_maps(tmp_path: Path) -> Path:
+    """Images with label maps, three of which train and two validate."""
+    write_voc(tmp_path / "labels", images=5, size=64)
+    convert(tmp_path / "labels", tmp_path / "maps", val=0.4)
+    return tmp_path / "maps"
+
+
+def test_data_without_any_object_is_refused(data: Path, label_maps: Path, model: Path) -> None:
+    for path in (label_maps / "labels/train").iterdir():
+        Image.new("L", (64, 64), 255).save(path)
+    with pytest.raises(ValueError, match="custom-semantic: none of 3 images has an object: nothing to learn"):
+        told(label_maps, model, "semantic")
+    file = read(data, "panoptic")
+    for row in file["annotations"]:
+        row["segments_info"] = []
+        Image.new("RGB", (64, 64)).save(data / "panoptic_train" / row["file_name"])
+    write(data, file, "panoptic")
+    with pytest.raises(ValueError, match="custom-panoptic: none of 4 images has an object: nothing to learn"):
+        told(data, model, "panoptic")
+
+
+def test_a_validation_split_that_is_absent_or_broken_is_told_before_the_first_step(
+    data: Path, model: Path
+) -> None:
+    path = data / "annotations/instances_val.json"
+    path.write_text("{")
+    with pytest.raises(
+        ValueError, match=r"the validation split cannot be used: .*instances_val.json: not valid"
+    ):
+        told(data, model)
+    assert "4 images" in "\n".join(adapted(data, model, task="instance", validation=0).open().check())
+    path.unlink()
+    assert "there is no validation split: nothing will tell how well" in told(data, model)
+
+
+def test_images_without_a_label_map_unreadable_and_dark_ones_are_told(label_maps: Path, model: Path) -> None:
+    Image.new("RGB", (64, 64)).save(label_maps / "images/train/more.webp")
+    first, second, third = sorted(p for p in (label_maps / "images/train").iterdir() if p.stem != "more")
+    Image.open(third).save(third.with_suffix(".bmp"))
+    third.unlink()
+    first.write_bytes(first.read_bytes()[:300])
+    deep = np.asarray(Image.open(second).convert("L")).astype(np.uint16) * 16  # 12 bits in 16
+    Image.fromarray(deep).save(second.with_suffix(".png"))
+    second.unlink()
+    lines = told(label_maps, model, "semantic")
+    assert "semantic: 3 images" in lines
+    assert "left out: 1, the first: " in lines
+    assert "more.webp: it has no label map more.png" in lines
+    assert f"1 of 3 images looked at cannot be read: left out; the first: {first} is cut short" in lines
+    assert "1 of 3 images are dark, without a value above 64 of 255: files of 10, 12 or 14 bits" in lines
+    (check,) = check_dataset("custom-semantic", label_maps, split="train").tasks
+    assert any(note.startswith("1 of 2 images are dark, ") for note in check.notes)
+
+
+def test_label_maps_of_colors_are_sent_to_convert(label_maps: Path, model: Path) -> None:
+    for path in (label_maps / "labels/train").iterdir():
+        Image.open(path).convert("RGB").save(path)
+    with pytest.raises(ValueError, match=r"shape \(64, 64, 3\); `xdecoder datasets convert` makes class"):
+        told(label_maps, model, "semantic")
 
 
 def test_images_far_larger_than_they_are_trained_at_are_told(data: Path, model: Path) -> None:

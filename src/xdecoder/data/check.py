@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -30,6 +30,7 @@ from xdecoder.vocabularies import Vocabulary
 LARGE: Final = 2560
 """Longer side above which `check` calls an image large."""
 
+_DARK: Final = 64
 _COUNTED: Final = 200
 """Label maps that are read to count classes, at the least."""
 
@@ -130,7 +131,8 @@ def check_dataset(
             checks.append(_check(each, asked.split, info.splits[asked.split].images, problems))
             continue
         most = len(data) if opened is None else opened
-        good, empty, problems = _decode(data, most)
+        decoded, problems = _decode(data, most)
+        good = [sample for sample, _ in decoded]
         counted = data if is_listed(data[0]) else spread(data, max(_COUNTED, most))
         sizes = image_sizes(data)
         problems += [told for told in sizes.refused if told not in problems]
@@ -149,7 +151,7 @@ def check_dataset(
                 opened=len(good),
                 skipped=data.skipped,
                 problems=tuple(problems),
-                notes=tuple(_notes(data, good, empty, sizes)),
+                notes=tuple(_notes(data, decoded, sizes)),
                 classes=count_classes(data.vocabulary, counted) if data.vocabulary else (),
                 counted=len(counted),
             )
@@ -187,9 +189,10 @@ def _check(task: Task, split: str, expected: int, problems: tuple[str, ...]) -> 
     )
 
 
-def _notes(data: Dataset[Any], good: list[Sample], empty: list[str], sizes: ImageSizes) -> Iterator[str]:
+def _notes(data: Dataset[Any], decoded: Sequence[tuple[Sample, Decoded]], sizes: ImageSizes) -> Iterator[str]:
     if data.vocabulary and (names := alike(data.vocabulary.classes)):
         yield f"classes named alike: {', '.join(names[:5])}"
+    empty = [called for _, found in decoded for called in found.empty]
     if empty:
         yield (
             f"{len(empty)} objects have no pixel in their image: nothing is learned of them, and no result "
@@ -201,12 +204,14 @@ def _notes(data: Dataset[Any], good: list[Sample], empty: list[str], sizes: Imag
             "that, and may spend most of its time reading them. Smaller copies, of their masks too, are read "
             f"faster. The largest: {large[0]}"
         )
-    turned = [s.source.name for s in good if isinstance(s.source, FileImage) and _is_turned(s)]
+    if dark := [s.source.name for s, found in decoded if found.dark]:
+        yield dark_note(dark, len(decoded))
+    turned = [s.source.name for s, _ in decoded if isinstance(s.source, FileImage) and _is_turned(s)]
     if turned:
         yield (
-            f"{len(turned)} of {len(good)} images are turned by their EXIF tag, and their size does not say "
-            f"whether the annotations were made before or after: read upright, as viewers show them; look at "
-            f"the picture. The first: {turned[0]}"
+            f"{len(turned)} of {len(decoded)} images are turned by their EXIF tag, and their size does not "
+            f"say whether the annotations were made before or after: read upright, as viewers show them; "
+            f"look at the picture. The first: {turned[0]}"
         )
 
 
@@ -216,18 +221,16 @@ def _is_turned(sample: Sample) -> bool:
     return header.orientation != 1 and header.upright == (header.height, header.width)
 
 
-def _decode(data: Dataset[Any], opened: int) -> tuple[list[Sample], list[str], list[str]]:
-    """The samples that can be decoded, their objects without a pixel, and what is wrong with the others."""
-    good: list[Sample] = []
-    empty: list[str] = []
+def _decode(data: Dataset[Any], opened: int) -> tuple[list[tuple[Sample, Decoded]], list[str]]:
+    """The samples that can be decoded, and what is wrong with the others."""
+    good: list[tuple[Sample, Decoded]] = []
     problems: list[str] = []
     for sample in spread(data, opened):
         try:
-            empty += decode_sample(sample, data.vocabulary)
-            good.append(sample)
+            good.append((sample, decode_sample(sample, data.vocabulary)))
         except (ValueError, OSError) as error:
             problems.append(_at(error, sample))
-    return good, empty, problems
+    return good, problems
 
 
 def _at(error: Exception, sample: Sample) -> str:
@@ -235,17 +238,37 @@ def _at(error: Exception, sample: Sample) -> str:
     return text if sample.source.name in text else f"{sample.source.name}: {text}"
 
 
-def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> list[str]:
-    """Decode all that a sample names.
+@final
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What is worth knowing of a sample, of which all could be decoded.
 
-    Returns:
-        Its objects without a pixel: outlined beside the image, in other units, or painted over.
+    Attributes:
+        empty: its objects without a pixel: outlined beside the image, in other units, or painted over.
+        dark: whether no value of the image is above 64 of 255.
+    """
+
+    empty: tuple[str, ...]
+    dark: bool
+
+
+def dark_note(dark: Sequence[str], opened: int) -> str:
+    """A line on dark images, of so many that were opened."""
+    return (
+        f"{len(dark)} of {opened} images are dark, without a value above {_DARK} of 255: files of 10, 12 or "
+        f"14 bits in 16 are to be stretched to 16. The first: {dark[0]}"
+    )
+
+
+def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> Decoded:
+    """Decode all that a sample names.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is unreadable, sizes differ, or a category is outside the vocabulary.
     """
-    height, width = sample.image().shape[:2]
+    image = sample.image()
+    height, width = image.shape[:2]
     categories: set[int] = set()
     empty: list[str] = []
     match sample:
@@ -266,7 +289,9 @@ def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> list[str]:
             pass
     if vocabulary and any(not 0 <= c < len(vocabulary) for c in categories):
         raise ValueError(f"{sample.source.name}: categories {categories} outside {len(vocabulary)} classes")
-    return [f"{sample.source.name}, {called}" for called in empty]
+    return Decoded(
+        empty=tuple(f"{sample.source.name}, {called}" for called in empty), dark=int(image.max()) <= _DARK
+    )
 
 
 def spread(items: Any, count: int) -> list[Any]:

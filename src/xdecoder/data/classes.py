@@ -79,7 +79,7 @@ def categories_of(sample: Sample) -> list[int]:
 
 
 def alike(names: Iterable[str]) -> list[str]:
-    """Names that differ in case, spaces or plural signs alone, or not at all."""
+    """Names that the text encoder reads alike, normalized: they differ in case or spaces, or not at all."""
     counts = Counter(normal_name(name) for name in names)
     return sorted(name for name, count in counts.items() if count > 1)
 

@@ -74,6 +74,7 @@ def open_custom_semantic(selection: Selection) -> Dataset[Any]:
         labels="labels/{split}|{split}/labels",
         coding=coding,
         vocabulary=lambda _selection: vocabulary,
+        tells_unlabeled=True,
     )(selection)
 
 

@@ -112,7 +112,10 @@ class LabelCoding:
             ValueError: the file has several channels, or values that are no category.
         """
         if stored.ndim != 2:
-            raise ValueError(f"{name}: a label map has one channel, this has shape {stored.shape}")
+            raise ValueError(
+                f"{name}: a label map has one channel, this has shape {stored.shape}; `xdecoder datasets "
+                "convert` makes class numbers of colors"
+            )
         found, inverse = np.unique(stored, return_inverse=True)
         values = self.stored or range(self.first, self.first + self.classes)
         index_of = {value: i for i, value in enumerate(values)} | dict.fromkeys(self.void, VOID)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from xdecoder.data.dataset import Dataset, ExistingFiles
+from xdecoder.data.dataset import Dataset, ExistingFiles, Skip
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
 from xdecoder.data.info import DatasetInfo, Origin, Split
 from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import SemanticSample
 from xdecoder.data.selection import Selection
+from xdecoder.images import IMAGE_SUFFIXES
 from xdecoder.jobs.files import read_text
 from xdecoder.vocabularies import Vocabulary, built_in
 
@@ -33,6 +34,7 @@ class Folders:
         listing: pattern of a text file with one stem a line; without it, the label folder decides.
         label_suffix: how label files end.
         by_number: match files by the number that ends their names (SUN RGB-D names the two differently).
+        tells_unlabeled: record images without a label map as left out.
     """
 
     images: str
@@ -43,6 +45,7 @@ class Folders:
     listing: str = ""
     label_suffix: str = ".png"
     by_number: bool = False
+    tells_unlabeled: bool = False
 
     def __call__(self, selection: Selection) -> Dataset[Any]:
         """Open one split.
@@ -52,7 +55,7 @@ class Folders:
             ValueError: nothing is there.
         """
         images, labels = selection.path(self.images), selection.path(self.labels)
-        image_of = {self._key(name): name for name in _names(images, (".jpg", ".jpeg", ".png"))}
+        image_of = {self._key(name): name for name in _names(images, IMAGE_SUFFIXES)}
         label_names = _names(labels, (self.label_suffix,))
         label_of = {self._key(name): name for name in label_names}
         if self.by_number:
@@ -84,8 +87,16 @@ class Folders:
             split=selection.split,
             vocabulary=self.vocabulary(selection),
             background=self.background(selection) if self.background else (),
-            skipped=existing.finish(),
+            skipped=(*existing.finish(), *self._unlabeled(images, image_of, label_of)),
         )
+
+    def _unlabeled(
+        self, images: Path, image_of: Mapping[str, str], label_of: Mapping[str, str]
+    ) -> Iterator[Skip]:
+        """The images without a label map, where they are told."""
+        for key in sorted(image_of.keys() - label_of.keys()) if self.tells_unlabeled else ():
+            image = images / image_of[key]
+            yield Skip(item=str(image), reason=f"{image}: it has no label map {key}{self.label_suffix}")
 
     def _key(self, name: str) -> str:
         stem = Path(name).stem

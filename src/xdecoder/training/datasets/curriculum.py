@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import cast
 from torch import nn
 
 from xdecoder.config import PRESETS, FocalNetConfig, ModelConfig
+from xdecoder.data.opening import open_dataset
 from xdecoder.data.records import QuestionSample
 from xdecoder.jobs.files import read_file
 from xdecoder.metrics.vqa import normalize_answer
@@ -26,7 +28,7 @@ from xdecoder.training.datasets.recipe import DatasetRecipe
 from xdecoder.training.datasets.samples import draw_predictions
 from xdecoder.training.datasets.sampling import open_source
 from xdecoder.training.datasets.source import DatasetBatches
-from xdecoder.training.datasets.validation import score_validation
+from xdecoder.training.datasets.validation import score_validation, validation_benchmarks
 from xdecoder.training.start import find_start, start_digest, start_from
 from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.folder import are_answers, build_model, read_config, read_tokenizer, save_model
@@ -131,6 +133,15 @@ class DatasetCurriculum(Curriculum[DatasetRecipe]):
         return self.batches
 
     def check(self) -> Sequence[str]:
+        for row in validation_benchmarks(self.recipe.parts) if self.recipe.validation else ():
+            try:
+                with suppress(FileNotFoundError):  # there is no such split
+                    open_dataset(row.data, self.recipe.data, task=row.task, split=row.split, missing="skip")
+            except (ValueError, OSError) as error:
+                raise ValueError(
+                    f"the validation split cannot be used: {error}. Mend it, or train without scores: --set "
+                    "validation=0"
+                ) from error
         return self.batches.check()
 
     def build(self) -> PublishedObjective:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
-from xdecoder.data.check import decode_sample, spread
+from xdecoder.data.check import dark_note, decode_sample, spread
 from xdecoder.data.classes import RARE, alike, categories_of, is_listed
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.image_sizes import ImageSizes, image_sizes
@@ -57,7 +57,7 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
         root: the folder that holds the data sets.
 
     Raises:
-        ValueError: no object looked at has a pixel.
+        ValueError: no image has an object, or no object looked at has a pixel.
     """
     words = data.vocabulary
     assert words is not None
@@ -66,10 +66,13 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
         yield f"one class alone, {words.classes[0]!r}: all else is background"
     if names := alike(words.classes):
         yield f"classes named alike: {_listed(names)}. They read the same to the text encoder: join them"
+    whole = is_listed(data[0]) or len(data) <= _MOST
+    if whole and found.images == found.empty > 0:
+        raise ValueError(f"{part.dataset}: none of {found.images:,} images has an object: nothing to learn")
     if 2 * found.empty > found.images:
         yield f"{found.empty:,} of {found.images:,} images have no object"
     if never := [name for i, name in enumerate(words.classes) if not found.occurring[i]]:
-        seen = "" if is_listed(data[0]) else f" in the {found.images:,} images looked at"
+        seen = "" if whole else f" in the {found.images:,} images looked at"
         yield f"never there{seen}, so not learned: {_listed(never)}"
     if rare := [n for i, n in enumerate(words.classes) if 0 < found.occurring[i] < RARE]:
         yield (
@@ -77,7 +80,7 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
             "images of rare classes more often"
         )
     yield from _size_notes(part, found.sizes)
-    yield from _notes_on_empty(part, data)
+    yield from _notes_on_decoded(part, data)
     yield from _validation_notes(part, words, root)
 
 
@@ -108,19 +111,30 @@ def _once(samples: Iterable[Sample]) -> Iterator[Sample]:
             yield sample
 
 
-def _notes_on_empty(part: TaskConfig, data: Dataset[Sample]) -> Iterator[str]:
-    """How many objects have no pixel.
+def _notes_on_decoded(part: TaskConfig, data: Dataset[Sample]) -> Iterator[str]:
+    """What a few samples show when they are decoded: unreadable and dark images, objects without a pixel.
 
     Raises:
         ValueError: none of them has.
     """
     empty: list[str] = []
+    dark: list[str] = []
+    bad: list[str] = []
     objects = 0
-    for sample in spread(data, _DECODED):
-        with suppress(ValueError, OSError):
+    opened = list(_once(spread(data, _DECODED)))
+    for sample in opened:
+        try:
             found = decode_sample(sample, data.vocabulary)
             objects += len(categories_of(sample))
-            empty += found
+        except (ValueError, OSError) as error:
+            bad.append(str(error))
+        else:
+            empty += found.empty
+            dark += [sample.source.name] if found.dark else []
+    if bad:
+        yield f"{len(bad)} of {len(opened)} images looked at cannot be read: left out; the first: {bad[0]}"
+    if dark:
+        yield dark_note(dark, len(opened))
     if not empty:
         return
     told = f"{len(empty)} of {objects} objects looked at have no pixel in their image"
@@ -152,6 +166,9 @@ def _validation_notes(part: TaskConfig, words: Vocabulary, root: Path) -> Iterat
         return
     try:
         held: Dataset[Any] = open_dataset(part.dataset, root, task=part.task, split="val", missing="skip")
+    except FileNotFoundError:
+        yield "there is no validation split: nothing will tell how well the model reads other images"
+        return
     except (ValueError, OSError):
         return
     if refused := image_sizes(held).refused:
