@@ -104,8 +104,15 @@ def test_every_kind_of_field_can_be_set() -> None:
     [
         ("segments.task=panopticc", "segments.task: expected panoptic, instance, semantic"),
         ("phrases.size=64", "phrases is not set yet: set phrases.dataset, phrases.task too"),
-        ("segments.scale=[1]", "segments.scale: expected tuple"),
-        ("optimizer.lr_factors=[[1, backbone.]]", "optimizer.lr_factors: expected tuple"),
+        ("segments.scale=[1]", r"segments.scale: expected a list \[float, float\], got \[1\]"),
+        (
+            "optimizer.lr_factors=[[1, backbone.]]",
+            r"optimizer.lr_factors: expected a list \[any of a list \[str, float\]\], got",
+        ),
+        (
+            "freeze=[backbon]",
+            r"expected a list \[any of backbone, pixel_decoder, text_encoder, decoder\], got \['backbon'\]",
+        ),
         ("schedule=Linear", "schedule: expected Cosine or MultiStep, got 'Linear'"),
         ("steps=[1", "'steps=\\[1': the value cannot be read"),
         ("pairs.dataset=null", "pairs.dataset: expected str, got None"),

@@ -165,4 +165,8 @@ def _word(kind: Any) -> str:
         return "null"
     if typing.get_origin(kind) is typing.Literal:
         return ", ".join(map(str, typing.get_args(kind)))
+    if typing.get_origin(kind) is tuple:
+        first, *others = typing.get_args(kind)
+        of = f"any of {_word(first)}" if others == [...] else ", ".join(map(_word, (first, *others)))
+        return f"a list [{of}]"
     return getattr(kind, "__name__", str(kind)) if typing.get_origin(kind) is None else str(kind)

@@ -309,7 +309,7 @@ class DatasetBatches(BatchSource[Batch]):
         """A caption's nouns, then the caption: each a text and what it means."""
         captions = self.captions.get(sample.image_id)
         if captions is None:
-            raise ValueError(f"image {sample.image_id} has no caption; set segments.captions=''")
+            raise ValueError(f"image {sample.image_id} has no caption; --set 'segments.captions=\"\"'")
         caption = captions[int(rng.integers(len(captions)))]
         nouns = self.noun_finder.nouns(caption)
         texts = [
