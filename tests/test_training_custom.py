@@ -292,7 +292,7 @@ def test_losses_of_whole_masks_are_those_of_all_points_together(scenes: Path, mo
 
 
 def test_frozen_parts_stay_as_they_are_and_a_stopped_run_goes_on(
-    data: Path, model: Path, tmp_path: Path
+    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(out: Path) -> dict[str, torch.Tensor]:
         settings = ["steps=2", "validation=0", "segments.images=2", "run.workers=0", "run.save_every=1"]
@@ -309,6 +309,7 @@ def test_frozen_parts_stay_as_they_are_and_a_stopped_run_goes_on(
     assert "backbone.stem.0.1.running_mean" in start
     assert not [name for name in moved if name.startswith(("backbone.", "text_encoder."))]
     assert {"decoder.norm.weight", "pixel_decoder.mask_features.weight"} <= moved
+    assert "step 2:" not in capsys.readouterr().out  # nothing was scored
     shutil.copytree(tmp_path / "run", tmp_path / "stopped")
     (tmp_path / "stopped/finished.json").unlink()
     shutil.rmtree(tmp_path / "stopped/checkpoints/step_00000002")

@@ -232,7 +232,8 @@ class RunLog:
         """Write the scores of a validation."""
         for writer in self.scores:
             writer.write(done, scores)
-        self.say(f"step {done}: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+        if scores:
+            self.say(f"step {done}: " + "  ".join(f"{k} {v:.3f}" for k, v in scores.items()))
 
     def say(self, message: str) -> None:
         """Tell the user something, from whichever process."""
