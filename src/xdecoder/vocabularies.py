@@ -16,6 +16,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from xdecoder.config import ClassList
+
 ThingOrStuff = Literal["thing", "stuff"]
 
 LONGEST_NAME = 200
@@ -124,6 +126,13 @@ def built_in(name: str) -> Vocabulary:
     classes = tuple(entry["classes"])
     things = frozenset(entry["things"]) if "things" in entry else _usual_things(classes)
     return Vocabulary(classes=classes, things=things, name=name)
+
+
+def model_vocabulary(words: str | ClassList) -> Vocabulary:
+    """The classes that a model divides images into unless told otherwise (`InferenceConfig.vocabulary`)."""
+    if isinstance(words, str):
+        return built_in(words)
+    return Vocabulary(classes=words.classes, things=frozenset(words.things))
 
 
 @functools.cache

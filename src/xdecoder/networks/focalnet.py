@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,13 +20,11 @@ class PatchEmbedding(nn.Module):
 
     def __init__(self, channels: int, width: int, *, kernel: int, stride: int, padding: int) -> None:
         super().__init__()
-        self.stride = stride
         self.proj = nn.Conv2d(channels, width, kernel, stride, padding)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H2 W2 C2"]:
-        short_h, short_w = -x.shape[1] % self.stride, -x.shape[2] % self.stride
-        return self.norm(convolve(self.proj, F.pad(x, (0, 0, 0, short_w, 0, short_h))))
+        return self.norm(convolve(self.proj, x))
 
 
 class Stage(nn.Module):

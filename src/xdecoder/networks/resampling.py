@@ -26,9 +26,14 @@ def resize(x: Float[Tensor, "B C H W"], size: tuple[int, int]) -> Float[Tensor, 
         return x
     x = x.permute(0, 2, 3, 1)
     # a GPU multiplies whole matrices faster than it starts many bands; a graph of free sizes has no loops
-    whole = x.device.type != "cpu" or torch.compiler.is_compiling()
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        rows, columns = (
+            _whole_matrix(old, new, x.device).to(x.dtype) for old, new in zip(x.shape[1:3], size, strict=True)
+        )
+        strip = (rows @ x.flatten(2)).unflatten(2, x.shape[2:])
+        return (columns @ strip).permute(0, 3, 1, 2)
     row_bands, column_bands = (
-        Axis.of(old, new).bands(new if whole else _BAND, dtype=x.dtype, device=x.device)
+        Axis.of(old, new).bands(_BAND, dtype=x.dtype, device=x.device)
         for old, new in zip(x.shape[1:3], size, strict=True)
     )
     strips: list[Tensor] = []
@@ -92,7 +97,7 @@ class Axis:
         matrix: Tensor | None = None
         for old, new in reversed(self.steps):
             columns = _columns(old, new, needed)
-            taps = _taps(old, new, needed, columns, device)
+            taps = _taps(old / new, needed, columns, device)
             matrix = taps if matrix is None else matrix @ taps
             needed = columns
         assert matrix is not None
@@ -107,11 +112,17 @@ def _columns(old: int, new: int, rows: slice) -> slice:
     return slice(max(int(first + 0.5), 0), min(int(last + 0.5), old))
 
 
-def _taps(
-    old: int, new: int, rows: slice, columns: slice, device: torch.device
-) -> Float[Tensor, "rows columns"]:
-    """Part of the matrix that resizes one axis, in float64; `columns` are all that its rows need."""
-    scale = old / new
+def _whole_matrix(old: int, new: int, device: torch.device) -> Float[Tensor, "new old"]:
+    """The matrix that resizes one axis; of lengths that are not known yet, their ratio may be."""
+    scale = float(old // new) if old % new == 0 else old / new
+    return _taps(scale, slice(0, new), slice(0, old), device)
+
+
+def _taps(scale: float, rows: slice, columns: slice, device: torch.device) -> Float[Tensor, "rows columns"]:
+    """Part of the matrix that resizes one axis, in float64; `columns` are all that its rows need.
+
+    `scale` is the old length over the new one.
+    """
     precision = torch.float32 if device.type == "mps" else torch.float64  # Apple's has nothing wider
     centers = (torch.arange(rows.start, rows.stop, device=device, dtype=precision) + 0.5) * scale
     places = torch.arange(columns.start, columns.stop, device=device, dtype=precision) + 0.5

@@ -49,8 +49,8 @@ from xdecoder.tokenizer import Tokenizer
 from xdecoder.vocabularies import (
     Vocabulary,
     VocabularySpec,
-    built_in,
     clean_name,
+    model_vocabulary,
     parse_vocabulary,
     prompts,
 )
@@ -114,10 +114,7 @@ class Predictor:
     @property
     def default_vocabulary(self) -> Vocabulary:
         """The classes that images are divided into unless told otherwise."""
-        words = self.config.inference.vocabulary
-        if isinstance(words, str):
-            return built_in(words)
-        return Vocabulary(classes=words.classes, things=frozenset(words.things))
+        return model_vocabulary(self.config.inference.vocabulary)
 
     @property
     def batch_size(self) -> int:

@@ -12,30 +12,12 @@ from torch import Tensor
 
 from xdecoder.config import ModelConfig
 from xdecoder.networks.resampling import Axis, Tile, output_axis, resized_tiles
-
-_STRIDE = 32
+from xdecoder.tasks.sizes import ImageSizes, pad_length
 
 
 @dataclass(frozen=True, kw_only=True)
-class Geometry:
-    """The sizes one image goes through, each (height, width) in pixels.
-
-    Attributes:
-        output: the result, as a rule the original image.
-        resized: the network's input before padding.
-        padded: the network's input, padded at the right and bottom.
-    """
-
-    output: tuple[int, int]
-    resized: tuple[int, int]
-    padded: tuple[int, int]
-
-    @classmethod
-    def of(cls, size: tuple[int, int], *, short_side: int, long_side: int) -> Geometry:
-        """The sizes of an image whose short side becomes `short_side`, its long one at most `long_side`."""
-        scale = min(short_side / min(size), long_side / max(size))
-        resized = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-        return cls(output=size, resized=resized, padded=(_pad(resized[0]), _pad(resized[1])))
+class Geometry(ImageSizes):
+    """The sizes one image goes through, and its maps on the way back."""
 
     def axes(self, cells: tuple[int, int]) -> tuple[Axis, Axis]:
         """The axes that take maps of `cells` through padded and resized to the output."""
@@ -47,10 +29,6 @@ class Geometry:
     def tiles(self, masks: Float[Tensor, "Q h w"]) -> Iterator[Tile]:
         """Mask logits at the output's size, a tile at a time."""
         return resized_tiles(masks, *self.axes((masks.shape[1], masks.shape[2])))
-
-
-def _pad(length: int) -> int:
-    return -(-length // _STRIDE) * _STRIDE
 
 
 def normalize_images(
@@ -67,5 +45,5 @@ def normalize_images(
         torch.tensor(x, device=images.device)[:, None, None] for x in (config.pixel_mean, config.pixel_std)
     )
     height, width = images.shape[-2:]
-    full = padded or (_pad(height), _pad(width))
+    full = padded or (pad_length(height), pad_length(width))
     return F.pad((images.float() - mean) / std, (0, full[1] - width, 0, full[0] - height))

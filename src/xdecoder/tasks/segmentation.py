@@ -18,6 +18,7 @@ from xdecoder.networks.decoder_states import LatentStates
 from xdecoder.networks.linear import linear
 from xdecoder.networks.resampling import Axis, Tile, resized_tiles
 from xdecoder.tasks.geometry import Geometry
+from xdecoder.tasks.segments import Claim, choose_segments
 
 _ROWS = 64
 
@@ -209,33 +210,20 @@ def panoptic(
         own += (masks >= 0.5).flatten(1).sum(1)
         covered.scatter_add_(0, winner.flatten(), solid.flatten().long())
 
-    segment_of_query = [0] * (len(kept) + 1)
-    categories: list[int] = []
-    scores: list[float] = []
-    largest: list[int] = []  # of each segment's parts, a place in `kept`
-    stuff: dict[int, int] = {}
     counts: list[list[int]] = torch.stack((kept, category[kept], won, own, covered)).tolist()
-    queries, labels, *_, covered_pixels = counts
-    areas = zip(labels, best[kept].tolist(), *counts[2:], strict=True)
-    for query, (label, score, pixels, mask_pixels, solid_pixels) in enumerate(areas, start=1):
-        if not (pixels and mask_pixels and solid_pixels) or pixels / mask_pixels < overlap_threshold:
-            continue
-        if label in stuff:
-            segment = segment_of_query[query] = stuff[label]
-            largest[segment - 1] = max(largest[segment - 1], query - 1, key=covered_pixels.__getitem__)
-            continue
-        categories.append(label)
-        scores.append(score)
-        largest.append(query - 1)
-        segment_of_query[query] = len(categories)
-        if label not in things:
-            stuff[label] = len(categories)
-    lookup = torch.tensor(segment_of_query, dtype=torch.int32).to(device, non_blocking=True)
+    claims = [
+        Claim(query=query, category=label, score=score, won=pixels, own=mask_pixels, covered=solid_pixels)
+        for query, label, pixels, mask_pixels, solid_pixels, score in zip(
+            *counts, best[kept].tolist(), strict=True
+        )
+    ]
+    chosen = choose_segments(claims, things=things, overlap_threshold=overlap_threshold)
+    lookup = torch.tensor((0, *chosen.of_claim), dtype=torch.int32).to(device, non_blocking=True)
     return PanopticOutput(
         ids=lookup[ids.long()],
-        categories=tuple(categories),
-        scores=tuple(scores),
-        queries=tuple(queries[part] for part in largest),
+        categories=chosen.categories,
+        scores=chosen.scores,
+        queries=chosen.queries,
     )
 
 
