@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install check test docs demo clean
+.PHONY: help install check test docs demo browser clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,11 @@ demo: .venv/demo-installed  ## a page that shows the bundled model at work, and 
 	$(BIN)/pip install --quiet --disable-pip-version-check torch -c constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[picturebook]' -c constraints.txt
 	touch $@
+
+browser: install  ## out/browser: a page that runs the bundled model in the browser; wants npm
+	$(BIN)/xdecoder export picturebook out/picturebook-onnx --to onnx --dtype float16 \
+		--parts image,text,latents,phrases,caption
+	$(BIN)/python docs/browser/assemble.py out/picturebook-onnx out/browser
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -13,7 +13,7 @@ from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.folder import save_model
 from xdecoder.weights.published_config import config_from_checkpoint
 
-pytest_plugins = ["server_fixtures", "page_fixtures", "bulk_fixtures"]
+pytest_plugins = ["export_fixtures", "server_fixtures", "page_fixtures", "bulk_fixtures"]
 
 # The same examples every time, and no limit on how long one takes: machines differ.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)

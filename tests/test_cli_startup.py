@@ -28,6 +28,7 @@ HELP = [
             "label",
             "search",
             "demo",
+            "export",
             "train",
         ]
     ),

@@ -16,6 +16,7 @@ from xdecoder.cli.commands import (
     edit,
     embed,
     evaluate,
+    export,
     index,
     info,
     label,
@@ -57,6 +58,7 @@ add_command(app, epilog=serve.EPILOG)(serve.serve)
 add_command(app, epilog=demo.EPILOG)(demo.demo)
 add_command(app, epilog=train.EPILOG)(train.train)
 add_command(app, epilog=reproduce.EPILOG)(reproduce.reproduce)
+add_command(app, epilog=export.EPILOG)(export.export)
 add_command(app, epilog=evaluate.EPILOG)(evaluate.evaluate)
 add_command(app, epilog=score.EPILOG)(score.score)
 app.add_typer(weights.app, name="weights")
