@@ -1,25 +1,37 @@
 """What results change where a model computes in fewer bits: the bundled model on drawn scenes.
 
-    python benchmarks/precision.py                     # bfloat16 and float16, 200 scenes
+    python benchmarks/precision.py                     # float16, int8 and bfloat16, 200 scenes
     python benchmarks/precision.py --count 4           # to try it
+    python benchmarks/precision.py --speed             # CPU seconds of Focal-T's sizes, random weights
 
 Each scene is segmented, grounded, captioned, asked about and embedded in float32 and in the other dtype.
 Counted are the segments of float32 that the other has with the same class and an IoU of at least 0.99, the
 phrases whose masks have that, the captions and answers that stay the same, and the embeddings whose cosine
 with those of float32 is at least 0.99.
+
+Times are the shortest of some rounds, in which the dtypes take turns: CPU seconds of panoptic segments of an
+image of 512 pixels, of 133 given classes, and of captions of 50 tokens of one and of eight images of 224
+pixels, the encoding included. Set OMP_NUM_THREADS=1: seconds of threads that wait count too.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
+import torch
 
 import xdecoder
-from xdecoder import PanopticSegmentation, Predictor
+from xdecoder import PanopticSegmentation, Predictor, XDecoder
+from xdecoder.config import PRESETS
 from xdecoder.picturebook import VOCABULARY, Scene, draw_scene, phrases, questions, words_rng
+from xdecoder.weights.clip_merges import load_clip_tokenizer
 
 IOU = 0.99
 SIDE = 160
@@ -66,12 +78,72 @@ def compare(wide: Predictor, narrow: Predictor, scene: Scene, kept: Counter[str]
         kept[name] += sum(outcomes)
 
 
+def works(predictor: Predictor, *, large: int, small: int, steps: int) -> dict[str, Callable[[], object]]:
+    """What is timed."""
+    rng = np.random.default_rng(0)
+    picture, *others = (
+        rng.integers(0, 256, (side // 16, side // 16, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+        for side in (large, *[small] * 8)
+    )
+    classes = torch.randn(134, predictor.config.embed_width, generator=torch.Generator().manual_seed(0))
+
+    def embedded(words: object) -> torch.Tensor:
+        return classes
+
+    def segment() -> None:
+        with patch.object(predictor, "embed_vocabulary", embedded):
+            item = predictor.encode(picture, short_side=large)
+            predictor.segment(item, "coco", object_threshold=0.0)
+
+    def caption(count: int) -> None:
+        items = predictor.encode(others[:count], short_side=small)
+        predictor.caption(items, steps=steps)
+
+    return {"segments": segment, "a caption": lambda: caption(1), "8 captions": lambda: caption(8)}
+
+
+def print_speed(dtypes: Sequence[str], rounds: int, *, quick: bool) -> None:
+    """Time all dtypes, turn about, and print Markdown."""
+    torch.manual_seed(0)
+    sizes = (64, 64, 3) if quick else (512, 224, 50)
+    with tempfile.TemporaryDirectory() as name:
+        model = Path(name) / "model"
+        if not quick:
+            Predictor(XDecoder(PRESETS["focal-t"]), load_clip_tokenizer()).save(model)
+        found = {
+            dtype: works(
+                xdecoder.load("picturebook" if quick else model, dtype=dtype),
+                large=sizes[0],
+                small=sizes[1],
+                steps=sizes[2],
+            )
+            for dtype in dtypes
+        }
+        names = list(found[dtypes[0]])
+        best = {dtype: dict.fromkeys(names, float("inf")) for dtype in dtypes}
+        for _ in range(rounds + 1):  # the first warms up
+            for work in names:
+                for dtype in dtypes:
+                    start = time.process_time()
+                    found[dtype][work]()
+                    best[dtype][work] = min(best[dtype][work], time.process_time() - start)
+    print(f"| dtype | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
+    for dtype in dtypes:
+        print(f"| {dtype} | {' | '.join(f'{best[dtype][work]:.2f}' for work in names)} |")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare and print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="scenes")
-    parser.add_argument("--dtypes", nargs="+", default=["bfloat16", "float16"])
+    parser.add_argument("--dtypes", nargs="+", default=["float16", "int8", "bfloat16"])
+    parser.add_argument("--speed", action="store_true", help="time instead of comparing")
+    parser.add_argument("--rounds", type=int, default=5, help="of times")
+    parser.add_argument("--quick", action="store_true", help="times of the bundled model, to try it")
     options = parser.parse_args(arguments)
+    if options.speed:
+        print_speed(["float32", *options.dtypes], options.rounds, quick=options.quick)
+        return
     wide = xdecoder.load("picturebook")
     names = ("segments", "phrases", "captions", "answers", "embeddings")
     print(f"| dtype | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")

@@ -77,7 +77,7 @@ NAMES = [
     *((*EDIT, "--recolor", value) for value in ("", "bleu", "#12", "\n")),
     *((*CAPTION, "--mask", value) for value in ("nowhere.png", "file", "empty", "")),
     *((*CAPTION, "-w", "tiny", "--device", value) for value in ("tpu", "cuda:99", "", "meta")),
-    (*CAPTION, "--dtype", "int8"),
+    (*CAPTION, "--dtype", "int4"),
     *((*CAPTION, "-w", value, "--device", "cpu") for value in ("nowhere", "file", "empty", "", "a/b/c")),
     *(
         (command, value)

@@ -479,7 +479,7 @@ def test_half_precision_runs_every_verb(predictor: Predictor, folder: Path, dtyp
 def test_a_model_stored_in_float16_runs_in_float32_on_a_cpu(folder: Path, tmp_path: Path) -> None:
     Predictor(*load_model(folder, dtype=torch.float16)).save(tmp_path / "half")
     assert xdecoder.load(tmp_path / "half").model.logit_scale.dtype == torch.float32
-    assert xdecoder.load(tmp_path / "half", dtype=torch.float16).model.logit_scale.dtype == torch.float16
+    assert xdecoder.load(tmp_path / "half", dtype=torch.float16).model.dtype == "float16"
 
 
 COMPILE = """

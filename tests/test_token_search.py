@@ -5,7 +5,7 @@ import torch
 
 from goldens import assert_close
 from xdecoder.tasks import token_search
-from xdecoder.tasks.token_search import RoundedTable, TokenSearch
+from xdecoder.tasks.token_search import RoundedTable, TokenSearch, token_logits
 
 wide_registers = torch.backends.cpu.get_cpu_capability() == "AVX512"
 
@@ -48,6 +48,16 @@ def test_the_search_finds_what_the_table_gives() -> None:
             assert torch.equal(search.likeliest(states), (states @ table.T).argmax(-1))
     fast = [event for event in profile.events() if event.name == "aten::_weight_int8pack_mm"]
     assert len(fast) == (3 if wide_registers else 0)
+
+
+@torch.inference_mode()
+def test_a_table_in_float16_is_searched_and_multiplied_in_float32() -> None:
+    table = table_of("normal").half()
+    for count in (1, 3):
+        states = torch.randn(count, 64)
+        logits = token_logits(states, table)
+        assert_close(logits, states @ table.float().T, 1e-6)
+        assert torch.equal(TokenSearch(table).likeliest(states), logits.argmax(-1))
 
 
 def test_captions_are_those_of_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -318,10 +318,15 @@ def test_numbers_that_float16_cannot_hold_are_named(whole: Path, picture: Path, 
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     state = load_file(folder / "model.safetensors")
-    state[QUERIES][0, 0] = 1e6
+    weight = "decoder.layers.0.feedforward.linear1.weight"
+    for name in (QUERIES, weight):
+        state[name][0, 0] = 1e6
     save_file(state, folder / "model.safetensors")
-    said = told("caption", picture, "-w", folder, "--dtype", "float16")
-    assert f"in torch.float16: {QUERIES} holds numbers that are not finite" in said
+    for dtype in ("float16", "int8"):
+        said = told("caption", picture, "-w", folder, "--dtype", dtype)
+        assert f"{weight} holds numbers that float16 does not reach" in said
+    with pytest.raises(ValueError, match=r"in torch.float16: .* holds numbers that are not finite"):
+        load_model(folder, dtype=torch.float16)
 
 
 def test_places_that_are_no_folder_are_refused(tmp_path: Path) -> None:

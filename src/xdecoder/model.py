@@ -26,6 +26,7 @@ from xdecoder.networks.features import PixelFeatures
 from xdecoder.networks.focalnet import FocalNet
 from xdecoder.networks.hybrid import Hybrid
 from xdecoder.networks.linear import batched_linear, linear
+from xdecoder.networks.narrow import WeightKind
 from xdecoder.networks.pixel_decoder import FPNPixelDecoder
 from xdecoder.networks.resampling import resize
 from xdecoder.networks.text_encoder import TextEncoder
@@ -69,6 +70,9 @@ class XDecoder(nn.Module):
         config: sizes of all parts.
     """
 
+    weight_kind: WeightKind | None = None
+    """What the weights of linear layers are kept in, where that is not what the model computes in."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -89,6 +93,13 @@ class XDecoder(nn.Module):
             context_length=config.text.context_length,
         )
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    @property
+    def dtype(self) -> str:
+        """Kind of the model's numbers, by the name that `xdecoder.load` takes."""
+        if self.weight_kind is not None:
+            return self.weight_kind.value
+        return str(self.logit_scale.dtype).removeprefix("torch.")
 
     def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> ImageFeatures:
         """Encode normalized images, zero-padded at the right and bottom to multiples of 32."""

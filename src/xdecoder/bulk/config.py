@@ -90,7 +90,7 @@ class LabelingConfig:
         return cls(
             weights=weights,
             model=predictor.digest(),
-            dtype=str(predictor.model.logit_scale.dtype).removeprefix("torch."),
+            dtype=predictor.model.dtype,
             width=predictor.config.embed_width,
             verbs=asked,
             vocabulary=(vocabulary or predictor.default_vocabulary) if "segment" in asked else None,

@@ -28,6 +28,7 @@ class Dtype(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
+    int8 = "int8"
 
 
 Images = Annotated[
@@ -66,7 +67,8 @@ DtypeOption = Annotated[
     Dtype | None,
     typer.Option(
         "--dtype",
-        help="Kind of numbers; by default as the weights are stored.",
+        help="Kind of numbers; by default as the weights are stored. In int8, and on a CPU in float16, only "
+        "weights are kept; float32 is computed in.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),

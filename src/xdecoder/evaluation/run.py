@@ -155,7 +155,7 @@ def _fingerprint(run: Run, model: EvaluatedModel) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "weights": model.digest,
-        "dtype": str(model.predictor.model.logit_scale.dtype).removeprefix("torch."),
+        "dtype": model.predictor.model.dtype,
         **asdict(run.benchmark),
         "resizing": None if run.resizing is None else asdict(run.resizing),
         "classes": run.classes,

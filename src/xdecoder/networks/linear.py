@@ -6,6 +6,7 @@ Intel's; its oneDNN, which convolves, does not: products take less than half the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -25,8 +26,30 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
+class NarrowWeight(nn.Module, ABC):
+    """A weight in fewer bits than its products are computed in, where a layer's parameter was.
+
+    The layer's state dict holds it under the parameter's name, in float32. The kinds are in `narrow.py`.
+    """
+
+    @abstractmethod
+    def multiply(
+        self, x: Float[Tensor, "B *batch C"], bias: Float[Tensor, " C2"] | None
+    ) -> Float[Tensor, "B *batch C2"]:
+        """As `linear`."""
+
+    @abstractmethod
+    def widen(self) -> Float[Tensor, "C2 C"]:
+        """The weight in float32."""
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        destination[prefix.removesuffix(".")] = self.widen()
+
+
 def linear(
-    x: Float[Tensor, "*batch C"], weight: Float[Tensor, "C2 C"], bias: Float[Tensor, " C2"] | None = None
+    x: Float[Tensor, "*batch C"],
+    weight: Float[Tensor, "C2 C"] | NarrowWeight,
+    bias: Float[Tensor, " C2"] | None = None,
 ) -> Float[Tensor, "*batch C2"]:
     """X · weightᵀ + bias, as `torch.nn.functional.linear`.
 
@@ -38,6 +61,8 @@ def linear(
         weight: one row for each channel of the result.
         bias: added to the result.
     """
+    if isinstance(weight, NarrowWeight):
+        return weight.multiply(x, bias)
     if not _by_onednn(x, weight):
         return F.linear(x, weight, bias)
     learned = (x, weight) if bias is None else (x, weight, bias)

@@ -39,7 +39,7 @@ class ModelSource:
             source=str(Path(source).absolute()) if Path(source).is_dir() else source,
             digest=predictor.digest(),
             device=predictor.device.type,
-            dtype=str(predictor.model.logit_scale.dtype).removeprefix("torch."),
+            dtype=predictor.model.dtype,
             batch_size=predictor.batch_size,
         )
 

@@ -108,7 +108,7 @@ class NameCache:
     def _encoder(self) -> str:
         """What names what embeds: the text encoder and the kind of numbers that it computes in."""
         digest = digest_text_encoder(self._model, self._tokenizer)
-        return f"{digest}-{str(self._model.logit_scale.dtype).removeprefix('torch.')}"
+        return f"{digest}-{self._model.dtype}"
 
     def _load(self, key: str) -> Tensor | None:
         path = self._path(key)

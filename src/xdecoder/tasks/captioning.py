@@ -13,10 +13,9 @@ from torch import Tensor
 from xdecoder.model import XDecoder
 from xdecoder.networks.attention import KeyValueCache
 from xdecoder.networks.decoder_states import LatentStates, Memory, TextContext
-from xdecoder.networks.linear import linear
 from xdecoder.networks.queries import QueryKind
 from xdecoder.tasks.geometry import Geometry
-from xdecoder.tasks.token_search import TokenSearch
+from xdecoder.tasks.token_search import TokenSearch, token_logits
 
 _ASK_EVERY = 8
 
@@ -86,7 +85,7 @@ class CaptionDecoder:
 
 def log_probabilities(model: XDecoder, states: Float[Tensor, "N P"]) -> Float[Tensor, "N V"]:
     """Of every next token, from what `CaptionDecoder.advance` gives."""
-    return F.log_softmax(linear(states, model.text_encoder.token_embedding.weight).float(), dim=-1)
+    return F.log_softmax(token_logits(states, model.text_encoder.token_embedding.weight).float(), dim=-1)
 
 
 def caption_greedily(
@@ -119,7 +118,7 @@ def caption_greedily(
     going: list[Tensor] = []
     for step in range(steps):
         states.append(decoder.advance(ids))
-        ids = search.likeliest(states[-1]) if search else linear(states[-1], table).argmax(-1)
+        ids = search.likeliest(states[-1]) if search else token_logits(states[-1], table).argmax(-1)
         generated.append(ids)
         going.append(~finished)
         finished = finished | (ids == end)

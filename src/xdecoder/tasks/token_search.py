@@ -17,7 +17,8 @@ from torch import Tensor
 
 from xdecoder.networks.linear import linear
 
-_CHUNK = 4096  # rows rounded at a time
+_CHUNK = 1024  # rows rounded at a time
+_WIDENED = 1024  # rows widened at a time, which the cache holds
 _MOST_STATES = 2  # from which the whole table, read once for all, is faster
 _FEWEST_TOKENS = 8192  # from which the search is worth its steps
 _ROUNDING = 2.0**-8  # of a product in bfloat16, and to spare
@@ -45,6 +46,7 @@ class RoundedTable:
         """Round a table, some rows at a time."""
         parts: list[tuple[Tensor, ...]] = []
         for rows in table.split(_CHUNK):
+            rows = rows.float()
             scales = (rows.abs().amax(1) / 127).clamp(min=1e-30).bfloat16()
             wide = scales.float()[:, None]
             numbers = (rows / wide).round().clamp(-127, 127)
@@ -61,6 +63,16 @@ class RoundedTable:
         rounded = (state - narrow.float()).norm()
         slack = length * self.errors + (rounded + _SUMMING * length) * self.norms + _ROUNDING * products.abs()
         return products + slack >= (products - slack).max()
+
+
+def token_logits(states: Float[Tensor, "B P"], table: Float[Tensor, "V P"]) -> Float[Tensor, "B V"]:
+    """The products of states with all tokens, in the states' kind of numbers; the table's may be another."""
+    if states.dtype == table.dtype:
+        return linear(states, table)
+    logits = states.new_empty(len(states), len(table))
+    for part, rows in zip(logits.split(_WIDENED, dim=1), table.split(_WIDENED), strict=True):
+        part.copy_(linear(states, rows.to(states.dtype)))
+    return logits
 
 
 class TokenSearch:
@@ -80,11 +92,11 @@ class TokenSearch:
     def likeliest(self, states: Float[Tensor, "B P"]) -> Int[Tensor, " B"]:
         """The row of the table with the largest product, for each state."""
         if not self._pays(states):
-            return linear(states, self._table).argmax(-1)
+            return token_logits(states, self._table).argmax(-1)
         found: list[Tensor] = []
         for state in states:
             [rows] = self._rounded.may_be_best(state).nonzero(as_tuple=True)
-            found.append(rows[(self._table[rows] @ state).argmax()])
+            found.append(rows[(self._table[rows].float() @ state).argmax()])
         return torch.stack(found)
 
     def _pays(self, states: Tensor) -> bool:
@@ -92,7 +104,8 @@ class TokenSearch:
             len(states) <= _MOST_STATES
             and len(self._table) >= _FEWEST_TOKENS
             and states.device.type == "cpu"
-            and states.dtype == self._table.dtype == torch.float32
+            and states.dtype == torch.float32
+            and self._table.dtype in (torch.float32, torch.float16)
             and torch.backends.cpu.get_cpu_capability() == "AVX512"
             and not torch.is_grad_enabled()
         )

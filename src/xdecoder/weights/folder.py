@@ -23,6 +23,7 @@ from xdecoder.config import ModelConfig
 from xdecoder.jobs.files import draft_folder, remove_drafts
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
+from xdecoder.networks.narrow import WeightKind, narrow, narrow_names
 from xdecoder.tokenizer import Tokenizer
 from xdecoder.weights import hub
 from xdecoder.weights.documents import read_bytes, read_json, shown
@@ -40,6 +41,7 @@ CONFIG, WEIGHTS, TOKENIZER = hub.FOLDER_FILES
 ANSWERS, ANSWER_WEIGHTS = hub.ANSWER_FILES
 FORMAT_VERSION = 1
 
+_TOKEN_TABLE = "text_encoder.token_embedding.weight"
 _FILLERS = frozenset(
     {"constant_", "fill_", "zero_", "normal_", "uniform_", "kaiming_uniform_", "xavier_uniform_"}
 )
@@ -53,7 +55,11 @@ _MOST_TOKENIZER = 64_000_000
 
 
 def load_model(
-    folder: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    folder: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    weights: WeightKind | None = None,
 ) -> tuple[XDecoder, Tokenizer]:
     """The model of a folder, in evaluation mode, and its tokenizer.
 
@@ -61,6 +67,8 @@ def load_model(
         folder: as `xdecoder.weights.sources.resolve_model` gives it.
         device: where the parameters go.
         dtype: of the parameters; by default as stored.
+        weights: what those of linear layers are kept in, for inference alone. The table of tokens is in
+            float16 then, and every other parameter in float32, whatever `dtype` says.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -71,20 +79,45 @@ def load_model(
     path = folder / WEIGHTS
     _check_there(path)
     model = build_model(config)
+    check_shapes(shapes_of(model.state_dict()), stored_shapes(path), where=path)
+    state = _read_state(path, model, device=device, dtype=dtype, weights=weights)
+    model.load_state_dict(state, strict=True, assign=True)
+    model.weight_kind = weights
+    return model.eval(), tokenizer
+
+
+def _read_state(
+    path: Path,
+    model: XDecoder,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+    weights: WeightKind | None,
+) -> dict[str, Tensor]:
+    """The tensors of a model without numbers; weights to be narrowed go to their places in it at once."""
     expected = model.state_dict()
-    check_shapes(shapes_of(expected), stored_shapes(path), where=path)
+    narrowed = set[str]() if weights is None else narrow_names(model)
+    kinds = {} if weights is None else {_TOKEN_TABLE: torch.float16}
+    dtype = dtype if weights is None else torch.float32
     state: dict[str, Tensor] = {}
     for part in tensors_in_parts(path):
         check_numbers(part, expected, where=path)
-        if dtype is not None:
-            part = {k: v.to(device, dtype if v.is_floating_point() else None) for k, v in part.items()}
-            check_numbers(part, expected, where=f"{path} in {dtype}")
-            state |= part
-    if dtype is None:  # mapped once more: what was looked through is let go of, and read when it is needed
-        state = read_safetensors(path, device=device)
+        if dtype is None:
+            continue
+        for name, tensor in part.items():
+            if weights is not None and name in narrowed:
+                narrow(model, name, tensor.to(device), weights)
+                continue
+            cast = tensor.to(device, kinds.get(name, dtype) if tensor.is_floating_point() else None)
+            if cast is not tensor:
+                check_numbers({name: cast}, expected, where=f"{path} in {cast.dtype}")
+                state[name] = cast
+    # Mapped once more: what was looked through is let go of, and read when it is needed.
+    as_stored = [name for name in expected if name not in state and name not in narrowed]
+    state |= read_safetensors(path, device=device, names=as_stored)
+    if dtype is None:
         one_dtype(state, where=path)
-    model.load_state_dict(state, strict=True, assign=True)
-    return model.eval(), tokenizer
+    return state
 
 
 def load_answer_head(folder: str | Path, *, device: torch.device | str = "cpu") -> AnswerHead | None:
@@ -263,7 +296,7 @@ def save_model(
 
     Args:
         folder: made if need be; the files of a model that it has are replaced.
-        model: its sizes and parameters are written.
+        model: its sizes and parameters are written, as rounded where weights are kept in fewer bits.
         tokenizer: the model's tokenizer.
         answer_head: its classifier of answers, if it has one.
 
@@ -271,7 +304,10 @@ def save_model(
         ValueError: the tokenizer is not this model's.
         OSError: the folder cannot be written.
     """
-    save_state(Path(folder), model.config, model.state_dict(), tokenizer, answer_head)
+    state: dict[str, Tensor] = model.state_dict()
+    if model.weight_kind is not None:  # what is kept in fewer bits is of two kinds: a file has one
+        state = {name: x.float() if x.is_floating_point() else x for name, x in state.items()}
+    save_state(Path(folder), model.config, state, tokenizer, answer_head)
 
 
 def save_state(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import cast
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -23,18 +22,21 @@ LONGEST_NAME = 200
 """Characters of a tensor's name, which may come from anybody, that are shown."""
 
 _LISTED = 12
-_PART = 32  # tensors read at a time
+_WIDENED = 1 << 22  # numbers widened at a time
+_PART = 16 << 20  # bytes read at a time, if no tensor has more
 
 
-def read_safetensors(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file that is there.
+def read_safetensors(
+    path: Path, *, device: torch.device | str = "cpu", names: Sequence[str] | None = None
+) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file that is there, all or those that are named.
 
     Raises:
         ValueError: it is damaged, cut off or a pointer of Git LFS.
     """
     refuse_pointer(path)
-    with _damage_named(path):
-        return safetensors.torch.load_file(path, device=str(device))
+    with _damage_named(path), safetensors.safe_open(path, framework="pt", device=str(device)) as file:
+        return {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}
 
 
 def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -57,9 +59,12 @@ def tensors_in_parts(path: Path) -> Iterator[dict[str, Tensor]]:
         ValueError: it is damaged, cut off or a pointer of Git LFS.
     """
     names = list(stored_shapes(path))
-    for start in range(0, len(names), _PART):
+    while names:
+        part: dict[str, Tensor] = {}
         with _damage_named(path), safetensors.safe_open(path, framework="pt") as file:
-            part = {name: file.get_tensor(name) for name in names[start : start + _PART]}
+            while names and sum(tensor.nbytes for tensor in part.values()) < _PART:
+                part[names[0]] = file.get_tensor(names[0])
+                del names[0]
         yield part
 
 
@@ -135,7 +140,7 @@ def check_numbers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], *
     if not floats:
         return
     # A sum over numbers that are not finite is none either, and costs a tenth of looking at each of them.
-    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in floats.values()]).isfinite().tolist()
+    sums = torch.stack([_sum(tensor) for tensor in floats.values()]).isfinite().tolist()
     suspects = [key for key, good in zip(floats, sums, strict=True) if not good]
     bad = [key for key in suspects if not bool(floats[key].isfinite().all())]
     if bad:
@@ -146,6 +151,12 @@ def check_numbers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], *
     negative = [key for key in floats if key.endswith("running_var") and bool((floats[key] < 0).any())]
     if negative:
         raise ValueError(f"{where}: {_some(negative)} is a variance and holds negative numbers")
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    """The sum in float32, some numbers at a time: those of fewer bits are widened to be added."""
+    parts = [part.sum(dtype=torch.float32) for part in tensor.flatten().split(_WIDENED)]
+    return torch.stack(parts).sum() if parts else tensor.new_zeros((), dtype=torch.float32)
 
 
 def one_dtype(state: Mapping[str, Tensor], *, where: object) -> torch.dtype:
