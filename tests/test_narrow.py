@@ -10,7 +10,7 @@ from torch import Tensor
 
 import xdecoder
 from goldens import assert_close
-from precision import IOU, compare
+from precision import IOU, compare, main
 from xdecoder import Predictor
 from xdecoder.networks.linear import linear
 from xdecoder.networks.narrow import HalfWeight, QuantizedWeight, WeightKind, narrow, narrow_names
@@ -176,3 +176,18 @@ def test_what_is_stored_as_asked_for_is_mapped_not_copied(
         assert not any(p.is_meta for p in model.parameters())
     assert mapped[0] == mapped[1] == len(model.state_dict()) > 100
     assert mapped[2] == 0
+
+
+def test_the_benchmark_compares_and_times(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--count", "1", "--dtypes", "float16"])
+    main(["--speed", "--quick", "--rounds", "1", "--dtypes", "int8"])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in said] == [
+        "| dtype",
+        "|---|---|---|---|---|---|",
+        "| float16",
+        "| dtype",
+        "|---|---|---|---|",
+        "| float32",
+        "| int8",
+    ]
