@@ -21,7 +21,9 @@ import xdecoder.runtime
 from builders import FOCALNET, FPN, WORDS, tiny_config
 from export_fixtures import export
 from xdecoder.cli.app import app
+from xdecoder.config import DaViTConfig, EfficientNetConfig, HybridConfig
 from xdecoder.export.config import ExportConfig, parse_parts, parse_size
+from xdecoder.export.graphs import pad_explicitly
 from xdecoder.model import ImageFeatures, XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.networks.decoder_states import Memory
@@ -217,6 +219,29 @@ def test_a_model_of_one_size_stored_in_half_the_bytes(tmp_path: Path) -> None:
     assert model.segment(image, ["cat", "dog"]).ids.shape == (70, 50)
     with pytest.raises(ValueError, match="exported for images of 64x96: export it with --size free"):
         model.encode(image, short_side=80)
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        FOCALNET,
+        dataclasses.replace(FOCALNET, block="depthwise"),
+        HybridConfig(widths=(8, 16, 16, 32), depths=(1, 1, 1, 1)),
+        DaViTConfig(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(2, 2, 2, 4), groups=(2, 2, 4, 2)),
+        EfficientNetConfig(),
+    ],
+    ids=["focalnet", "depthwise", "hybrid", "davit", "efficientnet"],
+)
+def test_padding_only_what_is_read_changes_no_map(backbone: Any) -> None:
+    torch.manual_seed(0)
+    model = XDecoder(tiny_config(backbone=backbone)).eval()
+    images = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        before = model.backbone(images)
+        pad_explicitly(model)
+        after = model.backbone(images)
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new, old)
 
 
 # What is refused.

@@ -65,8 +65,9 @@ def pad_explicitly(model: XDecoder) -> None:
         model: changed in place.
     """
     for module in model.backbone.modules():
-        if isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple) and module.stride[0] > 1:
-            kernel, stride, before = module.kernel_size[0], module.stride[0], module.padding[0]
+        if type(module) is nn.Conv2d and module.stride[0] > 1:  # others pad in a way of their own
+            kernel, stride = module.kernel_size[0], module.stride[0]
+            before = int(module.padding[0])
             after = before - (2 * before - kernel) % stride  # below 0: cut off
             module.padding = (0, 0)
             module.register_forward_pre_hook(_padding(before, after))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Generator
@@ -89,7 +90,8 @@ def export_onnx(
         "float16" if model.logit_scale.dtype == torch.float16 else "float32"
     )
     model = _rounded(model, dtype).requires_grad_(False)
-    pad_explicitly(model)
+    padded = copy.deepcopy(model)  # the model itself is what the graphs are compared with
+    pad_explicitly(padded)
     head = None if head is None else _rounded(head, dtype).requires_grad_(False)
     parts = _parts(config.parts, model.config, head)
     manifest = Manifest(
@@ -110,7 +112,7 @@ def export_onnx(
     with whole_folder(folder) as draft:
         with (draft / WEIGHTS).open("wb") as file:
             weights = WeightsFile(draft, file, dtype)
-            for done, (graph, inputs) in enumerate(examples(model, head, parts, sizes)):
+            for done, (graph, inputs) in enumerate(examples(padded, head, parts, sizes)):
                 if progress:
                     progress(done, len(parts))
                 traced = _trace(graph, inputs, axes)
