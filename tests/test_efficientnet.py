@@ -9,10 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import xdecoder
 from builders import tiny_config
 from xdecoder.config import EfficientNetConfig, ModelConfig
+from xdecoder.evaluation.picturebook.answers import ask_scenes
+from xdecoder.evaluation.picturebook.scores import score_scenes
 from xdecoder.model import XDecoder
 from xdecoder.networks.efficientnet import EfficientNet, SamePaddedConv2d
+from xdecoder.picturebook import draw_scene
 from xdecoder.training.picturebook.lite import PictureBookLiteRecipe
 from xdecoder.weights.folder import build_model, load_model
 from xdecoder.weights.pretrained_parts import take_backbone
@@ -156,3 +160,11 @@ def test_without_matching_steps_a_lite_model_goes_on(tmp_path: Path) -> None:
     again = PictureBookLiteRecipe(start=tmp_path / "lite", matching_steps=0, steps=1).open().build()
     state = again.model.state_dict()
     assert {name for name, tensor in trained.items() if not torch.equal(tensor.float(), state[name])} == set()
+
+
+def test_the_lite_model_reads_drawn_scenes() -> None:
+    model = xdecoder.load("picturebook-lite")
+    assert isinstance(model.config.backbone, EfficientNetConfig)
+    scenes = [draw_scene(seed, split="val", size=128) for seed in range(6)]
+    answers = ask_scenes(model, scenes, model.encode([scene.image for scene in scenes]))
+    assert score_scenes(scenes, answers).pq > 0.8

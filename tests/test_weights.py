@@ -250,7 +250,9 @@ def test_a_checkpoint_file_is_no_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["xdecoder_huge", "./nowhere/model", "/nowhere/at/all"])
 def test_an_unknown_model_lists_the_known_ones(source: str) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no model .*picturebook, xdecoder_focalt_last"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no model .*picturebook, picturebook-lite, xdecoder_focalt_last"
+    ):
         load_model(resolve_model(source))
 
 
@@ -258,10 +260,11 @@ def test_the_bundled_model_is_found_or_its_absence_explained(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xdecoder.weights.sources._ASSETS", tmp_path / "assets")
-    with pytest.raises(FileNotFoundError, match="this installation does not contain the model picturebook"):
-        load_model(resolve_model("picturebook"))
-    shutil.copytree(folder, tmp_path / "assets" / "picturebook")
-    assert load_model(resolve_model("picturebook"))[0].config.decoder.queries == 7
+    for name in ("picturebook", "picturebook-lite"):
+        with pytest.raises(FileNotFoundError, match=f"this installation does not contain the model {name} "):
+            load_model(resolve_model(name))
+        shutil.copytree(folder, tmp_path / "assets" / name)
+        assert load_model(resolve_model(name))[0].config.decoder.queries == 7
 
 
 # --- conversion ---

@@ -47,8 +47,9 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         "-w",
-        help="The model: picturebook, a name of `xdecoder weights list`, a model folder, or a Hugging Face "
-        "repository. By default yours (`xdecoder weights default`), or picturebook, for drawn scenes.",
+        help="The model: picturebook, picturebook-lite, a name of `xdecoder weights list`, a model folder, "
+        "or a Hugging Face repository. By default yours (`xdecoder weights default`), or picturebook, for "
+        "drawn scenes.",
         metavar="NAME|FOLDER|HUB_ID",
         show_default=False,
         rich_help_panel=_MODEL,

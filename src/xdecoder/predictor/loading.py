@@ -31,10 +31,10 @@ def load(
     """Load a model.
 
     Args:
-        source: "picturebook" (the small model that comes with the package), the name of a published model
-            (`xdecoder weights list`), a model folder, or a Hugging Face repository that holds one. By
-            default the user's own (`xdecoder weights default`, `$XDECODER_WEIGHTS`), or picturebook, with a
-            warning that it knows drawn scenes only.
+        source: "picturebook" or "picturebook-lite" (the small models that come with the package), the name
+            of a published model (`xdecoder weights list`), a model folder, or a Hugging Face repository that
+            holds one. By default the user's own (`xdecoder weights default`, `$XDECODER_WEIGHTS`), or
+            picturebook, with a warning that it knows drawn scenes only.
         device: where it runs.
         dtype: kind of numbers, torch's or its name: float32, bfloat16, float16, int8 or float64; by default
             as stored, but float32 for what is stored in float16 on a CPU. In int8, and on a CPU in float16,

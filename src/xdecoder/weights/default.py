@@ -15,6 +15,9 @@ from xdecoder.weights.documents import read_json, shown
 from xdecoder.weights.published_models import PUBLISHED
 
 BUNDLED = "picturebook"
+BUNDLED_LITE = "picturebook-lite"
+"""The bundled model with a backbone that has seen photographs: a start for training on one's own."""
+
 VARIABLE = "XDECODER_WEIGHTS"
 
 BUNDLED_IS_FOR_DRAWN_SCENES = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xdecoder.weights import hub
 from xdecoder.weights.conversion import pull
-from xdecoder.weights.default import BUNDLED
+from xdecoder.weights.default import BUNDLED, BUNDLED_LITE
 from xdecoder.weights.folder import CONFIG
 from xdecoder.weights.published_models import PUBLISHED
 
@@ -38,9 +38,9 @@ def resolve_model(source: str | Path) -> Path:
     """The folder of a model, downloaded and converted if need be.
 
     Args:
-        source: a model folder; "picturebook", the small model that comes with the package; the name of a
-            published model (`xdecoder weights list`); or a Hugging Face repository that holds a model folder
-            ("owner/name").
+        source: a model folder; "picturebook" or "picturebook-lite", the small models that come with the
+            package; the name of a published model (`xdecoder weights list`); or a Hugging Face repository
+            that holds a model folder ("owner/name").
 
     Raises:
         FileNotFoundError: there is no such folder or model, or it could not be downloaded.
@@ -59,11 +59,11 @@ def resolve_model(source: str | Path) -> Path:
             f"{path} is a file, a model is a folder: turn a published checkpoint into one with "
             f"`xdecoder weights convert {path} FOLDER`"
         )
-    if name == BUNDLED:
-        folder = _ASSETS / BUNDLED
+    if name in (BUNDLED, BUNDLED_LITE):
+        folder = _ASSETS / name
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"this installation does not contain the model {BUNDLED} (expected at {folder}): "
+                f"this installation does not contain the model {name} (expected at {folder}): "
                 "reinstall the package, or name another model"
             )
         return folder
@@ -73,5 +73,5 @@ def resolve_model(source: str | Path) -> Path:
         return hub.download_repository(name)
     raise FileNotFoundError(
         f"no model {name[:200]!r}: expected a folder, a Hugging Face repository (owner/name), or one of "
-        f"{', '.join([BUNDLED, *PUBLISHED])}"
+        f"{', '.join([BUNDLED, BUNDLED_LITE, *PUBLISHED])}"
     )

@@ -37,8 +37,8 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            help="picturebook, a name of `xdecoder weights list`, a model folder, or a Hugging Face "
-            "repository.",
+            help="picturebook, picturebook-lite, a name of `xdecoder weights list`, a model folder, or a "
+            "Hugging Face repository.",
             metavar="MODEL",
         ),
     ],

@@ -168,8 +168,9 @@ def default(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="The model to take where none is named: picturebook, a name of `xdecoder weights list`, a "
-            "model folder, or a Hugging Face repository. Without it, the default is shown.",
+            help="The model to take where none is named: picturebook, picturebook-lite, a name of "
+            "`xdecoder weights list`, a model folder, or a Hugging Face repository. Without it, the default "
+            "is shown.",
             show_default=False,
         ),
     ] = None,

