@@ -443,7 +443,7 @@ def test_objects_are_aligned_with_the_nouns_of_captions(data: Path, model: Path)
     without = dataclasses.replace(batch, segments=dataclasses.replace(batch.segments, nouns=None))
     assert "segmentation/nouns" not in objective(without)
     made.__dict__["captions"] = {}
-    with pytest.raises(ValueError, match=r"20 samples .* set segments\.captions=''"):
+    with pytest.raises(ValueError, match=r"20 samples .* --set 'segments\.captions=\"\"'"):
         made.batch(0, 0, 1)
 
 
