@@ -6,12 +6,12 @@ R texts of one image, V tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
 
 from xdecoder.runtime.graphs import Array
+from xdecoder.tasks.caption_output import CaptionOutput
 from xdecoder.tasks.sizes import ImageSizes
 
 CaptionStep = Callable[[Array, Array], Array]
@@ -22,20 +22,7 @@ log-probabilities of every next token, (R, V).
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class FoundCaption:
-    """A generated text.
-
-    Attributes:
-        ids: generated token ids, without the start token and without the end token.
-        log_probability: of these tokens (and the end token, where it came).
-    """
-
-    ids: tuple[int, ...]
-    log_probability: float
-
-
-def caption_greedily(step: CaptionStep, *, start: int, end: int, steps: int) -> FoundCaption:
+def caption_greedily(step: CaptionStep, *, start: int, end: int, steps: int) -> CaptionOutput:
     """The most likely token at each step, until the text has ended.
 
     Args:
@@ -53,10 +40,10 @@ def caption_greedily(step: CaptionStep, *, start: int, end: int, steps: int) -> 
         if last == end:
             break
         ids.append(last)
-    return FoundCaption(ids=tuple(ids), log_probability=total)
+    return CaptionOutput(ids=tuple(ids), log_probability=total)
 
 
-def caption_by_beam(step: CaptionStep, *, start: int, end: int, steps: int, beams: int) -> FoundCaption:
+def caption_by_beam(step: CaptionStep, *, start: int, end: int, steps: int, beams: int) -> CaptionOutput:
     """The text with the highest mean log-probability a token that a beam search finds.
 
     Args:
@@ -89,7 +76,7 @@ def caption_by_beam(step: CaptionStep, *, start: int, end: int, steps: int, beam
         found = [[*found[row], int(id)] for row, id in zip(rows, ids, strict=True)]
     best = int((scores / length).argmax())
     text = found[best]
-    return FoundCaption(
+    return CaptionOutput(
         ids=tuple(text[: text.index(end)] if end in text else text), log_probability=float(scores[best])
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,23 +13,11 @@ from xdecoder.model import XDecoder
 from xdecoder.networks.attention import KeyValueCache
 from xdecoder.networks.decoder_states import LatentStates, Memory, TextContext
 from xdecoder.networks.queries import QueryKind
+from xdecoder.tasks.caption_output import CaptionOutput
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tasks.token_search import TokenSearch, token_logits
 
 _ASK_EVERY = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionOutput:
-    """A generated text.
-
-    Attributes:
-        ids: generated token ids, without the start token and without the end token.
-        log_probability: of these tokens (and the end token, where it came).
-    """
-
-    ids: tuple[int, ...]
-    log_probability: float
 
 
 class CaptionDecoder:

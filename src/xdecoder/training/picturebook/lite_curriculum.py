@@ -62,12 +62,9 @@ class LiteCurriculum(PictureBookCurriculum):
         folder = find_start(self.recipe.start)
         model = XDecoder(self.config)
         answer_head = AnswerHead(self.config.decoder.width, ANSWERS, question_length=QUESTION_LENGTH)
-        if self._matching_steps:
-            start_from(folder, model, answer_head, renewed=_RENEWED)
-            if self._backbone is not None:
-                take_backbone(model, self._backbone)
-        else:
-            start_from(folder, model, answer_head)
+        start_from(folder, model, answer_head, renewed=_RENEWED if self._matching_steps else ())
+        if self._matching_steps and self._backbone is not None:
+            take_backbone(model, self._backbone)
         return LiteObjective(
             model,
             answer_head,
