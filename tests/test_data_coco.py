@@ -370,6 +370,51 @@ def test_roboflows_valid_is_the_validation_split(tmp_path: Path) -> None:
     assert len(open_dataset("custom-instances", tmp_path, split="val")) == 1
 
 
+@pytest.mark.parametrize(
+    ("group", "used", "classes"),
+    [
+        ("tools", (1,), ("hand", "never seen")),
+        ("hand", (1,), ("hand", "never seen")),  # bears the name of a class
+        ("tools", (0, 1), ("tools", "hand", "never seen")),
+    ],
+)
+def test_a_group_that_roboflow_lists_first_is_no_class_unless_it_is_used(
+    group: str, used: tuple[int, ...], classes: tuple[str, ...], tmp_path: Path
+) -> None:
+    write_json(
+        tmp_path / "train/_annotations.coco.json",
+        {
+            "images": [{"id": 5, "file_name": "a.jpg", "height": H, "width": W}],
+            "annotations": [square(number, category) for number, category in enumerate(used)],
+            "categories": [
+                {"id": 0, "name": group, "supercategory": "none"},
+                {"id": 1, "name": "hand", "supercategory": group},
+                {"id": 2, "name": "never seen", "supercategory": group},
+            ],
+        },
+    )
+    write_image(tmp_path / "train/a.jpg")
+    data = open_dataset("custom-instances", tmp_path, split="train")
+    assert data.vocabulary is not None
+    assert data.vocabulary.classes == classes
+    assert [classes[r.category] for r in data[0].regions()][-1] == "hand"
+
+
+@pytest.mark.parametrize("own", ["none", "", None, "alone"])
+def test_a_class_that_never_occurs_stays_one(own: str | None, tmp_path: Path) -> None:
+    rows = [{"id": 1, "name": "hand", "supercategory": "body"}, {"id": 3, "name": "alone"}]
+    source = {
+        "images": [{"id": 5, "file_name": "a.jpg", "height": H, "width": W}],
+        "annotations": [square(1, 1)],
+        "categories": [rows[0], {**rows[1], "supercategory": own}],
+    }
+    write_json(tmp_path / "annotations/instances_val.json", source)
+    write_image(tmp_path / "images/val/a.jpg")
+    data = open_dataset("custom-instances", tmp_path)
+    assert data.vocabulary is not None
+    assert data.vocabulary.classes == ("hand", "alone")
+
+
 def test_instances_of_a_panoptic_folder_without_things_are_refused(tmp_path: Path) -> None:
     source = coco_panoptic(tmp_path / "x", categories=[{**PERSON, "isthing": 0}, SKY_OTHER])
     write_json(tmp_path / "annotations/panoptic_val.json", source)

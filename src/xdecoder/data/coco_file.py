@@ -241,13 +241,17 @@ MatchCategories = Callable[[CocoFile, Collection[object]], Categories]
 def categories_of_file(file: CocoFile, used: Collection[object]) -> Categories:
     """The vocabulary that the file lists, in the order of its ids; without "isthing" all are things.
 
-    A category called "background" that nothing uses is passed over: the model has its own.
+    Of the categories that nothing uses, two kinds are no classes and are passed over: one called
+    "background", since the model has its own, and one that is a group's name alone (`_is_group`).
     """
+    listed = _listed(file)
     ordered = [
-        row for row in _listed(file) if row["name"].strip().casefold() != "background" or row["id"] in used
+        row
+        for row in listed
+        if row["id"] in used or not (row["name"].strip().casefold() == "background" or _is_group(row, listed))
     ]
     if not ordered:
-        raise ValueError(f'{file.path}: no categories but an unused "background"; list the classes')
+        raise ValueError(f'{file.path}: no categories but an unused "background" or group; list the classes')
     try:
         vocabulary = Vocabulary(
             classes=tuple(row["name"].strip() for row in ordered),
@@ -257,6 +261,17 @@ def categories_of_file(file: CocoFile, used: Collection[object]) -> Categories:
     except ValueError as error:
         raise ValueError(f"{file.path}: {error}") from error
     return Categories(vocabulary=vocabulary, index_of={row["id"]: i for i, row in enumerate(ordered)})
+
+
+def _is_group(row: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a category only names the group that others are of, as the first one in Roboflow's exports.
+
+    It is itself of no group, so that a class which merely never occurs stays one.
+    """
+    own = row.get("supercategory")
+    return (own is None or own in ("", "none")) and any(
+        other.get("supercategory") == row["name"] for other in listed if other is not row
+    )
 
 
 def categories_by_name(vocabulary: Vocabulary) -> MatchCategories:
