@@ -170,6 +170,27 @@ def test_a_validation_split_that_is_absent_or_broken_is_told_before_the_first_st
     assert "there is no validation split: nothing will tell how well" in told(data, model)
 
 
+def test_images_that_are_both_trained_and_held_out_are_told(data: Path, model: Path) -> None:
+    def notes(split: str) -> str:
+        checks = check_dataset("custom-instances", data, split=split).tasks
+        return "\n".join(note for task in checks for note in task.notes)
+
+    assert "too: scores on them" not in told(data, model) + notes("train") + notes("val")
+    trained, held = (sorted((data / f"images/{split}").iterdir()) for split in ("train", "val"))
+    held[1].write_bytes(trained[2].read_bytes())
+    line = "1 of 2 images of the val split are in the train split too: scores on them tell what was learned"
+    for lines in (told(data, model), notes("train"), notes("val")):
+        assert line in lines
+        assert f"The first: {held[1]}" in lines
+    (data / "images/test").mkdir()
+    for image in held:
+        shutil.copyfile(image, data / "images/test" / image.name)
+    write(data, read(data, split="val"), split="test")
+    assert "1 of 2 images of the test split are in the train split too" in notes("train")
+    held[1].write_bytes(held[1].read_bytes()[:-1] + b"x")  # as many bytes
+    assert "of the val split" not in told(data, model)
+
+
 def test_images_without_a_label_map_unreadable_and_dark_ones_are_told(label_maps: Path, model: Path) -> None:
     Image.new("RGB", (64, 64)).save(label_maps / "images/train/more.webp")
     first, second, third = sorted(p for p in (label_maps / "images/train").iterdir() if p.stem != "more")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
 from xdecoder.data.classes import ClassCount, alike, count_classes, is_listed
+from xdecoder.data.custom import CUSTOM
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.decoding import FileImage
 from xdecoder.data.image_sizes import ImageSizes, image_sizes
@@ -22,6 +24,7 @@ from xdecoder.data.records import (
     Task,
 )
 from xdecoder.data.samples_sheet import draw_sheet
+from xdecoder.data.shared_images import shared_note
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.structures.masks import rle_area
 from xdecoder.structures.png import write_png
@@ -135,13 +138,15 @@ def check_dataset(
         good = [sample for sample, _ in decoded]
         counted = data if is_listed(data[0]) else spread(data, max(_COUNTED, most))
         sizes = image_sizes(data)
-        problems += [told for told in sizes.refused if told not in problems]
+        problems += [line for line in sizes.refused if line not in problems]
         expected = info.splits[asked.split].images
         if expected and len(data) != expected:
             problems.append(f"{len(data)} images, the table says {expected}")
         if picture and not drawn and len(good) > 0:
             write_png(picture, draw_sheet(spread(good, 4), data.vocabulary))
             drawn = True
+        told = any(check.samples for check in checks)
+        shared = () if told else tuple(_shared_notes(data, name, root, each))
         checks.append(
             TaskCheck(
                 task=each,
@@ -151,7 +156,7 @@ def check_dataset(
                 opened=len(good),
                 skipped=data.skipped,
                 problems=tuple(problems),
-                notes=tuple(_notes(data, decoded, sizes)),
+                notes=(*_notes(data, decoded, sizes), *shared),
                 classes=count_classes(data.vocabulary, counted) if data.vocabulary else (),
                 counted=len(counted),
             )
@@ -213,6 +218,18 @@ def _notes(data: Dataset[Any], decoded: Sequence[tuple[Sample, Decoded]], sizes:
             f"say whether the annotations were made before or after: read upright, as viewers show them; "
             f"look at the picture. The first: {turned[0]}"
         )
+
+
+def _shared_notes(data: Dataset[Any], name: str, root: Path | str, task: Task) -> Iterator[str]:
+    """Images of one's own data that are both trained and held out."""
+    for other in CUSTOM[name].splits if name in CUSTOM else ():
+        if (other == "train") == (data.split == "train"):
+            continue
+        with suppress(FileNotFoundError, ValueError):  # there is no such split, or it is malformed
+            beside = open_dataset(name, root, task=task, split=other, missing="skip")
+            trained, held = (beside, data) if other == "train" else (data, beside)
+            if note := shared_note(trained, held):
+                yield note
 
 
 def _is_turned(sample: Sample) -> bool:

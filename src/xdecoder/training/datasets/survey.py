@@ -15,8 +15,9 @@ from xdecoder.data.dataset import Dataset
 from xdecoder.data.image_sizes import ImageSizes, image_sizes
 from xdecoder.data.opening import dataset_info, open_dataset
 from xdecoder.data.records import ImageId, Sample
+from xdecoder.data.shared_images import shared_note
 from xdecoder.training.datasets.parts import TaskConfig
-from xdecoder.vocabularies import Vocabulary, normal_name
+from xdecoder.vocabularies import normal_name
 
 _MOST: Final = 200
 """Images that are opened; what the annotation file lists is read whole."""
@@ -81,7 +82,7 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
         )
     yield from _size_notes(part, found.sizes)
     yield from _notes_on_decoded(part, data)
-    yield from _validation_notes(part, words, root)
+    yield from _validation_notes(part, data, root)
 
 
 def survey(data: Dataset[Sample]) -> Survey:
@@ -160,8 +161,8 @@ def _size_notes(part: TaskConfig, sizes: ImageSizes) -> Iterator[str]:
         yield f"{len(sizes.refused):,} images are too large to be read: left out. {sizes.refused[0]}"
 
 
-def _validation_notes(part: TaskConfig, words: Vocabulary, root: Path) -> Iterator[str]:
-    """How the classes of the validation split differ."""
+def _validation_notes(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[str]:
+    """How the classes of the validation split differ, and which of its images are trained too."""
     if "val" not in dataset_info(part.dataset).splits:
         return
     try:
@@ -173,8 +174,11 @@ def _validation_notes(part: TaskConfig, words: Vocabulary, root: Path) -> Iterat
         return
     if refused := image_sizes(held).refused:
         yield f"{len(refused):,} images of the validation split are too large to be read. {refused[0]}"
+    if note := shared_note(data, held):
+        yield note
+    assert data.vocabulary is not None
     assert held.vocabulary is not None
-    own, theirs = ({normal_name(n): n for n in v.classes} for v in (words, held.vocabulary))
+    own, theirs = ({normal_name(n): n for n in v.classes} for v in (data.vocabulary, held.vocabulary))
     if unknown := [theirs[n] for n in theirs if n not in own]:
         yield f"the validation split has classes that are not trained: {_listed(unknown)}"
     if absent := [own[n] for n in own if n not in theirs]:
