@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from spoiling import spoil
 from xdecoder.cli.app import app
+from xdecoder.data.check import check_dataset
 from xdecoder.data.convert import convert
 from xdecoder.data.formats.masks import read_names
 from xdecoder.data.formats.table import FORMATS, detect_format
@@ -149,12 +150,32 @@ def fiftyone(root: Path) -> None:
     text(root / "metadata.json", {"media_type": "image"})
 
 
+def coco(root: Path) -> None:
+    """As Roboflow lays it out."""
+    categories = [{"id": 0, "name": "parts", "supercategory": "none"}] + [
+        {"id": i, "name": name, "supercategory": "parts"} for i, name in ((1, "nut"), (2, "screw"))
+    ]
+    square = [[v for point in SQUARE for v in point]]
+
+    def annotation(number: int, category: int, **more: Any) -> dict[str, Any]:
+        common = {"id": number, "image_id": 0, "category_id": category, "bbox": [2, 3, 6, 6], "iscrowd": 0}
+        return {**common, "area": 36, "segmentation": square, **more}
+
+    own = [annotation(0, 1), annotation(1, 2), annotation(2, 1, segmentation=[])]
+    for split, stem, listed in (("train", "a", own), ("valid", "b", own[:1])):
+        picture(root / f"{split}/{stem}.jpg")
+        images = [{"id": 0, "file_name": f"{stem}.jpg", "height": H, "width": W}]
+        data = {"images": images, "annotations": listed, "categories": categories}
+        text(root / f"{split}/_annotations.coco.json", data)
+
+
 INSTANCES: dict[str, Callable[[Path], None]] = {
     "fiftyone": fiftyone,
     "labelme": labelme,
     "labelstudio": labelstudio,
     "cvat": cvat,
     "yolo": yolo,
+    "coco": coco,
 }
 
 
@@ -175,6 +196,167 @@ def test_polygons_and_masks_of_labeling_tools_become_instances(name: str, tmp_pa
     val = open_dataset("custom-instances", tmp_path / "out", split="val")
     (region,) = val[0].regions()
     assert (region.area, region.box) == (36.0, (2, 3, 8, 9))
+
+
+def masks_of(out: Path, split: str = "train") -> dict[str, list[np.ndarray]]:
+    """The masks of each class of a converted folder."""
+    data = open_dataset("custom-instances", out, split=split)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in data.vocabulary.classes}
+    for sample in data:
+        for region in sample.regions():
+            found[data.vocabulary.classes[region.category]].append(region.mask(H, W))
+    return found
+
+
+def test_cocos_instances_are_read_wherever_they_lie(tmp_path: Path):
+    coco(tmp_path / "made")
+    data = json.loads((tmp_path / "made/train/_annotations.coco.json").read_text())
+    data["categories"].append({"id": 7, "name": "bolt", "supercategory": "parts"})
+    data["annotations"][0]["iscrowd"] = 1
+    layouts = {"annotations/instances_default.json": "images/default/", "result.json": "images/"}
+    for json_path, folder in layouts.items():  # CVAT's, Label Studio's
+        root = tmp_path / Path(json_path).stem
+        picture(root / folder / "a.jpg")
+        data["images"][0]["file_name"] = "images\\a.jpg"
+        text(root / json_path, data)
+        result = convert(root, root / "out")
+        assert (result.format, result.images) == ("coco", {"train": 1})
+        assert result.classes == ("nut", "screw", "bolt")
+        masks = masks_of(root / "out")
+        assert [len(found) for found in masks.values()] == [1, 1, 0]
+        np.testing.assert_array_equal(masks["screw"][0], square_mask())
+        (sample,) = open_dataset("custom-instances", root / "out", split="train")
+        assert [region.crowd for region in sample.regions()] == [True, False]
+
+
+def ellipse_mask(turned: bool) -> np.ndarray:
+    """Of 14 by 4 pixels around (10, 6), or of 4 by 14 cut to the image."""
+    y, x = np.mgrid[:H, :W] + 0.5
+    across, down = (y - 6, x - 10) if turned else (x - 10, y - 6)
+    return (across / 7) ** 2 + (down / 2) ** 2 < 1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_ellipses_are_masks(turned: bool, tmp_path: Path):
+    picture(tmp_path / "studio/a.jpg")
+    picture(tmp_path / "cvat/a.jpg")
+    degrees = 90 * turned
+    value = {
+        "x": 50,
+        "y": 50,
+        "radiusX": 35,
+        "radiusY": 200 / H,
+        "rotation": degrees,
+        "ellipselabels": ["nut"],
+    }
+    task = {
+        "data": {"image": "a.jpg"},
+        "annotations": [{"result": [{"type": "ellipselabels", "value": value}]}],
+    }
+    text(tmp_path / "studio/export.json", [task])
+    shape = f'<ellipse label="nut" cx="10" cy="6" rx="7" ry="2" rotation="{degrees}"/>'
+    text(tmp_path / "cvat/x.xml", f'<annotations><image name="a.jpg">{shape}</image></annotations>')
+    for tool in ("studio", "cvat"):
+        convert(tmp_path / tool, tmp_path / tool / "out")
+        (mask,) = masks_of(tmp_path / tool / "out")["nut"]
+        assert (mask != ellipse_mask(turned)).sum() <= 6  # of about 44
+
+
+def test_label_studios_labels_of_their_own_control_and_json_min_are_read(tmp_path: Path):
+    points = [[100 * x / W, 100 * y / H] for x, y in SQUARE]
+    picture(tmp_path / "apart/a.jpg")
+    picture(tmp_path / "min/a.jpg")
+    results = [
+        {"id": "r1", "type": "polygon", "value": {"points": points}},
+        {"id": "r1", "type": "labels", "value": {"points": points, "labels": ["nut"]}},
+    ]
+    text(tmp_path / "apart/x.json", [{"data": {"image": "a.jpg"}, "annotations": [{"result": results}]}])
+    values = [{"points": points, "polygonlabels": ["nut"]}, {"x": 1, "rectanglelabels": ["nut"]}]
+    tasks = [{"id": 1, "image": "/data/upload/1/0a1b2c3d-a.jpg", "tag": values, "annotator": 1}]
+    text(tmp_path / "min/x.json", tasks)
+    for export in ("apart", "min"):
+        result = convert(tmp_path / export, tmp_path / export / "out")
+        assert len(result.skipped) == (export == "min")
+        (mask,) = masks_of(tmp_path / export / "out")["nut"]
+        np.testing.assert_array_equal(mask, square_mask())
+
+
+def test_labels_of_cvat_that_never_occur_stay_classes(tmp_path: Path):
+    cvat(tmp_path / "src")
+    path = tmp_path / "src/annotations.xml"
+    labels = "".join(
+        f"<label><name>{name}</name><type>{kind}</type></label>"
+        for name, kind in (("bolt", "any"), ("screw", "mask"), ("seen", "tag"))
+    )
+    content = path.read_text().replace(
+        "<version>", f"<meta><job><labels>{labels}</labels></job></meta><version>"
+    )
+    path.write_text(content)
+    assert convert(tmp_path / "src", tmp_path / "out").classes == ("bolt", "screw", "nut")
+
+
+def test_jobs_of_cvat_have_images_of_the_same_names(tmp_path: Path):
+    points = ";".join(f"{x},{y}" for x, y in SQUARE)
+    for job, label in (("job_1", "nut"), ("job_2", "screw")):
+        picture(tmp_path / f"src/{job}/images/frame_000000.png", gray=60 + len(label))
+        shape = f'<polygon label="{label}" points="{points}"/>'
+        content = f'<annotations><image name="frame_000000.png">{shape}</image></annotations>'
+        text(tmp_path / f"src/{job}/annotations.xml", content)
+    assert convert(tmp_path / "src", tmp_path / "out").images == {"train": 2}
+    for sample in open_dataset("custom-instances", tmp_path / "out", split="train"):
+        label = "nut" if sample.image()[0, 0, 0] == 63 else "screw"
+        assert [("nut", "screw")[r.category] for r in sample.regions()] == [label]
+
+
+def test_tracks_of_cvat_are_sent_to_another_export(tmp_path: Path):
+    picture(tmp_path / "src/frame_000000.png")
+    text(tmp_path / "src/annotations.xml", '<annotations><track label="nut"/></annotations>')
+    with pytest.raises(
+        ValueError, match=r"annotations\.xml: 1 track\(s\) of a video; export .* 'CVAT for images 1"
+    ):
+        convert(tmp_path / "src", tmp_path / "out")
+
+
+@pytest.mark.parametrize("path", [None, "renamed.jpg", "absent"])
+def test_labelmes_image_without_its_path_is_the_one_called_as_the_file(path: str | None, tmp_path: Path):
+    picture(tmp_path / "src/a.JPG")
+    shapes = [{"label": "nut", "points": SQUARE, "shape_type": "polygon"}]
+    data = {"shapes": shapes, "imageHeight": H, "imageWidth": W, "imagePath": path}
+    if path == "absent":
+        del data["imagePath"]
+    text(tmp_path / "src/a.json", data)
+    assert convert(tmp_path / "src", tmp_path / "out").images == {"train": 1}
+    (tmp_path / "src/a.JPG").rename(tmp_path / "src/b.jpg")
+    with pytest.raises(
+        ValueError, match="no such image" if path == "renamed.jpg" else 'no "imagePath", and no'
+    ):
+        convert(tmp_path / "src", tmp_path / "again")
+
+
+def test_names_of_images_are_found_in_any_case(tmp_path: Path):
+    labelme(tmp_path / "src")
+    (tmp_path / "src/a.jpg").rename(tmp_path / "src/A.JPG")
+    picture(tmp_path / "src/val/B.jpg")  # beside b.jpg, which is named
+    assert convert(tmp_path / "src", tmp_path / "out").images == {"train": 1, "val": 1}
+
+
+def test_yolos_classes_may_be_a_plain_list(tmp_path: Path):
+    yolo(tmp_path / "src")
+    (tmp_path / "src/data.yaml").unlink()
+    text(tmp_path / "src/classes.txt", "nut\nscrew\n")
+    result = convert(tmp_path / "src", tmp_path / "out")
+    assert (result.format, result.seen) == ("yolo", "classes.txt with 2 names")
+    assert (result.images, result.classes) == ({"train": 1, "val": 1}, ("nut", "screw"))
+
+
+def test_images_of_which_no_label_is_a_mask_are_left_out_and_empty_ones_stay(tmp_path: Path):
+    yolo(tmp_path / "src")
+    for stem, lines in (("boxes", "0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1\n"), ("empty", "")):
+        picture(tmp_path / f"src/train/images/{stem}.jpg")
+        text(tmp_path / f"src/train/labels/{stem}.txt", lines)
+    result = convert(tmp_path / "src", tmp_path / "out")
+    assert result.images == {"train": 2, "val": 1}
+    assert any("boxes.jpg: none of its 2 label(s) is a mask" in skip.reason for skip in result.skipped)
 
 
 def label_map() -> np.ndarray:
@@ -215,7 +397,28 @@ def colors(root: Path) -> None:
     text(root / "labelmap.txt", "# label:color\nbackground:0,0,0::\nnut:200,0,10::\nscrew:0,50,0::\n")
 
 
-@pytest.mark.parametrize(("name", "make"), [("voc", voc), ("masks", masks), ("masks", colors)])
+def labelme_voc(root: Path) -> None:
+    """What LabelMe's script makes of its files; two of them, since it knows no splits."""
+    for stem, split in (("a", "train"), ("b", "val")):
+        picture(root / f"{split}/JPEGImages/{stem}.jpg")
+        picture(root / f"{split}/SegmentationClassVisualization/{stem}.jpg")
+        path = root / f"{split}/SegmentationClassPNG/{stem}.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(label_map()).save(path)
+    text(root / "class_names.txt", "_background_\nnut\nscrew\n")
+
+
+def roboflow_masks(root: Path) -> None:
+    for stem, split in (("a", "train"), ("b", "valid")):
+        picture(root / f"{split}/{stem}_jpg.rf.0.jpg")
+        Image.fromarray(label_map()).save(root / f"{split}/{stem}_jpg.rf.0_mask.png")
+        text(root / f"{split}/_classes.csv", "Pixel Value, Class\n0, background\n1, nut\n2, screw\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("voc", voc), ("voc", labelme_voc), ("masks", masks), ("masks", colors), ("masks", roboflow_masks)],
+)
 def test_label_maps_become_a_semantic_folder(name: str, make: Callable[[Path], None], tmp_path: Path):
     make(tmp_path / "src")
     result = convert(tmp_path / "src", tmp_path / "out")
@@ -232,6 +435,44 @@ def test_masks_without_names_say_what_to_write(tmp_path: Path):
     (tmp_path / "labels.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"write classes\.txt .* hold \[0, 1, 2, 255\]"):
         convert(tmp_path, tmp_path / "out", format="masks")
+
+
+def test_colors_without_names_are_counted(tmp_path: Path):
+    colors(tmp_path)
+    (tmp_path / "labelmap.txt").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r'a line "name,r,g,b" .* hold 4 colors: \(0, 0, 0\), \(0, 50'
+    ):
+        convert(tmp_path, tmp_path / "out", format="masks")
+
+
+@pytest.mark.parametrize("names", ["background\nnut\n", "nut\n"])
+def test_black_and_white_label_maps_show_their_one_class_in_white(names: str, tmp_path: Path):
+    masks(tmp_path / "src")
+    text(tmp_path / "src/labels.txt", names)
+    for path in (tmp_path / "src").glob("*/masks/*.png"):
+        Image.fromarray(255 * (label_map() == 1).astype(np.uint8)).save(path)
+    result = convert(tmp_path / "src", tmp_path / "out")
+    assert result.notes == ("the label maps hold 0 and 255 alone: 255 is taken for nut, 0 for the rest",)
+    (sample,) = open_dataset("custom-semantic", tmp_path / "out", split="train")
+    np.testing.assert_array_equal(sample.read()[1], np.where(label_map() == 1, 0, VOID))
+
+
+def test_one_class_with_a_void_border_keeps_it(tmp_path: Path):
+    masks(tmp_path / "src")
+    text(tmp_path / "src/labels.txt", "background\nnut\n")
+    for path in (tmp_path / "src").glob("*/masks/*.png"):
+        Image.fromarray(np.where(label_map() == 2, 1, label_map())).save(path)
+    result = convert(tmp_path / "src", tmp_path / "out")
+    (sample,) = open_dataset("custom-semantic", tmp_path / "out", split="train")
+    assert not result.notes
+    assert (sample.read()[1] == 0).sum() == 7 * W
+
+
+def test_lists_of_vocs_segmentation_come_before_others(tmp_path: Path):
+    voc(tmp_path / "src")
+    text(tmp_path / "src/VOC2012/ImageSets/Main/train.txt", "a\nb\n")
+    assert convert(tmp_path / "src", tmp_path / "out").images == {"train": 1, "val": 1}
 
 
 def test_a_value_without_a_name_leaves_its_image_out(tmp_path: Path):
@@ -257,6 +498,26 @@ def test_names_are_read_as_tools_write_them(line: str, found: tuple[Any, ...], t
     text(tmp_path / "names.txt", f"name,r,g,b\n{line}\n")
     (name,) = read_names(tmp_path / "names.txt")
     assert (name.name, name.index, name.color) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "indices"),
+    [
+        ("labels.txt", "__ignore__\n_background_\nnut\n", [-1, 0, 1]),
+        ("id2label.json", {"0": "_background_", "7": "nut"}, [0, 7]),
+    ],
+)
+def test_lists_of_names_begin_where_their_tools_say(
+    name: str, content: Any, indices: list[int], tmp_path: Path
+):
+    text(tmp_path / name, content)
+    assert [found.index for found in read_names(tmp_path / name)] == indices
+    if name.endswith(".json"):
+        text(tmp_path / name, {"nut": 1})
+        with pytest.raises(
+            ValueError, match=r"id2label\.json: expected an object of numbers and class names"
+        ):
+            read_names(tmp_path / name)
 
 
 def panoptic(root: Path) -> None:
@@ -286,6 +547,53 @@ def cityscapes(root: Path) -> None:
         path = root / f"gtFine/{split}/ulm/{stem}_gtFine_instanceIds.png"
         path.parent.mkdir(parents=True)
         Image.fromarray(ids).save(path)
+
+
+def test_label_ids_of_cityscapes_alone_become_a_semantic_folder(tmp_path: Path):
+    cityscapes(tmp_path / "src")
+    for path in (tmp_path / "src").rglob("*_instanceIds.png"):
+        ids = np.asarray(Image.open(path))
+        labels = np.where(ids > 999, ids // 1000, ids).astype(np.uint8)
+        Image.fromarray(labels).save(path.with_name(path.name.replace("instanceIds", "labelIds")))
+        path.unlink()
+    result = convert(tmp_path / "src", tmp_path / "out")
+    assert (result.format, result.dataset, len(result.classes)) == ("cityscapes", "custom-semantic", 19)
+    assert result.images == {"train": 1, "val": 1}
+    labels = open_dataset("custom-semantic", tmp_path / "out", split="train")[0].read()[1]
+    names = ["void" if i < 0 else result.classes[i] for i in labels[[0, 6, 9], 0]]
+    assert names == ["person", "void", "sky"]
+
+
+def test_classes_in_the_layout_of_cityscapes_are_their_own(tmp_path: Path):
+    cityscapes(tmp_path / "src")
+    table = np.array([[0, 0, 0], [200, 0, 10], [0, 50, 0], [9, 9, 9]], np.uint8)
+    for path in (tmp_path / "src").rglob("*_instanceIds.png"):
+        Image.fromarray(table[label_map() % 4]).save(
+            path.with_name(path.name.replace("instanceIds", "color"))
+        )
+    text(tmp_path / "src/label_colors.txt", "0 0 0 background\n200 0 10 nut\n0 50 0 screw\n9 9 9 void\n")
+    result = convert(tmp_path / "src", tmp_path / "out")
+    assert (result.format, result.dataset, result.classes) == (
+        "cityscapes",
+        "custom-semantic",
+        ("nut", "screw"),
+    )
+    labels = open_dataset("custom-semantic", tmp_path / "out", split="val")[0].read()[1]
+    np.testing.assert_array_equal(labels, np.array([VOID, 0, 1] + [VOID] * 253)[label_map()])
+
+
+def test_panoptic_classes_of_which_none_is_stuff_are_told(tmp_path: Path):
+    panoptic(tmp_path / "src")
+    for told in (False, True):
+        out = tmp_path / f"out {told}"
+        convert(tmp_path / "src", out)
+        notes = [n for task in check_dataset("custom-panoptic", out, split="train").tasks for n in task.notes]
+        assert any("every class is a thing" in n and '"isthing": 0' in n for n in notes) == told
+        for path in (tmp_path / "src").glob("*.json"):
+            data = json.loads(path.read_text())
+            for category in data["categories"]:
+                category.pop("isthing", None)
+            text(path, data)
 
 
 @pytest.mark.parametrize(
@@ -388,11 +696,15 @@ def test_what_is_not_recognized_or_twofold_is_said(tmp_path: Path):
     yolo(tmp_path / "both")
     with pytest.raises(ValueError, match=r"several formats \(labelme: .*; yolo: .*\); say which with --from"):
         detect_format(tmp_path / "both")
+    with pytest.raises(
+        ValueError, match=r"data\.yaml is a file; name the folder of labels and images, unpacked"
+    ):
+        convert(tmp_path / "both/data.yaml", tmp_path / "out")
     picture(tmp_path / "boxes/a.jpg")
     text(tmp_path / "boxes/a.txt", "0 0.5 0.5 0.1 0.1\n")
     text(tmp_path / "boxes/data.yaml", "names: [nut]\n")
     with pytest.raises(
-        ValueError, match=r"no image with a mask was found as yolo; 1 left out.*a box is no mask"
+        ValueError, match=r"no image with a mask was found as yolo; 2 left out.*a box is no mask"
     ):
         convert(tmp_path / "boxes", tmp_path / "out")
 

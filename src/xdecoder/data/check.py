@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
-from xdecoder.data.classes import ClassCount, alike, count_classes, is_listed
+from xdecoder.data.classes import ClassCount, alike, all_things_note, count_classes, is_listed
 from xdecoder.data.custom import CUSTOM
 from xdecoder.data.dataset import Dataset, Skip
 from xdecoder.data.decoding import FileImage
@@ -197,6 +197,8 @@ def _check(task: Task, split: str, expected: int, problems: tuple[str, ...]) -> 
 def _notes(data: Dataset[Any], decoded: Sequence[tuple[Sample, Decoded]], sizes: ImageSizes) -> Iterator[str]:
     if data.vocabulary and (names := alike(data.vocabulary.classes)):
         yield f"classes named alike: {', '.join(names[:5])}"
+    if data.vocabulary and (note := all_things_note(data.task, data.vocabulary)):
+        yield note
     empty = [called for _, found in decoded for called in found.empty]
     if empty:
         yield (

@@ -17,6 +17,7 @@ from xdecoder.data.records import (
     Sample,
     SemanticSample,
     StoredPanoptic,
+    Task,
 )
 from xdecoder.vocabularies import Vocabulary, normal_name
 
@@ -82,6 +83,16 @@ def alike(names: Iterable[str]) -> list[str]:
     """Names that the text encoder reads alike, normalized: they differ in case or spaces, or not at all."""
     counts = Counter(normal_name(name) for name in names)
     return sorted(name for name, count in counts.items() if count > 1)
+
+
+def all_things_note(task: Task, words: Vocabulary) -> str | None:
+    """A line on panoptic classes of which none is stuff; None for others."""
+    if task != "panoptic" or len(words.things) < len(words):
+        return None
+    return (
+        "every class is a thing, told apart object by object. What is no object, as sky, is stuff: write "
+        '"isthing": 0 at its category'
+    )
 
 
 def bar_chart(counts: Iterable[ClassCount], *, most: int = 20, width: int = 30) -> str:

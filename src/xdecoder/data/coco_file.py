@@ -248,7 +248,8 @@ def categories_of_file(file: CocoFile, used: Collection[object]) -> Categories:
     ordered = [
         row
         for row in listed
-        if row["id"] in used or not (row["name"].strip().casefold() == "background" or _is_group(row, listed))
+        if row["id"] in used
+        or not (row["name"].strip(" _").casefold() == "background" or _is_group(row, listed))
     ]
     if not ordered:
         raise ValueError(f'{file.path}: no categories but an unused "background" or group; list the classes')

@@ -43,6 +43,7 @@ class Converted:
         classes: names, in their order.
         images: by split, how many.
         skipped: what was left out, and why.
+        notes: what was taken to be meant, where the files do not say it.
     """
 
     format: str
@@ -51,6 +52,7 @@ class Converted:
     classes: tuple[str, ...]
     images: dict[str, int]
     skipped: tuple[Skip, ...]
+    notes: tuple[str, ...]
 
 
 def convert(
@@ -74,8 +76,12 @@ def convert(
     Raises:
         FileExistsError: `out` holds something.
         FileNotFoundError: there is no `source`.
-        ValueError: the format is unknown or malformed, or no image can be used.
+        ValueError: the format is unknown or malformed, `source` is a file, or no image can be used.
     """
+    if source.is_file():
+        raise ValueError(
+            f"{source} is a file; name the folder of labels and images, unpacked if it is an archive"
+        )
     if not source.is_dir():
         raise FileNotFoundError(f"{source}: no such folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -86,10 +92,12 @@ def convert(
         raise ValueError(f"no format {format!r}; known are {', '.join(FORMATS)}")
     name, seen = (format, FORMATS[format].detect(source) or "") if format else detect_format(source)
     labeled = FORMATS[name].read(source)
+    images = [image for image in labeled.images if image.objects or not image.without_mask]
+    maskless = [image for image in labeled.images if image.without_mask and not image.objects]
     labeled = replace(
         labeled,
-        images=_with_splits(labeled.images, source, val),
-        skipped=(*labeled.skipped, *_unlabeled(labeled, source)),
+        images=_with_splits(images, source, val),
+        skipped=(*labeled.skipped, *map(_without_mask, maskless), *_unlabeled(labeled, source)),
     )
     if not labeled.images or not labeled.classes or _is_bare(labeled):
         first = (
@@ -110,14 +118,28 @@ def convert(
         classes=labeled.classes,
         images=images,
         skipped=tuple(skipped),
+        notes=labeled.notes,
     )
 
 
+def _without_mask(image: LabeledImage) -> Skip:
+    count = image.without_mask
+    reason = (
+        f"{image.path}: none of its {count} label(s) is a mask: what it shows would be learned as background"
+    )
+    return Skip(item=str(image.path), reason=reason)
+
+
 def _unlabeled(labeled: LabeledFolder, source: Path) -> Iterator[Skip]:
-    """The images of which no labels could be read; what may be a label map counts beside labeled images."""
+    """The images of which no labels could be read; what may be a label map counts beside labeled images.
+
+    Drawings of labels that LabelMe's script makes, in `SegmentationClassVisualization`, are none.
+    """
     read = {image.path for image in labeled.images}
     folders = {path.parent for path in read}
     for path in ImageFinder(source).paths:
+        if path.parent.name.endswith("Visualization"):
+            continue
         is_picture = not is_label(path, source) and (labeled.kind == "instances" or path.parent in folders)
         if path not in read and (is_picture or path.suffix.lower() not in LABEL_SUFFIXES):
             yield Skip(item=str(path), reason=f"{path}: it has no labels that can be read")
@@ -209,7 +231,7 @@ def _write_labels(
                     "id": 0,  # numbered where all are known
                     "image_id": image_id,
                     "category_id": labeled.classes.index(labeled_object.label) + 1,
-                    "iscrowd": 0,
+                    "iscrowd": int(labeled_object.crowd),
                     "bbox": box_to_xywh(mask_box(decode_rle(mask))),
                     "area": rle_area(mask),
                     "segmentation": segmentation if isinstance(segmentation, dict) else list(segmentation),

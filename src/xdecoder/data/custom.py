@@ -10,7 +10,7 @@ from xdecoder.data.coco_file import categories_of_file, read_coco_file
 from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import LabelCoding, read_json
 from xdecoder.data.folders import Folders
-from xdecoder.data.formats.masks import NOT_A_CLASS
+from xdecoder.data.formats.masks import is_no_class
 from xdecoder.data.info import DatasetInfo, Origin, Split
 from xdecoder.data.pairs import open_pair_folder
 from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample, Task
@@ -18,7 +18,7 @@ from xdecoder.data.refer import read_refs, referring_samples
 from xdecoder.data.selection import Selection
 from xdecoder.data.vqa import read_questions
 from xdecoder.jobs.files import read_text
-from xdecoder.vocabularies import Vocabulary, normal_name
+from xdecoder.vocabularies import Vocabulary
 
 _IMAGES = "images/{split}|{split}/images|{split}"
 _CLASSES = "classes.txt|labels.txt"
@@ -58,7 +58,7 @@ def open_custom_semantic(selection: Selection) -> Dataset[Any]:
     """
     path = selection.path(_CLASSES)
     names = read_class_names(path)
-    kept = [i for i, name in enumerate(names) if normal_name(name) not in NOT_A_CLASS]
+    kept = [i for i, name in enumerate(names) if not is_no_class(name)]
     if not kept:
         raise ValueError(f"{path}: no class; write one a line")
     try:

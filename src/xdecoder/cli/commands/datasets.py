@@ -196,8 +196,8 @@ def convert(
         str | None,
         typer.Option(
             "--from",
-            help="masks, voc, yolo, labelme, labelstudio, cvat, fiftyone, coco-panoptic or cityscapes; by "
-            "default what the folder looks like.",
+            help="masks, voc, yolo, labelme, labelstudio, cvat, fiftyone, coco, coco-panoptic or cityscapes; "
+            "by default what the folder looks like.",
             show_default=False,
         ),
     ] = None,
@@ -214,6 +214,7 @@ def convert(
     typer.echo(printable(f"{source}: read as {result.format} ({result.seen})"))
     splits = ", ".join(f"{count} {split}" for split, count in result.images.items())
     typer.echo(printable(f"{out}: {splits}; {len(result.classes)} classes: {', '.join(result.classes)}"))
+    _echo_some("note:", result.notes)
     _echo_some("left out", [f"{skip.reason}" for skip in result.skipped])
     if "val" not in result.images:
         typer.echo("no validation split: convert again with --val 0.1 to have one")

@@ -8,7 +8,14 @@ from typing import Any
 from xdecoder.data.coco import read_panoptic
 from xdecoder.data.coco_file import categories_of_file
 from xdecoder.data.dataset import Skip
-from xdecoder.data.formats.labeled import ImageFinder, LabeledFolder, LabeledImage, json_files, labeled_size
+from xdecoder.data.formats.labeled import (
+    ImageFinder,
+    LabeledFolder,
+    LabeledImage,
+    json_files,
+    labeled_size,
+    split_of_name,
+)
 from xdecoder.data.selection import Selection
 
 
@@ -44,7 +51,7 @@ def read(folder: Path) -> LabeledFolder:
             continue
         png = _map_of(str(first[1].get("file_name")), path, finder)
         picture = finder.find(str(first[0].get("file_name")), path, outside=png.parent)
-        split = next((s for s in ("train", "val", "test") if s in path.stem.lower()), None)
+        split = split_of_name(path)
         selection = Selection(
             root=folder, name=path.name, task="panoptic", split=split or "", word="", missing="skip"
         )

@@ -1,4 +1,4 @@
-"""CVAT for images: one XML file with polygons and masks."""
+"""CVAT for images: XML files with polygons, ellipses and masks, one for each task or job."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from xdecoder.data.formats.labeled import (
     LabeledImage,
     ObjectReader,
     classes_of,
+    ellipse,
     files_in,
     labeled_size,
     split_of,
@@ -50,7 +51,9 @@ def parse_xml(path: Path) -> ElementTree.Element:
 
 
 def read(folder: Path) -> LabeledFolder:
-    """Read polygons and masks; shapes of one label and group are one object.
+    """Read polygons, ellipses and masks; shapes of one label and group are one object.
+
+    The classes are the labels of the tasks that may have masks, in their order, whether or not they occur.
 
     Raises:
         ValueError: a file is no XML.
@@ -58,10 +61,19 @@ def read(folder: Path) -> LabeledFolder:
     finder = ImageFinder(folder)
     images: list[LabeledImage] = []
     skipped: list[Skip] = []
+    declared: list[str] = []
     for path in files_in(folder, (".xml",)):
         if not _is_cvat(path):
             continue
-        for element in parse_xml(path).iter("image"):
+        root = parse_xml(path)
+        declared += _declared(root)
+        if tracks := root.findall("track"):
+            reason = (
+                f"{path}: {len(tracks)} track(s) of a video; export the task as 'CVAT for images 1.1', which "
+                "has the shapes of each frame"
+            )
+            skipped.append(Skip(item=str(path), reason=reason))
+        for element in root.iter("image"):
             name = element.get("name") or ""
             where = f"{path}, image {name[:80]!r}"
             try:
@@ -73,17 +85,20 @@ def read(folder: Path) -> LabeledFolder:
             reader = ObjectReader(where=where, skipped=skipped)
             _read_shapes(element, size, reader)
             subset = Path(element.get("subset") or "", "x")
-            images.append(
-                LabeledImage(
-                    path=image,
-                    split=split_of(image, folder) or split_of(subset, Path()),
-                    size=size,
-                    objects=tuple(reader.objects),
-                )
-            )
+            images.append(reader.image(image, split_of(image, folder) or split_of(subset, Path()), size))
     return LabeledFolder(
-        kind="instances", classes=classes_of(images), images=tuple(images), skipped=tuple(skipped)
+        kind="instances", classes=classes_of(images, declared), images=tuple(images), skipped=tuple(skipped)
     )
+
+
+def _declared(root: ElementTree.Element) -> list[str]:
+    """The labels of a task, job or project that may have masks; those of a skeleton's points are left out."""
+    found: list[str] = []
+    for label in root.iterfind("./meta/*/labels/label"):
+        name, kind = (label.findtext(tag, "").strip() for tag in ("name", "type"))
+        if name and kind in ("", "any", "polygon", "mask", "ellipse") and label.find("parent") is None:
+            found.append(name)
+    return found
 
 
 def _size(element: ElementTree.Element) -> tuple[int, int] | None:
@@ -104,10 +119,14 @@ def _read_shapes(image: ElementTree.Element, size: tuple[int, int], reader: Obje
                 groups.setdefault(key, (what, []))[1].append(points)
             elif shape.tag == "mask":
                 reader.add(label, _mask(shape, size), what)
+            elif shape.tag == "ellipse":
+                x, y, across, down = (float(shape.get(k, "")) for k in ("cx", "cy", "rx", "ry"))
+                turn = float(shape.get("rotation", 0))
+                reader.add(label, [ellipse((x, y), (across, down), turn)], what)
             elif shape.tag == "box":
                 reader.leave_out(what, BOX)
             elif shape.tag != "tag":
-                reader.leave_out(what, f"a {shape.tag[:20]} gives no mask")
+                reader.leave_out(what, f"{shape.tag[:20]}: such a shape gives no mask")
         except (ValueError, OverflowError) as error:
             reader.leave_out(what, str(error))
     for (label, *_), (what, rings) in groups.items():

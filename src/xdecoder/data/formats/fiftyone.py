@@ -50,11 +50,7 @@ def read(folder: Path) -> LabeledFolder:
             reader = ObjectReader(where=where, skipped=skipped)
             for number, detection in enumerate(_detections(sample)):
                 _read_detection(detection, f"detection {number}", size, reader)
-            images.append(
-                LabeledImage(
-                    path=image, split=split_of(image, folder), size=size, objects=tuple(reader.objects)
-                )
-            )
+            images.append(reader.image(image, split_of(image, folder), size))
     return LabeledFolder(
         kind="instances", classes=classes_of(images), images=tuple(images), skipped=tuple(skipped)
     )

@@ -14,6 +14,7 @@ from xdecoder.data.formats.labeled import (
     LabeledImage,
     ObjectReader,
     classes_of,
+    ellipse,
     json_files,
     labeled_size,
     ring,
@@ -26,11 +27,12 @@ from xdecoder.structures.masks import encode_rle
 def detect(folder: Path) -> str | None:
     """How many files of LabelMe's there are, in words."""
     count = sum(_is_labelme(data) for _path, data in json_files(folder, []))
-    return f'{count} JSON file(s) with "shapes" and "imagePath"' if count else None
+    return f'{count} JSON file(s) with "shapes"' if count else None
 
 
 def _is_labelme(data: Any) -> bool:
-    return isinstance(data, dict) and isinstance(data.get("shapes"), list) and "imagePath" in data
+    known = isinstance(data, dict) and isinstance(data.get("shapes"), list)
+    return known and bool({"imagePath", "imageData", "imageHeight"} & data.keys())
 
 
 def read(folder: Path) -> LabeledFolder:
@@ -42,19 +44,30 @@ def read(folder: Path) -> LabeledFolder:
         if not _is_labelme(data):
             continue
         try:
-            image = finder.find(str(data["imagePath"]), path)
+            image = _find_image(data.get("imagePath"), path, finder)
             size = labeled_size(image, _size(data))
         except ValueError as error:
             skipped.append(Skip(item=str(path), reason=str(error)))
             continue
         reader = ObjectReader(where=str(path), skipped=skipped)
         _read_shapes(data["shapes"], size, reader)
-        images.append(
-            LabeledImage(path=image, split=split_of(image, folder), size=size, objects=tuple(reader.objects))
-        )
+        images.append(reader.image(image, split_of(image, folder), size))
     return LabeledFolder(
         kind="instances", classes=classes_of(images), images=tuple(images), skipped=tuple(skipped)
     )
+
+
+def _find_image(name: object, path: Path, finder: ImageFinder) -> Path:
+    """The image that a file names, or where there is none the one beside it that is called as it is."""
+    try:
+        if not isinstance(name, str):
+            raise ValueError(f'{path}: it has no "imagePath", and no image beside it is called as it is')
+        return finder.find(name, path)
+    except ValueError:
+        beside = finder.beside(path)
+        if beside is None:
+            raise
+        return beside
 
 
 def _size(data: dict[str, Any]) -> tuple[int, int] | None:
@@ -78,7 +91,9 @@ def _read_shapes(shapes: list[Any], size: tuple[int, int], reader: ObjectReader)
             key = (label, group) if isinstance(group, (int, str)) and isinstance(label, str) else (place,)
             groups.setdefault(key, (what, []))[1].append((label, points))
         elif kind == "circle" and len(points) == 4:
-            reader.add(label, [_circle(*points)], what)
+            x, y, edge_x, edge_y = points
+            radius = math.hypot(edge_x - x, edge_y - y)
+            reader.add(label, [ellipse((x, y), (radius, radius))], what)
         elif kind == "mask" and len(points) == 4:
             try:
                 reader.add(label, encode_rle(decode_mask(shape.get("mask"), points, size)), what)
@@ -87,12 +102,6 @@ def _read_shapes(shapes: list[Any], size: tuple[int, int], reader: ObjectReader)
         elif kind == "rectangle":
             reader.leave_out(what, BOX)
         else:
-            reader.leave_out(what, f"a {str(kind)[:20]} covers no area")
+            reader.leave_out(what, f"{str(kind)[:20]}: such a shape covers no area")
     for what, parts in groups.values():
         reader.add(parts[0][0], [points for _label, points in parts], what)
-
-
-def _circle(x: float, y: float, edge_x: float, edge_y: float) -> list[float]:
-    radius = math.hypot(edge_x - x, edge_y - y)
-    angles = [2 * math.pi * k / 64 for k in range(64)]
-    return [v for a in angles for v in (x + radius * math.cos(a), y + radius * math.sin(a))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -13,6 +15,7 @@ from jaxtyping import Int16
 from numpy.typing import NDArray
 
 from xdecoder.data.dataset import Skip
+from xdecoder.data.decoding import read_json
 from xdecoder.data.formats.labeled import (
     ImageFinder,
     LabeledFolder,
@@ -30,7 +33,8 @@ Color = tuple[int, int, int]
 
 _FOLDERS: Final = re.compile(
     r"(masks?|labels?|annotations?|annots?|segmentations?|segs?|gt|ground_?truth|label_?maps?|semantic)"
-    r"(_?(png|images?|train(ing)?|val(id)?|test))?|(train(ing)?|val(id(ation)?)?|test)(_?(masks?|labels?|annot))",
+    r"(_?(png|images?|train(ing)?|val(id)?|test))?"
+    r"|(train(ing)?|val(id(ation)?)?|test|default)(_?(masks?|labels?|annot))",
     re.IGNORECASE,
 )
 LABEL_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")
@@ -38,12 +42,19 @@ LABEL_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")
 
 _ENDINGS: Final = re.compile(r"[_-](masks?|labels?|seg(mentation)?|gt|L|label_?ids?)$", re.IGNORECASE)
 _NAMES: Final = (
-    "classes.txt", "labels.txt", "names.txt", "labelmap.txt", "label_colors.txt", "class_dict.csv",
-    "classes.csv", "labels.csv",
+    "classes.txt", "labels.txt", "names.txt", "class_names.txt", "labelmap.txt", "label_colors.txt",
+    "class_dict.csv", "classes.csv", "_classes.csv", "labels.csv", "id2label.json",
 )  # fmt: skip
-_HEADINGS: Final = ("name,r,g,b", "name,red,green,blue")
-NOT_A_CLASS: Final = ("background", "void", "unlabeled", "unlabelled", "ignore")
-"""Names by which lists of classes mean what is no class."""
+_HEADINGS: Final = ("name,r,g,b", "name,red,green,blue", "pixelvalue,class")
+_NOT_A_CLASS: Final = ("background", "void", "unlabeled", "unlabelled", "ignore")
+_IGNORED: Final = "__ignore__"
+_LOOKED_AT: Final = 200
+"""Label maps that are read to learn what the values of one class are."""
+
+
+def is_no_class(name: str) -> bool:
+    """Whether lists of classes mean by a name what is no class: "background", LabelMe's "_background_"."""
+    return normal_name(name).strip("_") in _NOT_A_CLASS
 
 
 @final
@@ -94,9 +105,13 @@ def read_as_gray(stored: NDArray[Any], path: str) -> NDArray[Any]:
     Raises:
         ValueError: they differ: it holds colors.
     """
-    if not (stored[..., :1] == stored[..., : min(3, stored.shape[2])]).all():
+    if not _is_gray(stored):
         raise ValueError(f"{path}: a label map of colors; a file of names has to say which color means what")
     return stored[..., 0]
+
+
+def _is_gray(stored: NDArray[Any]) -> bool:
+    return bool((stored[..., :1] == stored[..., :3]).all())
 
 
 def detect(folder: Path) -> str | None:
@@ -118,21 +133,40 @@ def read(folder: Path) -> LabeledFolder:
     names = find_names(folder)
     pairs, skipped = _pairs(folder)
     if names is None:
-        found = sorted({int(v) for _image, path in pairs[:20] for v in np.unique(_plain(path))})
         raise FileNotFoundError(
-            f"{folder}: no file of class names ({', '.join(_NAMES)}); write classes.txt with a class a line, "
-            f"the first being the value 0. The first label maps hold {found[:20]}"
+            f"{folder}: no file of class names ({', '.join(_NAMES)}); {_how_to_name(pairs[:20])}"
         )
     return as_folder(folder, pairs, read_names(names), skipped)
+
+
+def _how_to_name(pairs: list[tuple[Path, Path]]) -> str:
+    """What to write for label maps that nobody named."""
+    maps = [stored for _image, path in pairs if (stored := _stored(path)) is not None]
+    colored = [s[..., :3].reshape(-1, 3) for s in maps if s.ndim == 3 and not _is_gray(s)]
+    if colored:
+        colors = np.unique(np.concatenate(colored), axis=0).tolist()
+        return (
+            'write class_dict.csv with a line "name,r,g,b" for each color. The first label maps hold '
+            f"{len(colors)} colors: {', '.join(str(tuple(color)) for color in colors[:20])}"
+        )
+    values = sorted({int(v) for s in maps for v in np.unique(s if s.ndim == 2 else s[..., 0])})
+    return (
+        "write classes.txt with a class a line, the first being the value 0. The first label maps hold "
+        f"{values[:20]}"
+    )
 
 
 def as_folder(
     folder: Path, pairs: list[tuple[Path, Path]], listed: list[ClassName], skipped: list[Skip]
 ) -> LabeledFolder:
     """Pairs of an image and its label map, with the classes that are no background."""
-    kept = [c for c in listed if normal_name(c.name) not in NOT_A_CLASS]
+    kept = [c for c in listed if not is_no_class(c.name)]
     place_of = {c.index: place for place, c in enumerate(kept)}
     colored = bool(kept) and all(c.color for c in kept)
+    notes: tuple[str, ...] = ()
+    if len(kept) == 1 and not colored and _are_black_and_white([label for _image, label in pairs]):
+        place_of = {0: VOID, 255: 0}
+        notes = (f"the label maps hold 0 and 255 alone: 255 is taken for {kept[0].name}, 0 for the rest",)
     void = {c.index for c in listed} | {255, 65535}
     indices = tuple((dict.fromkeys(void, VOID) | place_of).items())
     colors = tuple((c.color, place_of.get(c.index, VOID)) for c in listed if c.color) if colored else ()
@@ -149,33 +183,49 @@ def as_folder(
         split = split_of(image, folder) or split_of(label, folder)
         images.append(LabeledImage(path=image, split=split, size=size, labels=labels))
     return LabeledFolder(
-        kind="semantic", classes=tuple(c.name for c in kept), images=tuple(images), skipped=tuple(skipped)
+        kind="semantic",
+        classes=tuple(c.name for c in kept),
+        images=tuple(images),
+        skipped=tuple(skipped),
+        notes=notes,
     )
+
+
+def _are_black_and_white(labels: Sequence[Path]) -> bool:
+    """Whether label maps, of at most 200 spread over them, hold 0 and 255 and nothing else."""
+    count = min(_LOOKED_AT, len(labels))
+    values: set[int] = set()
+    for place in range(count):
+        stored = _stored(labels[place * len(labels) // count])
+        if stored is not None:
+            values.update(np.unique(stored if stored.ndim == 2 else stored[..., :3]).tolist())
+    return values == {0, 255}
 
 
 def find_names(folder: Path) -> Path | None:
     """The file of class names of a folder, the nearest to its top."""
-    found = [path for path in files_in(folder, (".txt", ".csv")) if path.name.lower() in _NAMES]
+    found = [path for path in files_in(folder, (".txt", ".csv", ".json")) if path.name.lower() in _NAMES]
     return min(found, key=lambda path: (len(path.parts), _NAMES.index(path.name.lower())), default=None)
 
 
 def read_names(path: Path) -> list[ClassName]:
     """Class names as tools write them: "name", "3: name", "name:r,g,b::", "name,r,g,b" or "r g b name".
 
+    A JSON file holds an object of numbers and names. LabelMe's list begins at -1, with "__ignore__".
+
     Raises:
-        ValueError: it is not UTF-8, or names no class.
+        ValueError: it is not UTF-8, is no such JSON, or names no class.
     """
+    if path.suffix.lower() == ".json":
+        return _numbered_names(path)
     lines = read_text(path).splitlines()
     classes: list[ClassName] = []
+    first = -1 if next((t for line in lines if (t := line.strip())), "") == _IGNORED else 0
     for line in lines:
         text = line.strip()
-        if (
-            not text
-            or text.startswith("#")
-            or text.lower().replace(" ", "") in ("name,r,g,b", "name,red,green,blue")
-        ):
+        if not text or text.startswith("#") or text.lower().replace(" ", "") in _HEADINGS:
             continue
-        index, color = len(classes), None
+        index, color = first + len(classes), None
         if match := re.fullmatch(r"(\d+)\s*[:,\t ]\s*(\D.*)", text):
             index, text = int(match[1]), match[2].strip()
         elif match := re.fullmatch(r"(\d+)\s+(\d+)\s+(\d+)\s+(\S.*)", text):
@@ -188,6 +238,17 @@ def read_names(path: Path) -> list[ClassName]:
     if not classes:
         raise ValueError(f"{path}: names no class; write one a line")
     return classes
+
+
+def _numbered_names(path: Path) -> list[ClassName]:
+    data = read_json(path)
+    if (
+        not isinstance(data, dict)
+        or not data
+        or not all(key.isdecimal() and isinstance(name, str) for key, name in data.items())
+    ):
+        raise ValueError(f'{path}: expected an object of numbers and class names, as {{"0": "background"}}')
+    return [ClassName(name=name.strip(), index=int(key), color=None) for key, name in data.items()]
 
 
 def _color(red: str, green: str, blue: str) -> Color | None:
@@ -227,9 +288,8 @@ def is_label(path: Path, folder: Path) -> bool:
     return any(_FOLDERS.fullmatch(part) for part in parts) or bool(_ENDINGS.search(path.stem))
 
 
-def _plain(path: Path) -> NDArray[Any]:
-    try:
-        stored = read_stored(path)
-        return stored if stored.ndim == 2 else read_as_gray(stored, str(path))
-    except ValueError:
-        return np.zeros(0, np.uint8)
+def _stored(path: Path) -> NDArray[Any] | None:
+    """A label map as it is stored, `[H, W]` or `[H, W, C]`; None where it cannot be read."""
+    with suppress(ValueError, OSError):
+        return read_stored(path)
+    return None

@@ -9,6 +9,7 @@ from typing import Final, final
 
 from xdecoder.data.formats import (
     cityscapes,
+    coco_instances,
     coco_panoptic,
     cvat,
     fiftyone,
@@ -33,6 +34,7 @@ class Format:
 
 FORMATS: Final[Mapping[str, Format]] = {
     "cityscapes": Format(title="Cityscapes' download", detect=cityscapes.detect, read=cityscapes.read),
+    "coco": Format(title="COCO's instances, JSON", detect=coco_instances.detect, read=coco_instances.read),
     "coco-panoptic": Format(
         title="COCO's panoptic JSON and PNGs", detect=coco_panoptic.detect, read=coco_panoptic.read
     ),
@@ -64,6 +66,6 @@ def detect_format(folder: Path) -> tuple[str, str]:
         listed = "; ".join(f"{name}: {what}" for name, what in seen.items())
         raise ValueError(f"{folder} looks like several formats ({listed}); say which with --from")
     raise ValueError(
-        f"{folder}: no format recognized; known are {', '.join(FORMATS)}. COCO-style instances need no "
-        "conversion: they are read as custom-instances"
+        f"{folder}: no format recognized; known are {', '.join(FORMATS)}. Labels and images have to lie in "
+        "the folder, unpacked; --from names a format, whose reader says what it lacks"
     )

@@ -1,9 +1,13 @@
-"""YOLO's segmentation format: `data.yaml` and a text file an image, each line a class and a polygon."""
+"""YOLO's segmentation format: a text file an image, each line a class and a polygon, and a list of classes.
+
+The list is `data.yaml`, or `classes.txt` with a name a line, as Label Studio and others write it.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -22,9 +26,11 @@ from xdecoder.jobs.files import read_file, read_text
 from xdecoder.labeling.outlines import from_shares
 from xdecoder.labeling.yolo import label_path
 
+_NUMBER: Final = re.compile(rb"-?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
+
 
 def detect(folder: Path) -> str | None:
-    """The `data.yaml` that is there, in words."""
+    """The list of classes that is there, in words."""
     found = _description(folder)
     return f"{found[0].name} with {len(found[1])} names" if found else None
 
@@ -40,18 +46,32 @@ def _description(folder: Path) -> tuple[Path, tuple[str, ...], dict[str, Any]] |
             names = [names[i] for i in range(len(names))]
         if isinstance(names, list) and names and all(isinstance(n, (str, int)) for n in names):
             return path, tuple(str(name).strip() for name in names), data
+    if not any(_is_labeled(path) for path in files_in(folder, IMAGE_SUFFIXES)):
+        return None
+    for path in files_in(folder, (".txt", ".names")):
+        if path.name.lower() in ("classes.txt", "obj.names"):
+            lines = read_file(path).decode("utf-8", "replace").splitlines()
+            if names := tuple(line.strip() for line in lines if line.strip()):
+                return path, names, {}
     return None
+
+
+def _is_labeled(image: Path) -> bool:
+    """Whether an image has a text file that begins as YOLO's do, with five numbers or more."""
+    labels = _label_file(image)
+    words = read_file(labels)[:400].split() if labels else []
+    return len(words) > 4 and all(_NUMBER.fullmatch(word) for word in words[:5])
 
 
 def read(folder: Path) -> LabeledFolder:
     """Read polygons; boxes are left out.
 
     Raises:
-        ValueError: there is no `data.yaml` with names.
+        ValueError: there is no list of classes.
     """
     found = _description(folder)
     if found is None:
-        raise ValueError(f'{folder}: no data.yaml with "names"; it lists the classes')
+        raise ValueError(f'{folder}: no data.yaml with "names", and no classes.txt; they list the classes')
     description, names, data = found
     splits = _splits(description.parent, data)
     images: list[LabeledImage] = []
@@ -70,7 +90,7 @@ def read(folder: Path) -> LabeledFolder:
         for number, line in enumerate(lines, start=1):
             _read_line(line.split(), f"line {number}", names, size, reader)
         split = next((s for f, s in splits if f == path or f in path.parents), split_of(path, folder))
-        images.append(LabeledImage(path=path, split=split, size=size, objects=tuple(reader.objects)))
+        images.append(reader.image(path, split, size))
     return LabeledFolder(kind="instances", classes=names, images=tuple(images), skipped=tuple(skipped))
 
 
@@ -110,7 +130,7 @@ def _read_line(
         reader.leave_out(what, "expected a class number and coordinates in 0 to 1")
         return
     if not 0 <= category < len(names):
-        reader.leave_out(what, f"class {category}; data.yaml names {len(names)}")
+        reader.leave_out(what, f"class {category}; {len(names)} are named")
     elif len(values) in (4, 5):
         reader.leave_out(what, BOX)
     elif not all(-0.5 <= v <= 1.5 for v in values):  # NaN fails

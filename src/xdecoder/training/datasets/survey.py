@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from xdecoder.data.check import dark_note, decode_sample, spread
-from xdecoder.data.classes import RARE, alike, categories_of, is_listed
+from xdecoder.data.classes import RARE, alike, all_things_note, categories_of, is_listed
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.image_sizes import ImageSizes, image_sizes
 from xdecoder.data.opening import dataset_info, open_dataset
@@ -67,6 +67,8 @@ def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[st
         yield f"one class alone, {words.classes[0]!r}: all else is background"
     if names := alike(words.classes):
         yield f"classes named alike: {_listed(names)}. They read the same to the text encoder: join them"
+    if note := all_things_note(part.task, words):
+        yield note
     whole = is_listed(data[0]) or len(data) <= _MOST
     if whole and found.images == found.empty > 0:
         raise ValueError(f"{part.dataset}: none of {found.images:,} images has an object: nothing to learn")
