@@ -209,8 +209,10 @@ def test_objects_without_a_pixel_and_images_without_an_annotation_are_told(tmp_p
     )
     shutil.copytree(root / "images/val", root / "panoptic_val")
     check, *_ = check_dataset("custom-panoptic", root).tasks
-    assert "the first: " in check.notes[0]
-    assert check.notes[0].endswith("images/val/1.png, segment 7")
+    things, empty = check.notes
+    assert things.startswith("every class is a thing")
+    assert "the first: " in empty
+    assert empty.endswith("images/val/1.png, segment 7")
     (skip,) = check.skipped
     assert skip.reason == f"{root / file}: image 2 has no annotation"
 
