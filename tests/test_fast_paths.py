@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import pickle
 
 import pytest
 import torch
@@ -85,9 +86,41 @@ def test_kept_kernels_change_no_map_and_serve_smaller_ones() -> None:
         x = torch.randn(2, 67, *size)
         with torch.no_grad():
             expected, actual = convolutions(x), kept(x)
+            assert torch.equal(kept(x), actual)  # by prepacked kernels now
         assert_close(actual, expected, 1e-5)
         assert torch.equal(actual, expected) == (size == (56, 60))  # the same way, or now by the fast one
     assert kept.state_dict().keys() == convolutions.state_dict().keys()
+
+
+def test_kept_kernels_are_made_again_when_the_weight_changes() -> None:
+    x, convolution = torch.randn(1, 64, 56, 60), Conv3x3(64, 64)
+    keep_kernels(convolution)
+    weights = (convolution.weight.detach().clone(), torch.randn(64, 64, 3, 3), torch.randn(64, 64, 3, 3))
+    with torch.no_grad():
+        for change in (convolution.weight.copy_, lambda w: setattr(convolution.weight, "data", w)):
+            for weight in weights:
+                change(weight)
+                for _ in range(2):
+                    expected = F.conv2d(x, weight, convolution.bias, padding=1)
+                    assert_close(convolution(x), expected, 1e-5)
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(convolution)))
+    with torch.no_grad():
+        assert torch.equal(copied(x), convolution(x))
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_norm_in_place_is_the_norm(kernel: int, relu: bool) -> None:
+    torch.manual_seed(0)
+    module = GroupNormConv2d(67, 96, kernel, relu=relu)
+    nn.init.normal_(module.norm.weight)
+    nn.init.normal_(module.norm.bias)
+    for x in (torch.randn(2, 67, 92, 124), 50 + torch.randn(2, 67, 92, 124), torch.zeros(1, 67, 92, 124)):
+        # in float64: PyTorch's own norm in float32 is worse where the mean is large
+        expected = copy.deepcopy(module).double()(x.double())
+        with torch.no_grad(), torch.profiler.profile() as profile:
+            assert_close(module(x.contiguous(memory_format=torch.channels_last)), expected, 1e-5)
+        assert not any(event.name == "aten::native_group_norm" for event in profile.events())
 
 
 def test_winograd_leaves_compiled_graphs_whole() -> None:
@@ -117,6 +150,14 @@ def test_a_depthwise_convolution_is_the_sum_of_its_quarters(side: int) -> None:
     weight = torch.randn(3, 1, side, side, dtype=torch.float64)
     expected = F.conv2d(x, weight, padding=side // 2, groups=3)
     assert_close(depthwise_in_quarters(x, weight), expected, 1e-12)
+
+
+def test_one_query_attends_as_many_do() -> None:
+    queries, keys, values = (torch.randn(2, 4, length, 8) for length in (1, 37, 37))
+    with torch.no_grad():
+        one = mix_values(queries, keys, values)
+        many = mix_values(queries.expand(-1, -1, 3, -1), keys, values)
+    assert_close(one, many[:, :, :1], 1e-6)
 
 
 @given(st.tuples(lengths, lengths), st.tuples(lengths, lengths))

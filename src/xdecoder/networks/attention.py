@@ -92,7 +92,24 @@ def mix_values(
         with torch.autocast("cpu", enabled=False):
             mixed = F.scaled_dot_product_attention(*wide, attn_mask=visible, is_causal=causal)
         return mixed.bfloat16()
+    if _one_looks_at_all(queries, visible):
+        shape = queries.shape
+        queries, keys, values = (x.flatten(0, 1) for x in (queries * shape[-1] ** -0.5, keys, values))
+        shares = torch.bmm(keys, queries.transpose(1, 2)).transpose(1, 2).softmax(-1)
+        return torch.bmm(shares, values).view(shape)
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible, is_causal=causal)
+
+
+def _one_looks_at_all(queries: Tensor, visible: Tensor | None) -> bool:
+    """Whether one query a row attends to all keys, on a CPU: PyTorch's attention is made for many."""
+    return (
+        queries.shape[2] == 1
+        and visible is None
+        and queries.device.type == "cpu"
+        and queries.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+    )
 
 
 class KeyValueCache:

@@ -8,52 +8,100 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xdecoder.networks.linear import linear
-from xdecoder.networks.winograd import conv3x3, transform_kernels
+from xdecoder.networks.winograd import KeptKernels, conv3x3
 
 _GROUPS = 32
+_CELLS = 256  # of a map that are normalized at a time
+_FEWEST_NUMBERS = 1 << 20  # of an image's map from which that is faster than a norm that writes a new map
 _FAST_DEPTHWISE = 7  # largest side of a kernel that cuDNN convolves depth-wise by its fast way
 
 
 class Conv3x3(nn.Conv2d):
     """A 3x3 convolution that keeps the size, by the fast way where there is one."""
 
-    kernels: Tensor | None = None
+    kept: KeptKernels | None = None
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, 3, padding=1)
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
-        return conv3x3(input, self.weight, self.bias, kernels=self.kernels)
+        return conv3x3(input, self.weight, self.bias, kept=self.kept)
 
 
 class GroupNormConv2d(nn.Conv2d):
-    """A convolution without bias (1x1 or 3x3), then a group norm."""
+    """A convolution without bias (1x1 or 3x3), then a group norm and, where wanted, a ReLU."""
 
-    kernels: Tensor | None = None
+    kept: KeptKernels | None = None
 
-    def __init__(self, channels: int, width: int, kernel: int) -> None:
+    def __init__(self, channels: int, width: int, kernel: int, *, relu: bool = False) -> None:
         super().__init__(channels, width, kernel, padding=kernel // 2, bias=False)
         self.norm = nn.GroupNorm(_GROUPS, width)
+        self.relu = relu
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H W"]:
         if self.kernel_size == (3, 3):
-            return self.norm(conv3x3(input, self.weight, kernels=self.kernels))
-        return self.norm(_mix(input, self.weight))
+            y = conv3x3(input, self.weight, kept=self.kept)
+        else:
+            y = _mix(input, self.weight)
+        if not _in_place(y):
+            y = self.norm(y)
+            return F.relu(y, inplace=True) if self.relu else y
+        _normalize(y.permute(0, 2, 3, 1), self.norm, relu=self.relu)
+        return y
+
+
+def _in_place(y: Tensor) -> bool:
+    """Whether `_normalize` may take the place of PyTorch's norm, which writes a new map."""
+    return (
+        y.device.type == "cpu"
+        and y.dtype == torch.float32
+        and y[0].numel() >= _FEWEST_NUMBERS
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and y.permute(0, 2, 3, 1).is_contiguous()
+    )
+
+
+def _normalize(y: Float[Tensor, "B H W C"], norm: nn.GroupNorm, *, relu: bool) -> None:
+    """A group norm and a ReLU in place, a part of the map that the cache holds at a time."""
+    for image in y.flatten(1, 2):
+        parts = image.split(_CELLS)
+        near = parts[0].mean(0)  # differences to it are summed, lest a large mean drown a small variance
+        sums, squares = image.new_zeros(2, image.shape[1])
+        for part in parts:
+            difference = part - near
+            sums += difference.sum(0)
+            squares += difference.square_().sum(0)
+        sums /= len(image)
+        spread = _of_groups(squares / len(image) - sums * sums, norm)
+        means = _of_groups(near + sums, norm)
+        mean = means.mean(1, keepdim=True)
+        variance = spread.mean(1, keepdim=True) + (means - mean).square().mean(1, keepdim=True)
+        scale = _of_groups(norm.weight, norm) * (variance + norm.eps).rsqrt()
+        shift = (_of_groups(norm.bias, norm) - mean * scale).flatten()
+        scale = scale.flatten()
+        for part in parts:
+            torch.addcmul(shift, part, scale, out=part)
+            if relu:
+                part.relu_()
+
+
+def _of_groups(channels: Float[Tensor, " C"], norm: nn.GroupNorm) -> Float[Tensor, "G _"]:
+    return channels.unflatten(0, (norm.num_groups, -1))
 
 
 def keep_kernels(model: nn.Module) -> None:
-    """Transform the kernels of 3x3 convolutions once, not for each batch of images, as long as none changes.
+    """Transform the kernels of 3x3 convolutions once, not for each batch of images.
 
-    They take four times the memory of the convolutions' parameters, on top of it.
+    They take four times the memory of the convolutions' parameters, on top of it, from when they are first
+    needed.
 
     Args:
-        model: its convolutions on a CPU, in float32, keep their kernels.
+        model: its convolutions keep their kernels, on a CPU in float32.
     """
     for module in model.modules():
         if isinstance(module, (Conv3x3, GroupNormConv2d)) and module.kernel_size == (3, 3):
-            weight = module.weight.detach()
-            if weight.device.type == "cpu" and weight.dtype == torch.float32:
-                module.kernels = transform_kernels(weight)
+            module.kept = KeptKernels()
 
 
 class DepthwiseConv2d(nn.Conv2d):

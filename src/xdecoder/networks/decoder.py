@@ -235,8 +235,8 @@ class Decoder(nn.Module):
             cache.append(index, keys, values)
         cache.advance(self.config.queries)
         context = TextContext(
-            cross_keys=tuple(keys for keys, _ in projected),
-            cross_values=tuple(values for _, values in projected),
+            cross_keys=tuple(keys.contiguous() for keys, _ in projected),
+            cross_values=tuple(values.contiguous() for _, values in projected),
             visible=(None,) * self.config.layers,
             cache=cache,
         )

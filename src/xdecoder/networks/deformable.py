@@ -46,7 +46,7 @@ class DeformablePixelDecoder(nn.Module):
         )
         self.transformer = _Transformer(config)
         self.adapter_1 = GroupNormConv2d(width2, config.width, 1)
-        self.layer_1 = GroupNormConv2d(config.width, config.width, 3)
+        self.layer_1 = GroupNormConv2d(config.width, config.width, 3, relu=True)
         self.mask_features = nn.Conv2d(config.width, config.mask_width, 1)
         self._initialize()
 
@@ -66,7 +66,7 @@ class DeformablePixelDecoder(nn.Module):
             stride32, stride16, stride8 = self.transformer(projected)
             lateral = self.adapter_1(res2)
             top_down = F.interpolate(stride8, lateral.shape[-2:], mode="bilinear", align_corners=False)
-            masks = self.mask_features(F.relu(self.layer_1(lateral + top_down)))
+            masks = self.mask_features(self.layer_1(lateral + top_down))
         return PixelFeatures(levels=(stride32, stride16, stride8), masks=masks)
 
     def _initialize(self) -> None:

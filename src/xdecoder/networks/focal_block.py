@@ -12,6 +12,7 @@ from xdecoder.networks.convolution import DepthwiseConv2d
 from xdecoder.networks.linear import Linear, linear
 
 LAYER_SCALE = 1e-4
+_ROWS = 2048  # of a map that go through a feed-forward together
 
 
 class FocalModulation(nn.Module):
@@ -35,12 +36,15 @@ class FocalModulation(nn.Module):
         query = linear(x, weight[:C], bias[:C])
         context = linear(x, weight[C : 2 * C], bias[C : 2 * C]).permute(0, 3, 1, 2)
         gates = linear(x, weight[2 * C :], bias[2 * C :])
-        total = torch.zeros_like(query)
+        total: Tensor | None = None
         for level, layer in enumerate(self.focal_layers):
             context = layer(context)
-            total = torch.addcmul(total, context.permute(0, 2, 3, 1), gates[..., level : level + 1])
+            gate = gates[..., level : level + 1]
+            here = context.permute(0, 2, 3, 1)
+            total = here * gate if total is None else total.addcmul_(here, gate)
+        assert total is not None
         whole = F.gelu(context.mean((2, 3)))[:, None, None]
-        total = torch.addcmul(total, whole, gates[..., self.levels :]) / (self.levels + 1)
+        total = total.addcmul_(whole, gates[..., self.levels :]).div_(self.levels + 1)
         return self.proj(query * linear(total, self.h.weight.flatten(1), self.h.bias))
 
 
@@ -53,6 +57,13 @@ class GELUFeedForward(nn.Module):
         self.fc2 = Linear(hidden, width)
 
     def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C"]:
+        if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
+            return self._apply_to(x)
+        # what the hidden layer of a part is, the cache holds; that of a large map would be new memory
+        parts = [self._apply_to(part) for part in x.flatten(0, -2).split(_ROWS)]
+        return torch.cat(parts).view_as(x) if len(parts) > 1 else parts[0].view_as(x)
+
+    def _apply_to(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))
 
 

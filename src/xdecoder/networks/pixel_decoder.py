@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -89,7 +90,7 @@ class FPNPixelDecoder(nn.Module):
             GroupNormConv2d(channels, width, 1) for channels in backbone_widths[:3]
         )
         self.layer_1, self.layer_2, self.layer_3, self.layer_4 = (
-            GroupNormConv2d(width, width, 3) for _ in range(4)
+            GroupNormConv2d(width, width, 3, relu=True) for _ in range(4)
         )
         self.mask_features = Conv3x3(width, config.mask_width)
         self.mask_details = MaskDetails(width, config.mask_width) if config.mask_stride == 2 else None
@@ -97,7 +98,7 @@ class FPNPixelDecoder(nn.Module):
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> PixelFeatures:
         """Features of the maps res2, res3, res4, res5."""
         y = self.transformer["encoder"](self.input_proj(maps[3]))
-        y = F.relu(self.layer_4(y), inplace=True)
+        y = self.layer_4(y)
         pyramid = [y]
         for adapter, layer, finer in (
             (self.adapter_3, self.layer_3, maps[2]),
@@ -105,7 +106,7 @@ class FPNPixelDecoder(nn.Module):
             (self.adapter_1, self.layer_1, maps[0]),
         ):
             lateral = adapter(finer)
-            y = F.relu(layer(_add_upsampled(lateral, y)), inplace=True)
+            y = layer(_add_upsampled(lateral, y))
             pyramid.append(y)
         masks = self.mask_features(y)
         if self.mask_details is not None:
@@ -116,6 +117,12 @@ class FPNPixelDecoder(nn.Module):
 def _add_upsampled(
     fine: Float[Tensor, "B C H2 W2"], coarse: Float[Tensor, "B C H W"]
 ) -> Float[Tensor, "B C H2 W2"]:
-    """Add a map of half the size, each of its cells to four (nearest), without writing it out."""
-    fours = fine.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))
-    return (fours + coarse[:, :, :, None, :, None]).flatten(4, 5).flatten(2, 3)
+    """Add a map of half the size, each of its cells to four (nearest), without writing it out.
+
+    Without gradients the sum takes the fine map's place.
+    """
+    fours, ones = fine.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)), coarse[:, :, :, None, :, None]
+    if torch.is_grad_enabled():
+        return (fours + ones).flatten(4, 5).flatten(2, 3)
+    fours += ones
+    return fine

@@ -18,7 +18,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
-from xdecoder.networks.linear import linear
+from xdecoder.networks.linear import multiply_prepacked, prepack
+
+Kernels = list[list[Tensor]]
+"""What 3x3 kernels become: six by six matrices (C2, C), which may be prepacked."""
 
 _A, _B = 0.75, 1.5
 _TILES = 128  # of a strip: enough rows for the products, few enough for the cache
@@ -32,7 +35,7 @@ def conv3x3(
     weight: Float[Tensor, "C2 C 3 3"],
     bias: Float[Tensor, " C2"] | None = None,
     *,
-    kernels: Float[Tensor, "6 6 C2 C"] | None = None,
+    kept: KeptKernels | None = None,
 ) -> Float[Tensor, "B C2 H W"]:
     """A 3x3 convolution, stride 1, padding 1; by Winograd's method where that pays.
 
@@ -42,7 +45,7 @@ def conv3x3(
         x: the maps.
         weight: what they are convolved with.
         bias: added to the result.
-        kernels: `transform_kernels(weight)`, where they are kept: smaller maps pay then.
+        kept: where the transformed kernels are kept, if they are: smaller maps pay then.
     """
     height, width = x.shape[-2:]
     if (
@@ -52,14 +55,14 @@ def conv3x3(
         or x.dtype != torch.float32
         or height % 4
         or width % 4
-        or height * width < (_FEWEST_PIXELS if kernels is None else _FEWEST_PIXELS_KEPT)
+        or height * width < (_FEWEST_PIXELS if kept is None else _FEWEST_PIXELS_KEPT)
         or min(weight.shape[0], weight.shape[1]) < _FEWEST_CHANNELS
     ):
         return F.conv2d(x, weight, bias, padding=1)
     learned = (x, weight) if bias is None else (x, weight, bias)
     if torch.is_grad_enabled() and any(t.requires_grad for t in learned):
         return _Convolution.apply(x, weight, bias)  # pyright: ignore[reportReturnType]
-    return _winograd(x, transform_kernels(weight) if kernels is None else kernels, bias)
+    return _winograd(x, transform_kernels(weight) if kept is None else kept.of(weight), bias)
 
 
 class _Convolution(torch.autograd.Function):
@@ -86,9 +89,9 @@ class _Convolution(torch.autograd.Function):
         )
 
 
-def _winograd(x: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
+def _winograd(x: Tensor, kernels: Kernels, bias: Tensor | None) -> Tensor:
     B, C, H, W = x.shape
-    result = x.new_empty(B, H, W, kernels.shape[2])
+    result = x.new_empty(B, H, W, kernels[0][0].shape[0])
     height = min(H, 4 * max(1, 4 * _TILES // W))
     padded = x.new_zeros(height + 2, W + 2, C)
     for image, out in zip(x.permute(0, 2, 3, 1), result, strict=True):
@@ -106,7 +109,7 @@ def _winograd(x: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
     return result.permute(0, 3, 1, 2)
 
 
-def transform_kernels(weight: Float[Tensor, "C2 C 3 3"]) -> Float[Tensor, "6 6 C2 C"]:
+def transform_kernels(weight: Float[Tensor, "C2 C 3 3"]) -> Kernels:
     """G g Gᵀ of every kernel; a row of G holds 1, p, p² over the product of p's distances to the others."""
     rows = [[1 / (_A * _A * _B * _B), 0.0, 0.0]]
     for point, other in ((_A, _B), (_B, _A)):
@@ -114,10 +117,39 @@ def transform_kernels(weight: Float[Tensor, "C2 C 3 3"]) -> Float[Tensor, "6 6 C
             distances = 2 * point * point * (point * point - other * other)
             rows.append([power / distances for power in (1.0, p, p * p)])
     G = weight.new_tensor([*rows, [0.0, 0.0, 1.0]])
-    return torch.einsum("ai,bj,ocij->aboc", G, G, weight)
+    return [list(row) for row in torch.einsum("ai,bj,ocij->aboc", G, G, weight)]
 
 
-def _strip(rows: Float[Tensor, "rows columns C"], kernels: Tensor, out: Tensor) -> None:
+class KeptKernels:
+    """The transformed kernels of one convolution, made again when its weight has changed.
+
+    They take four times the weight's memory.
+    """
+
+    def __init__(self) -> None:
+        self._made_of: tuple[int, int] | None = None
+        self._kernels: Kernels = []
+        self._prepacked = False
+
+    def of(self, weight: Float[Tensor, "C2 C 3 3"]) -> Kernels:
+        """The kernels; prepacked once they are asked for again, since that takes as long as making them."""
+        now = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        if self._made_of != now:
+            self._kernels = transform_kernels(weight.detach())
+            self._made_of, self._prepacked = now, False
+        elif not self._prepacked:
+            self._kernels = [[prepack(matrix) for matrix in row] for row in self._kernels]
+            self._prepacked = True
+        return self._kernels
+
+    def __deepcopy__(self, memo: object) -> KeptKernels:
+        return KeptKernels()
+
+    def __reduce__(self) -> tuple[type[KeptKernels], tuple[()]]:
+        return KeptKernels, ()
+
+
+def _strip(rows: Float[Tensor, "rows columns C"], kernels: Kernels, out: Tensor) -> None:
     """Convolve a strip of an image, padded by one cell on each side, into `out`."""
     height, width, channels = out.shape[0] // 4, out.shape[1] // 4, rows.shape[2]
     # Bᵀ d B: first over rows, then over columns
@@ -128,7 +160,7 @@ def _strip(rows: Float[Tensor, "rows columns C"], kernels: Tensor, out: Tensor) 
     # Aᵀ m A, likewise, of the products m
     lines = rows.new_empty(4, 6, height, width, out.shape[2])
     for j in range(6):
-        products = [linear(patches[i, j], kernels[i, j]) for i in range(6)]
+        products = [multiply_prepacked(patches[i, j], kernels[i][j]) for i in range(6)]
         _transform_output(products, lines[:, j].unbind())
     _transform_output(
         lines.unbind(1), out.unflatten(1, (-1, 4)).unflatten(0, (-1, 4)).permute(3, 1, 0, 2, 4).unbind()
