@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 from gpu import SMOKE, TINY, Sizes, build_model
 from xdecoder.config import PRESETS
 from xdecoder.model import ImageFeatures, XDecoder
+from xdecoder.networks.convolution import keep_kernels
 from xdecoder.networks.decoder_states import LatentStates, Memory
 from xdecoder.networks.linear import linear
 from xdecoder.tasks.captioning import CaptionDecoder
@@ -224,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"peaks: {peaks.flops / 1e9:.0f} GFLOP and {peaks.bytes / 1e9:.1f} GB a CPU second\n")
     model = build_model(TINY if options.smoke else PRESETS["focal-t"], torch.device("cpu"))
     model.to(memory_format=torch.channels_last)
+    keep_kernels(model)
     profile = Profile(model, SMOKE if options.smoke else Sizes())
     for task in [options.task] if options.task else TASKS:
         print("\n".join([*table(profile, task, peaks, options.repeats), ""]), flush=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from xdecoder.networks.linear import linear
 
-_BAND = 32
+_BAND = 8  # rows: of more, most entries are zero
 
 
 def resize(x: Float[Tensor, "B C H W"], size: tuple[int, int]) -> Float[Tensor, "B C H2 W2"]:
