@@ -86,8 +86,8 @@ def alike(names: Iterable[str]) -> list[str]:
 
 
 def all_things_note(task: Task, words: Vocabulary) -> str | None:
-    """A line on panoptic classes of which none is stuff; None for others."""
-    if task != "panoptic" or len(words.things) < len(words):
+    """A line on several panoptic classes of which none is stuff; None for others."""
+    if task != "panoptic" or len(words) == 1 or len(words.things) < len(words):
         return None
     return (
         "every class is a thing, told apart object by object. What is no object, as sky, is stuff: write "
