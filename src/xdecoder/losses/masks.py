@@ -124,16 +124,13 @@ class SampledPoints(MaskComparison):
     def pairwise(
         self, mask_embeddings: Float[Tensor, "B Q M"], masks: Sequence[Shaped[Tensor, "_N H W"]]
     ) -> list[tuple[Float[Tensor, "Q P"], Float[Tensor, "_N P"]]]:
-        """At points that an image's masks share.
-
-        A mask logit is a product of embedding and features, and so is its sample at a point: the features
-        are sampled, and no mask is made.
-        """
+        """At points that an image's masks share."""
         found: list[tuple[Tensor, Tensor]] = []
         for image, own in enumerate(masks):
             points = self._sampler([image], self._sampling.points)
-            features = sample_features(self._features[image, None], points)[0]
-            predicted = linear(mask_embeddings[image].to(features.dtype), features.T)
+            features = self._features[image]
+            logits = linear(mask_embeddings[image].to(features.dtype), features.flatten(1).T)
+            predicted = sample_features(logits.unflatten(1, features.shape[1:])[None], points)[0]
             found.append((predicted, sample_masks_together(own, points[0])))
         return found
 
