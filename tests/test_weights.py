@@ -4,6 +4,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from builders import tiny_config
 from goldens import Golden
 from xdecoder.model import XDecoder
+from xdecoder.networks.narrow import WeightKind
 from xdecoder.tokenizer import Tokenizer, build_word_tokenizer
 from xdecoder.weights import hub
 from xdecoder.weights.conversion import convert
@@ -84,6 +86,44 @@ def test_a_file_is_read_in_parts_none_of_which_is_held_on_to(folder: Path) -> No
         seen += list(part)
         del part
     assert len(seen) == len(whole) == len(stored_shapes(path)) > 2 * 32
+
+
+def test_a_tensor_larger_than_a_part_is_read_some_rows_at_a_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "model.safetensors"
+    table, linear = "text_encoder.token_embedding.weight", "decoder.layers.0.feedforward.linear1.weight"
+    whole = read_safetensors(path)
+    monkeypatch.setattr("xdecoder.weights.tensors._PART", 5 * whole[table][0].nbytes)
+    parts = list(tensors_in_parts(path, whole={linear}))
+    pieces = {name: [part[name] for part in parts if name in part] for name in whole}
+    assert [len(rows) for rows in pieces[table]][:2] == [5, 5]
+    assert len(pieces[linear]) == 1
+    for name, rows in pieces.items():
+        assert torch.equal(rows[0] if len(rows) == 1 else torch.cat(rows), whole[name]), name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": None},
+        {"dtype": torch.bfloat16},
+        {"weights": WeightKind.float16},
+        {"weights": WeightKind.int8},
+    ],
+    ids=["as stored", "bfloat16", "float16", "int8"],
+)
+def test_parts_and_layout_change_no_number(
+    options: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = load_model(folder, **options)[0].state_dict()
+    monkeypatch.setattr("xdecoder.weights.tensors._PART", 100)
+    laid_out = load_model(folder, **options, memory_format=torch.channels_last)[0].state_dict()
+    for name, tensor in plain.items():
+        found = laid_out[name]
+        assert found.dtype == tensor.dtype
+        assert torch.equal(found, tensor), name
+        assert tensor.dim() != 4 or found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_what_was_saved_in_half_precision_stays_so(

@@ -60,7 +60,9 @@ def load(
     folder = resolve_model(name)
     narrowed = kind == torch.int8 or (kind == torch.float16 and place.type == "cpu")
     weights = WeightKind(str(kind).removeprefix("torch.")) if narrowed else None
-    model, tokenizer = load_model(folder, device=place, dtype=kind, weights=weights)
+    model, tokenizer = load_model(
+        folder, device=place, dtype=kind, weights=weights, memory_format=torch.channels_last
+    )
     answer_head = load_answer_head(folder, device=place)
     if kind is None and place.type == "cpu" and model.logit_scale.dtype == torch.float16:
         model = model.float()

@@ -60,6 +60,7 @@ def load_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     weights: WeightKind | None = None,
+    memory_format: torch.memory_format = torch.preserve_format,
 ) -> tuple[XDecoder, Tokenizer]:
     """The model of a folder, in evaluation mode, and its tokenizer.
 
@@ -69,6 +70,7 @@ def load_model(
         dtype: of the parameters; by default as stored.
         weights: what those of linear layers are kept in, for inference alone. The table of tokens is in
             float16 then, and every other parameter in float32, whatever `dtype` says.
+        memory_format: of the weights of convolutions; by default as stored.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -80,7 +82,7 @@ def load_model(
     _check_there(path)
     model = build_model(config)
     check_shapes(shapes_of(model.state_dict()), stored_shapes(path), where=path)
-    state = _read_state(path, model, device=device, dtype=dtype, weights=weights)
+    state = _read_state(path, model, device=device, dtype=dtype, weights=weights, memory_format=memory_format)
     model.load_state_dict(state, strict=True, assign=True)
     model.weight_kind = weights
     return model.eval(), tokenizer
@@ -93,6 +95,7 @@ def _read_state(
     device: torch.device | str,
     dtype: torch.dtype | None,
     weights: WeightKind | None,
+    memory_format: torch.memory_format,
 ) -> dict[str, Tensor]:
     """The tensors of a model without numbers; weights to be narrowed go to their places in it at once."""
     expected = model.state_dict()
@@ -100,24 +103,39 @@ def _read_state(
     kinds = {} if weights is None else {_TOKEN_TABLE: torch.float16}
     dtype = dtype if weights is None else torch.float32
     state: dict[str, Tensor] = {}
-    for part in tensors_in_parts(path):
+    rows: dict[str, int] = {}  # of tensors that come some rows at a time: those that have come
+    for part in tensors_in_parts(path, whole=narrowed):
         check_numbers(part, expected, where=path)
-        if dtype is None:
-            continue
         for name, tensor in part.items():
             if weights is not None and name in narrowed:
                 narrow(model, name, tensor.to(device), weights)
                 continue
-            cast = tensor.to(device, kinds.get(name, dtype) if tensor.is_floating_point() else None)
-            if cast is not tensor:
-                check_numbers({name: cast}, expected, where=f"{path} in {cast.dtype}")
+            wanted = kinds.get(name, dtype) if tensor.is_floating_point() else None
+            cast = _lay_out(tensor.to(device, wanted), memory_format)
+            if cast is tensor:
+                continue
+            check_numbers({name: cast}, expected, where=f"{path} in {cast.dtype}")
+            if cast.shape == expected[name].shape:
                 state[name] = cast
+                continue
+            if name not in state:
+                state[name] = _lay_out(cast.new_empty(expected[name].shape), memory_format)
+            start = rows.get(name, 0)
+            rows[name] = start + len(cast)
+            state[name][start : rows[name]] = cast
     # Mapped once more: what was looked through is let go of, and read when it is needed.
     as_stored = [name for name in expected if name not in state and name not in narrowed]
     state |= read_safetensors(path, device=device, names=as_stored)
     if dtype is None:
         one_dtype(state, where=path)
     return state
+
+
+def _lay_out(tensor: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """A tensor, or a convolution's weight in this format."""
+    if tensor.dim() != 4 or tensor.is_contiguous(memory_format=torch.channels_last):
+        return tensor
+    return tensor.to(memory_format=memory_format)
 
 
 def load_answer_head(folder: str | Path, *, device: torch.device | str = "cpu") -> AnswerHead | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -22,7 +22,7 @@ LONGEST_NAME = 200
 """Characters of a tensor's name, which may come from anybody, that are shown."""
 
 _LISTED = 12
-_WIDENED = 1 << 22  # numbers widened at a time
+_WIDENED = 1 << 18  # numbers widened at a time
 _PART = 16 << 20  # bytes read at a time, if no tensor has more
 
 
@@ -50,21 +50,40 @@ def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {key: tuple(file.get_slice(key).get_shape()) for key in cast("list[str]", file.keys())}
 
 
-def tensors_in_parts(path: Path) -> Iterator[dict[str, Tensor]]:
+def tensors_in_parts(path: Path, *, whole: Container[str] = ()) -> Iterator[dict[str, Tensor]]:
     """The tensors of a `.safetensors` file that is there, some at a time.
 
-    The file is opened anew for each part, so that it is held in memory no longer than its tensors are.
+    The file is opened anew for each part, so that it is held in memory no longer than its tensors are. A
+    tensor that is larger than a part comes by itself, some of its rows after the other.
+
+    Args:
+        path: the file.
+        whole: names of tensors that come with all of their rows however large they are.
 
     Raises:
         ValueError: it is damaged, cut off or a pointer of Git LFS.
     """
     names = list(stored_shapes(path))
+    row = 0
     while names:
         part: dict[str, Tensor] = {}
         with _damage_named(path), safetensors.safe_open(path, framework="pt") as file:
             while names and sum(tensor.nbytes for tensor in part.values()) < _PART:
-                part[names[0]] = file.get_tensor(names[0])
-                del names[0]
+                name = names[0]
+                tensor: Tensor = file.get_tensor(name)
+                if tensor.nbytes <= _PART or name in whole:
+                    part[name] = tensor
+                    del names[0]
+                elif part:
+                    break
+                else:
+                    rows = max(1, _PART * len(tensor) // tensor.nbytes)
+                    part[name] = tensor[row : row + rows]
+                    row += rows
+                    if row >= len(tensor):
+                        row = 0
+                        del names[0]
+                    break
         yield part
 
 
