@@ -185,11 +185,16 @@ def test_the_page_s_python_runs(exported: Path, scenes: list[str], tmp_path: Pat
 # Other models.
 
 
-def save_focalnet_model(folder: Path, block: str) -> Path:
-    """Write a model with a FocalNet and random weights."""
+DAVIT = DaViTConfig(
+    widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(2, 2, 2, 4), groups=(2, 2, 4, 2), window=12
+)
+EFFICIENTNET = EfficientNetConfig(stem=4, channels=(3, 4, 4, 6, 6, 8, 8), depths=(1,) * 7, expansion=2)
+
+
+def save_tiny_model(folder: Path, backbone: Any) -> Path:
+    """Write a model with this backbone and random weights."""
     torch.manual_seed(1)
     tokenizer = build_word_tokenizer(WORDS, context_length=20)
-    backbone: Any = dataclasses.replace(FOCALNET, block=block)
     model = XDecoder(tiny_config(tokenizer.vocabulary_size, backbone=backbone, pixel_decoder=FPN))
     head = AnswerHead(16, ("yes", "no", "red"), question_length=9)
     save_model(folder, model, tokenizer, answer_head=head)
@@ -200,15 +205,20 @@ def shares(printed: str) -> dict[str, float]:
     return {part: float(share) for part, share in re.findall(r"^(\w+): differs by (\S+)", printed, re.M)}
 
 
-def test_an_image_graph_of_a_focalnet_takes_any_size(tmp_path: Path) -> None:
-    folder = save_focalnet_model(tmp_path / "model", "depthwise")
+@pytest.mark.parametrize(
+    "backbone",
+    [dataclasses.replace(FOCALNET, block="depthwise"), DAVIT, EFFICIENTNET],
+    ids=["focalnet", "davit", "efficientnet"],
+)
+def test_image_graphs_take_any_size(backbone: Any, tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model", backbone)
     printed = export(folder, tmp_path / "out", "--parts", "image", "--check")
     [share] = shares(printed).values()
     assert share < 1e-5
 
 
 def test_a_model_of_one_size_stored_in_half_the_bytes(tmp_path: Path) -> None:
-    folder = save_focalnet_model(tmp_path / "model", "plain")
+    folder = save_tiny_model(tmp_path / "model", FOCALNET)
     printed = export(folder, tmp_path / "out", "--size", "64x96", "--dtype", "float16", "--check")
     assert set(shares(printed)) == {"image", "text", "latents", "phrases", "caption", "answer"}
     assert max(shares(printed).values()) < 1e-3
@@ -227,8 +237,8 @@ def test_a_model_of_one_size_stored_in_half_the_bytes(tmp_path: Path) -> None:
         FOCALNET,
         dataclasses.replace(FOCALNET, block="depthwise"),
         HybridConfig(widths=(8, 16, 16, 32), depths=(1, 1, 1, 1)),
-        DaViTConfig(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), heads=(2, 2, 2, 4), groups=(2, 2, 4, 2)),
-        EfficientNetConfig(),
+        DAVIT,
+        EFFICIENTNET,
     ],
     ids=["focalnet", "depthwise", "hybrid", "davit", "efficientnet"],
 )

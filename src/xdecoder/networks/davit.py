@@ -193,7 +193,7 @@ class _WindowAttention(nn.Module):
     def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
         B, H, W, C = x.shape
         side = self.window
-        rows, columns = -(-H // side), -(-W // side)
+        rows, columns = (H + side - 1) // side, (W + side - 1) // side  # graphs divide towards 0
         if (rows * side, columns * side) != (H, W):
             x = F.pad(x, (0, 0, 0, columns * side - W, 0, rows * side - H))
         windows = x.view(B, rows, side, columns, side, C).transpose(2, 3).reshape(-1, side * side, C)

@@ -41,20 +41,21 @@ class FrozenBatchNorm2d(nn.Module):
 
 
 class SamePaddedConv2d(nn.Conv2d):
-    """A convolution without bias, padded as TensorFlow does: at stride 2, more at the right and bottom."""
+    """A convolution without bias, padded as TensorFlow does: at stride 2, more at the right and bottom.
+
+    Sides are multiples of the stride, as those of images padded for the model are at every stage.
+    """
 
     def __init__(self, channels: int, width: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(channels, width, kernel, stride, groups=groups, bias=False)
+        before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
+        even = before == after
+        super().__init__(
+            channels, width, kernel, stride, padding=before if even else 0, groups=groups, bias=False
+        )
+        self._uneven = None if even else (before, after, before, after)
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        pads: list[int] = []
-        for length in (input.shape[3], input.shape[2]):
-            missing = max(0, (-(-length // stride) - 1) * stride + kernel - length)
-            pads += [missing // 2, missing - missing // 2]
-        if pads[0] == pads[1] == pads[2] == pads[3]:
-            return F.conv2d(input, self.weight, None, stride, pads[0], 1, self.groups)
-        return F.conv2d(F.pad(input, pads), self.weight, None, stride, 0, 1, self.groups)
+        return super().forward(input if self._uneven is None else F.pad(input, self._uneven))
 
 
 class InvertedResidual(nn.Module):
