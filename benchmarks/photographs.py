@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="further settings of every run")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    starts = arguments.start or ["picturebook"]
+    starts = arguments.start or ["picturebook-lite"]
     match arguments.what:
         case "eight":
             eight(arguments.photographs, arguments.out, starts[0], arguments.steps, arguments.set)

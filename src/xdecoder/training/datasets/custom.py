@@ -1,6 +1,6 @@
 """Anybody's own labels, from any model.
 
-Command: `xdecoder train custom --data DIR` (from the bundled model) or `--from MODEL`, where DIR holds what
+Command: `xdecoder train custom --data DIR` (from picturebook-lite) or `--from MODEL`, where DIR holds what
 `xdecoder datasets check custom-instances --data DIR` says (or custom-panoptic, custom-semantic):
 `annotations/instances_train.json` and `images/train/`, or Roboflow's layout; or panoptic annotations; or
 label maps in `labels/train/` with `classes.txt`. The task is read from what is there.
@@ -41,7 +41,7 @@ _DATASETS: Final[Mapping[str, tuple[Task, ...]]] = {
 """Where each task is looked for, the richest annotation first."""
 
 _SMALL: Final = 30_000_000
-"""Parameters up to which a model is trained at one high rate, as the bundled one is."""
+"""Parameters up to which a model is trained at one high rate, as the bundled ones are."""
 
 _QUERIES: Final = 101
 """Latent queries at the least: photographs have more segments than drawn scenes."""
@@ -59,7 +59,7 @@ class Custom(DatasetRecipe):
         task: what is learned; "auto" takes what the annotations give.
     """
 
-    start: Path | None = Path("picturebook")
+    start: Path | None = Path("picturebook-lite")
     task: CustomTask = "auto"
     segments: TaskConfig | None = field(
         default_factory=lambda: TaskConfig(
