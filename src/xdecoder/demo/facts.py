@@ -35,7 +35,7 @@ class ModelFacts:
 
     Attributes:
         name: as the user named it.
-        backbone: kind of image encoder: focalnet, davit or hybrid.
+        backbone: kind of image encoder: focalnet, davit, hybrid or efficientnet.
         parameters: how many.
         queries: number of latent queries, the global one included.
         short_side: pixels that an image's shorter side is resized to.
@@ -54,7 +54,7 @@ class ModelFacts:
     @property
     def is_drawn_world(self) -> bool:
         """Whether the model is of the bundled kind, which grew up in the drawn world."""
-        return self.name not in PUBLISHED and self.backbone == "hybrid"
+        return self.name not in PUBLISHED and self.backbone in ("hybrid", "efficientnet")
 
 
 def describe(predictor: Predictor, source: str) -> ModelFacts:
