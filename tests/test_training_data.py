@@ -170,7 +170,7 @@ def test_the_task_is_read_from_the_data(data: Path) -> None:
 
 def test_defaults_suit_the_model_that_is_started_from(data: Path) -> None:
     bundled = Custom(data=data).adapted()
-    assert bundled.start == Path("picturebook")
+    assert bundled.start == Path("picturebook-lite")
     assert bundled.segments is not None
     assert (bundled.segments.size, bundled.segments.sides) == (224, (160, 320))
     assert bundled.losses.comparison == "whole"
