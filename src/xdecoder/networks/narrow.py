@@ -86,10 +86,7 @@ class QuantizedWeight(NarrowWeight):
         self._scales = torch.empty(len(weight), dtype=torch.bfloat16, device=weight.device)
         for start in range(0, len(weight), _ROUNDED):
             part = slice(start, start + _ROUNDED)
-            rows = weight[part].float()
-            scales = (rows.abs().amax(1) / 127).clamp(min=1e-30).bfloat16()
-            self._numbers[part] = rows.div(scales.float()[:, None]).round_().clamp_(-127, 127)
-            self._scales[part] = scales
+            self._numbers[part], self._scales[part] = round_rows(weight[part].float())
 
     def multiply(
         self, x: Float[Tensor, "B *batch C"], bias: Float[Tensor, " C2"] | None
@@ -105,6 +102,12 @@ class QuantizedWeight(NarrowWeight):
     def widen(self) -> Float[Tensor, "C2 C"]:
         """The weight in float32."""
         return self._numbers * self._scales.float()[:, None]
+
+
+def round_rows(rows: Float[Tensor, "N C"]) -> tuple[Float[Tensor, "N C"], Float[Tensor, " N"]]:
+    """Whole numbers from -127 to 127, and each row's scale, in bfloat16: about the rows when multiplied."""
+    scales = (rows.abs().amax(1) / 127).clamp(min=1e-30).bfloat16()
+    return rows.div(scales.float()[:, None]).round_().clamp_(-127, 127), scales
 
 
 class StackedWeights(nn.Module):

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
 from xdecoder.networks.linear import linear
+from xdecoder.networks.narrow import round_rows
 
 _CHUNK = 1024  # rows rounded at a time
 _WIDENED = 1024  # rows widened at a time, which the cache holds
@@ -47,10 +48,8 @@ class RoundedTable:
         parts: list[tuple[Tensor, ...]] = []
         for rows in table.split(_CHUNK):
             rows = rows.float()
-            scales = (rows.abs().amax(1) / 127).clamp(min=1e-30).bfloat16()
-            wide = scales.float()[:, None]
-            numbers = (rows / wide).round().clamp(-127, 127)
-            rounded = numbers * wide
+            numbers, scales = round_rows(rows)
+            rounded = numbers * scales.float()[:, None]
             parts.append((numbers.to(torch.int8), scales, (rows - rounded).norm(dim=1), rounded.norm(dim=1)))
         numbers, scales, errors, norms = (torch.cat(part) for part in zip(*parts, strict=True))
         return cls(numbers=numbers, scales=scales, errors=errors, norms=norms)
