@@ -5,8 +5,9 @@
 >>> model.segment("photo.jpg", ["dog", "grass"]).save("result.png")
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xdecoder.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xdecoder.config import ModelConfig
@@ -42,30 +43,22 @@ __all__ = [
     "parse_vocabulary",
 ]
 
-_HOMES = {
-    "Answer": "structures",
-    "Caption": "structures",
-    "EncodedImage": "predictor.encoding",
-    "Grounding": "structures",
-    "ImageEmbeddings": "tasks.retrieval",
-    "InstanceSegmentation": "structures",
-    "ModelConfig": "config",
-    "PanopticSegmentation": "structures",
-    "Predictor": "predictor.predictor",
-    "SemanticSegmentation": "structures",
-    "Vocabulary": "vocabularies",
-    "XDecoder": "model",
-    "load": "predictor.loading",
-    "parse_vocabulary": "vocabularies",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that importing the package costs nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Answer": "structures",
+        "Caption": "structures",
+        "EncodedImage": "predictor.encoding",
+        "Grounding": "structures",
+        "ImageEmbeddings": "tasks.retrieval",
+        "InstanceSegmentation": "structures",
+        "ModelConfig": "config",
+        "PanopticSegmentation": "structures",
+        "Predictor": "predictor.predictor",
+        "SemanticSegmentation": "structures",
+        "Vocabulary": "vocabularies",
+        "XDecoder": "model",
+        "load": "predictor.loading",
+        "parse_vocabulary": "vocabularies",
+    },
+)

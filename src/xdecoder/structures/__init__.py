@@ -1,7 +1,8 @@
 """What inference returns: typed records on numpy arrays, which save, draw and export themselves."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xdecoder.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xdecoder.structures.grounding import Grounding
@@ -30,31 +31,23 @@ __all__ = [
     "mask_box",
 ]
 
-_HOMES = {
-    "Answer": "text",
-    "Box": "masks",
-    "Candidate": "text",
-    "Caption": "text",
-    "Grounding": "grounding",
-    "Instance": "instance",
-    "InstanceSegmentation": "instance",
-    "PanopticSegmentation": "panoptic",
-    "Rle": "masks",
-    "Segment": "panoptic",
-    "SegmentationResult": "result",
-    "SemanticSegmentation": "semantic",
-    "decode_rle": "masks",
-    "encode_rle": "masks",
-    "mask_box": "masks",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a record when it is first used: who reads masks alone needs nothing that draws."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Answer": "text",
+        "Box": "masks",
+        "Candidate": "text",
+        "Caption": "text",
+        "Grounding": "grounding",
+        "Instance": "instance",
+        "InstanceSegmentation": "instance",
+        "PanopticSegmentation": "panoptic",
+        "Rle": "masks",
+        "Segment": "panoptic",
+        "SegmentationResult": "result",
+        "SemanticSegmentation": "semantic",
+        "decode_rle": "masks",
+        "encode_rle": "masks",
+        "mask_box": "masks",
+    },
+)
