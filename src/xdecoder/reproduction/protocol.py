@@ -88,14 +88,14 @@ class Protocol:
         run_hours: hours of one core that a run takes by the pilot, where none has been measured yet.
     """
 
-    version: int = 1
+    version: int = 2
     sizes: Sizes = field(default_factory=Sizes)
     image_size: int = 96
     images: int = 16
     steps: int = 2000
     finetune_steps: int = 500
     text_steps: int = 300
-    patch_steps: int = 1000
+    patch_steps: int = 4000
     patches: int = 64
     scenes: int = 192
     run_hours: float = 0.25
