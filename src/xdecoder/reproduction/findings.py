@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from xdecoder.reproduction.cells import CELLS
+from xdecoder.reproduction.cells import CELLS, TABLES, Table
 from xdecoder.reproduction.claims import CLAIMS, Claim
 from xdecoder.reproduction.protocol import Protocol
 from xdecoder.reproduction.runs import Result, Run, read_result
@@ -24,14 +24,14 @@ class Finding:
 
     Attributes:
         claim: the claim.
-        difference: cell less what it is compared with, in points, by seed; None where no seed has both.
+        difference: cell less what it is compared with, in points, by seed.
         verdict: what follows.
         seeds_needed: how many seeds would decide an undecided one; None if unknown.
         hours_needed: hours of one core that the seeds still missing would take; None if unknown.
     """
 
     claim: Claim
-    difference: Estimate | None
+    difference: Estimate
     verdict: Verdict
     seeds_needed: int | None
     hours_needed: float | None
@@ -45,7 +45,7 @@ class Findings:
     Attributes:
         protocol: what the runs have in common.
         results: cell -> its runs that are done, by seed.
-        claims: in their order.
+        claims: in their order, those of which a seed has both cells.
     """
 
     protocol: Protocol
@@ -61,6 +61,15 @@ class Findings:
     def hours(self) -> float:
         """Hours of one core that these took."""
         return sum(r.cpu_seconds for own in self.results.values() for r in own.values()) / 3600
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """Those of which another cell than the base has runs, by name."""
+        return {
+            name: table
+            for name, table in TABLES.items()
+            if any(self.results[cell] for cell in table.cells if cell != "base")
+        }
 
     def mean(self, cell: str, figure: str) -> Estimate | None:
         """A figure of a cell over its seeds; None where no run is done."""
@@ -84,20 +93,15 @@ def read_findings(out: Path, protocol: Protocol) -> Findings:
     return Findings(
         protocol=protocol,
         results=results,
-        claims=tuple(_find(claim, results, protocol) for claim in CLAIMS),
+        claims=tuple(
+            _find(claim, difference, results)
+            for claim in CLAIMS
+            if (difference := _difference(results, claim.cell, claim.against, claim.figure))
+        ),
     )
 
 
-def _find(claim: Claim, results: Mapping[str, Mapping[int, Result]], protocol: Protocol) -> Finding:
-    difference = _difference(results, claim.cell, claim.against, claim.figure)
-    if difference is None:
-        return Finding(
-            claim=claim,
-            difference=None,
-            verdict="undecided at this budget",
-            seeds_needed=None,
-            hours_needed=None,
-        )
+def _find(claim: Claim, difference: Estimate, results: Mapping[str, Mapping[int, Result]]) -> Finding:
     verdict = judge(claim, difference) if _is_any_good(results) else "undecided at this budget"
     seeds = seeds_to_decide(claim, difference) if verdict == "undecided at this budget" else None
     hours: float | None = None

@@ -14,10 +14,10 @@ from PIL import Image
 from xdecoder.html.frame import anchor, frame
 from xdecoder.html.panels import inlined
 from xdecoder.html.parts import chip, figure
-from xdecoder.reproduction.cells import CELLS, TABLES, Table
+from xdecoder.reproduction.cells import CELLS, Table
 from xdecoder.reproduction.findings import Finding, Findings
 from xdecoder.reproduction.scoring import FIGURES
-from xdecoder.reproduction.wording import PAPER, shown, summary, verdict
+from xdecoder.reproduction.wording import PAPER, not_run, shown, summary
 
 _CHIPS: Final = {"holds": "good", "does not hold here": "bad"}
 _STYLE: Final = """
@@ -29,16 +29,16 @@ th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--
 
 def findings_page(findings: Findings) -> str:
     """The page, as the text of an HTML file."""
-    sections = ["claims", *TABLES]
+    sections = ["claims", *findings.tables]
     main = [
         "<h1>The paper’s findings, measured again</h1>",
-        f'<p class="lead">{escape(summary(findings))} {escape(PAPER)}</p>',
+        f'<p class="lead">{escape(summary(findings))} {escape(PAPER)} {escape(not_run(findings))}</p>',
         '<section class="task" id="claims"><h2>Claims</h2>',
         _plot(findings),
         _claims(findings.claims),
         "</section>",
     ]
-    for name, table in TABLES.items():
+    for name, table in findings.tables.items():
         main.append(f'<section class="task" id="{anchor(name)}"><h2>{escape(table.title)}</h2>')
         main.append(_table(findings, table) + "</section>")
     return frame(
@@ -56,7 +56,7 @@ def _claims(claims: Sequence[Finding]) -> str:
             escape(finding.claim.text),
             escape(f"{FIGURES[finding.claim.figure].name}, {finding.claim.cell} − {finding.claim.against}"),
             escape(shown(finding.difference, signed=True)),
-            chip(verdict(finding), _CHIPS.get(verdict(finding), "")),
+            chip(finding.verdict, _CHIPS.get(finding.verdict, "")),
             escape(finding.claim.why_not),
         ]
         for finding in claims
@@ -86,14 +86,13 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _plot(findings: Findings) -> str:
     """Every difference with its interval, to the right where it goes the claimed way."""
-    measured = [finding for finding in findings.claims if finding.difference is not None]
+    measured = findings.claims
     if not measured:
         return ""
     figures: Any = importlib.import_module("matplotlib.figure")
     drawn = figures.Figure(figsize=(9, 1 + 0.38 * len(measured)), layout="constrained")
     axes = drawn.add_subplot(xlabel="points in the claimed direction, with the 95 % interval")
     for place, finding in enumerate(reversed(measured)):
-        assert finding.difference is not None
         sign = -1 if finding.claim.direction == "lower" else 1
         values = [sign * value for value in finding.difference.values]
         axes.plot(values, [place] * len(values), "o", color="0.6", markersize=3)
@@ -104,7 +103,7 @@ def _plot(findings: Findings) -> str:
             xerr=0 if math.isinf(width) else width,
             fmt="o",
             capsize=3,
-            color={"holds": "tab:green", "does not hold here": "tab:red"}.get(verdict(finding), "tab:gray"),
+            color={"holds": "tab:green", "does not hold here": "tab:red"}.get(finding.verdict, "tab:gray"),
         )
     names = [f"{f.claim.cell}: {FIGURES[f.claim.figure].name}" for f in reversed(measured)]
     axes.set_yticks(range(len(measured)), names, fontsize=8)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from xdecoder.jobs.files import write_whole
-from xdecoder.reproduction.cells import CELLS, TABLES, Table
+from xdecoder.reproduction.cells import CELLS, Table
 from xdecoder.reproduction.findings import Findings, read_findings
 from xdecoder.reproduction.page import findings_page
 from xdecoder.reproduction.protocol import Protocol
 from xdecoder.reproduction.scoring import FIGURES
 from xdecoder.reproduction.statistics import Estimate
-from xdecoder.reproduction.wording import PAPER, shown, summary, verdict
+from xdecoder.reproduction.wording import PAPER, not_run, shown, summary
 
 
 def write_report(out: Path, protocol: Protocol) -> Path:
@@ -38,10 +38,10 @@ def write_report(out: Path, protocol: Protocol) -> Path:
 
 def to_markdown(findings: Findings) -> str:
     """The report in words and tables."""
-    parts = [summary(findings), PAPER, _claims(findings)]
-    parts += [_table(findings, table) for table in TABLES.values()]
+    parts = [summary(findings), PAPER, not_run(findings), _claims(findings)]
+    parts += [_table(findings, table) for table in findings.tables.values()]
     parts += [_budget(findings), _figures()]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _claims(findings: Findings) -> str:
@@ -55,8 +55,8 @@ def _claims(findings: Findings) -> str:
         claim, difference = finding.claim, finding.difference
         lines.append(
             f"| {claim.text} | {FIGURES[claim.figure].name}, `{claim.cell}` less `{claim.against}` | "
-            f"{shown(difference, signed=True)} | {len(difference.values) if difference else 0} | "
-            f"**{verdict(finding)}** | {claim.why_not} |"
+            f"{shown(difference, signed=True)} | {len(difference.values)} | "
+            f"**{finding.verdict}** | {claim.why_not} |"
         )
     return "\n".join(lines)
 
@@ -86,7 +86,7 @@ def _budget(findings: Findings) -> str:
     for finding in findings.claims:
         if finding.verdict != "undecided at this budget":
             continue
-        count = len(finding.difference.values) if finding.difference else 0
+        count = len(finding.difference.values)
         seeds = "at least 2" if count < 2 else finding.seeds_needed or "over 100"
         hours = "–" if finding.hours_needed is None else f"{finding.hours_needed:.1f}"
         lines.append(f"| {finding.claim.text} | {count} | {seeds} | {hours} |")
@@ -117,7 +117,7 @@ def to_json(findings: Findings) -> dict[str, Any]:
             {
                 **dataclasses.asdict(finding.claim),
                 "difference": _numbers(finding.difference),
-                "verdict": verdict(finding),
+                "verdict": finding.verdict,
                 "seeds_needed": finding.seeds_needed,
                 "hours_needed": finding.hours_needed,
             }
@@ -126,8 +126,6 @@ def to_json(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _numbers(value: Estimate | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
+def _numbers(value: Estimate) -> dict[str, Any]:
     half_width = None if math.isinf(value.half_width) else value.half_width
     return {"mean": value.mean, "half_width": half_width, "values": list(value.values)}

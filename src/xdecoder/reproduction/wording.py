@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from xdecoder.reproduction.findings import LEAST, Finding, Findings
+from xdecoder.reproduction.cells import TABLES
+from xdecoder.reproduction.findings import LEAST, Findings
 from xdecoder.reproduction.scoring import FIGURES
 from xdecoder.reproduction.statistics import SMALLEST_EFFECT, Estimate
 
@@ -44,6 +45,10 @@ def shown(value: Estimate | None, *, signed: bool = False) -> str:
     return mean if math.isinf(value.half_width) else f"{mean} ± {value.half_width:.1f}"
 
 
-def verdict(finding: Finding) -> str:
-    """A verdict, or that nothing was run."""
-    return finding.verdict if finding.difference is not None else "not run"
+def not_run(findings: Findings) -> str:
+    """The tables without runs, and how to run them; empty where all have some."""
+    missing = [table.title for name, table in TABLES.items() if name not in findings.tables]
+    names = [name for name in TABLES if name not in findings.tables]
+    if not missing:
+        return ""
+    return f"Not run: {'; '.join(missing)} (xdecoder reproduce {' '.join(names)})."
