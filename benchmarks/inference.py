@@ -66,7 +66,7 @@ def interpolate(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def plain_convolution(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, kernels: Tensor | None = None
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, kept: object = None
 ) -> Tensor:
     return F.conv2d(x, weight, bias, padding=1)
 
@@ -130,22 +130,24 @@ class PlainFormulation:
         (chosen.sigmoid() * covered).flatten(1).sum(1)
 
     def caption(self, image: np.ndarray, steps: int) -> None:
-        """Latent queries, text encoder and all 77 positions again for each token."""
+        """Latent queries, text encoder and all positions of a text again for each token."""
         model = self.model
         features = self.encode(image)
-        ids = torch.full((1, 77), model.config.text.end_id)
+        length = model.config.text.context_length
+        ids = torch.full((1, length), model.config.text.end_id)
         ids[:, 0] = model.config.text.start_id
         for step in range(steps):
             tokens = model.text_encoder(ids).tokens
-            context = model.decoder.open_context(features.memory, self.latents(features), capacity=77)
+            context = model.decoder.open_context(features.memory, self.latents(features), capacity=length)
             states = model.decoder.decode_tokens(context, tokens, kind=QueryKind.CAPTION)[-1]
             logits = log_probabilities(model, model.decoder.project_captions(states[0]))
             ids[0, step + 1] = logits[step].argmax(-1)
 
     def names(self, names: list[str]) -> None:
-        """One name after another, 81 prompts of 77 tokens each."""
+        """One name after another, its prompts padded to the longest text."""
+        length = self.model.config.text.context_length
         for name in names:
-            ids = torch.tensor(self.predictor.tokenizer.encode_batch(prompts(name), 77))
+            ids = torch.tensor(self.predictor.tokenizer.encode_batch(prompts(name), length))
             normalize(normalize(self.model.text_encoder(ids).embeddings).mean(0))
 
     def phrases(self, image: np.ndarray) -> None:
@@ -173,7 +175,7 @@ def cases(predictor: Predictor, *, quick: bool) -> list[Case]:
     )
     steps, count, plain_count = (5, 4, 2) if quick else (50, 150, 3)
     classes = list(built_in("ade20k").classes)[:count]
-    vocabulary = torch.randn(134, 512)
+    vocabulary = torch.randn(134, predictor.config.embed_width)
 
     def segment(tasks: tuple[str, ...]) -> None:
         item = predictor.encode(large, short_side=large.shape[0])
