@@ -9,7 +9,6 @@ import torch
 import against
 import against_worker
 import inference
-import precision
 import profile_tasks
 import xdecoder
 
@@ -28,14 +27,6 @@ def test_every_fast_path_and_its_plain_form_run() -> None:
         for case in inference.cases(xdecoder.load("picturebook"), quick=True):
             case.fast()
             case.plain()
-
-
-def test_every_dtype_is_compared_and_timed(capsys: pytest.CaptureFixture[str]) -> None:
-    precision.main(["--count", "1", "--dtypes", "float16"])
-    assert "| float16 | " in capsys.readouterr().out
-    precision.main(["--speed", "--quick", "--rounds", "1", "--dtypes", "int8"])
-    titles = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Seconds")]
-    assert [title.split(",")[0] for title in titles] == ["Seconds by the clock", "Seconds of the CPU"]
 
 
 def test_every_row_is_measured_by_the_public_interface() -> None:
