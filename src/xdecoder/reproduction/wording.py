@@ -47,8 +47,8 @@ def shown(value: Estimate | None, *, signed: bool = False) -> str:
 
 def not_run(findings: Findings) -> str:
     """The tables without runs, and how to run them; empty where all have some."""
-    missing = [table.title for name, table in TABLES.items() if name not in findings.tables]
-    names = [name for name in TABLES if name not in findings.tables]
+    run = findings.tables
+    missing = {name: table.title for name, table in TABLES.items() if name not in run}
     if not missing:
         return ""
-    return f"Not run: {'; '.join(missing)} (xdecoder reproduce {' '.join(names)})."
+    return f"Not run: {'; '.join(missing.values())} (xdecoder reproduce {' '.join(missing)})."
