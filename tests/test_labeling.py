@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from builders import save_tiny_model
 from xdecoder.cli.app import app
-from xdecoder.cli.labeling import LabelingFormat, ResultFormat
+from xdecoder.cli.labeling import LabelingFormat
 from xdecoder.data.convert import convert
 from xdecoder.data.opening import open_dataset
 from xdecoder.labeling import cvat, fiftyone, labelme
@@ -288,7 +288,6 @@ def test_images_that_differ_in_their_suffix_alone_stay_two(tmp_path: Path) -> No
 
 def test_the_options_name_every_format() -> None:
     assert [form.value for form in LabelingFormat] == list(FORMATS)
-    assert [form.value for form in ResultFormat] == ["native", *FORMATS]
 
 
 @pytest.fixture(scope="module")

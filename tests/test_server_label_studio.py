@@ -14,7 +14,7 @@ from server_fixtures import in_base64
 from xdecoder.labeling.brush import encode_brush
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.server.app import create_app
-from xdecoder.server.label_studio import parse_config
+from xdecoder.server.label_studio import parse_interface
 from xdecoder.server.settings import ServerSettings
 from xdecoder.structures import mask_box
 
@@ -187,7 +187,7 @@ def test_an_interface_without_masks_is_refused(
     served_predictor: Predictor, config: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        parse_config(config)
+        parse_interface(config)
     with TestClient(create_app(served_predictor), base_url="http://localhost") as client:
         answer = predict(client, "x", config=config)
         assert (answer.status_code, message in answer.json()["detail"]) == (422, True)

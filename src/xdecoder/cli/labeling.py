@@ -31,18 +31,6 @@ class LabelingFormat(StrEnum):
     fiftyone = "fiftyone"
 
 
-class ResultFormat(StrEnum):
-    """What a command makes: its own files alone, or a labeling tool's beside them."""
-
-    native = "native"
-    coco = "coco"
-    yolo = "yolo"
-    labelme = "labelme"
-    labelstudio = "labelstudio"
-    cvat = "cvat"
-    fiftyone = "fiftyone"
-
-
 class RegionShapes(StrEnum):
     """How regions are written."""
 
@@ -73,12 +61,13 @@ class FormatOptions(ExportOptions):
     """What a command that makes masks writes beside its own files."""
 
     format: Annotated[
-        ResultFormat,
+        LabelingFormat | None,
         typer.Option(
             help="Also write all results of the folder as a labeling tool's files, in OUT/FORMAT.",
+            show_default=False,
             rich_help_panel=_OUTPUT,
         ),
-    ] = ResultFormat.native
+    ] = None
 
     def check(self, folder: Path | None) -> None:
         """Refuse what cannot be written, before a model is loaded.
@@ -89,7 +78,7 @@ class FormatOptions(ExportOptions):
         Raises:
             ValueError: there is no folder, or the format has no such shapes.
         """
-        if self.format is ResultFormat.native:
+        if self.format is None:
             if self.shapes is not None or not self.copy_images:
                 raise ValueError("--shapes and --no-copy-images go with a --format, such as --format coco")
             return
@@ -101,10 +90,9 @@ class FormatOptions(ExportOptions):
         check_format(self.format.value, None if self.shapes is None else self.shapes.value)
 
     def write(self, folder: Path | None) -> None:
-        """Write the results of the folder in the format, where it is another than the command's own."""
-        if self.format is not ResultFormat.native and folder is not None:
-            to = LabelingFormat(self.format.value)
-            write_export(folder, folder / to.value, to, self, replace=True)
+        """Write the results of the folder in the format, where one is asked for."""
+        if self.format is not None and folder is not None:
+            write_export(folder, folder / self.format.value, self.format, self, replace=True)
 
 
 def write_export(

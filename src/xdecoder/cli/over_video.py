@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from xdecoder.cli.console import INTERRUPTED, print_notice
-from xdecoder.cli.labeling import FormatOptions, ResultFormat
+from xdecoder.cli.labeling import FormatOptions
 from xdecoder.cli.options import PictureOutput, VideoOptions
 from xdecoder.cli.over_images import (
     ImageTask,
@@ -70,7 +70,7 @@ def run_over_sources(
         The exit code; errors as `run_over_images` and `run_over_videos`.
     """
     if any(map(is_video, sources)):
-        if export.format is not ResultFormat.native:
+        if export.format is not None:
             raise ValueError(
                 f"--format {export.format.value} is for images; the .jsonl of a video goes through "
                 "`xdecoder convert`"

@@ -86,13 +86,13 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _plot(findings: Findings) -> str:
     """Every difference with its interval, to the right where it goes the claimed way."""
-    measured = findings.claims
-    if not measured:
+    claims = findings.claims
+    if not claims:
         return ""
     figures: Any = importlib.import_module("matplotlib.figure")
-    drawn = figures.Figure(figsize=(9, 1 + 0.38 * len(measured)), layout="constrained")
+    drawn = figures.Figure(figsize=(9, 1 + 0.38 * len(claims)), layout="constrained")
     axes = drawn.add_subplot(xlabel="points in the claimed direction, with the 95 % interval")
-    for place, finding in enumerate(reversed(measured)):
+    for place, finding in enumerate(reversed(claims)):
         sign = -1 if finding.claim.direction == "lower" else 1
         values = [sign * value for value in finding.difference.values]
         axes.plot(values, [place] * len(values), "o", color="0.6", markersize=3)
@@ -105,8 +105,8 @@ def _plot(findings: Findings) -> str:
             capsize=3,
             color={"holds": "tab:green", "does not hold here": "tab:red"}.get(finding.verdict, "tab:gray"),
         )
-    names = [f"{f.claim.cell}: {FIGURES[f.claim.figure].name}" for f in reversed(measured)]
-    axes.set_yticks(range(len(measured)), names, fontsize=8)
+    names = [f"{f.claim.cell}: {FIGURES[f.claim.figure].name}" for f in reversed(claims)]
+    axes.set_yticks(range(len(claims)), names, fontsize=8)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.grid(axis="x", alpha=0.3)
     stream = io.BytesIO()

@@ -70,7 +70,7 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelingConfig:
+class LabelingInterface:
     """What of a project's labeling interface matters here.
 
     Attributes:
@@ -89,7 +89,7 @@ class LabelingConfig:
         return tuple(dict.fromkeys(label for control in self.controls for label in control.labels))
 
 
-def parse_config(text: str) -> LabelingConfig:
+def parse_interface(text: str) -> LabelingInterface:
     """A project's labeling interface.
 
     Args:
@@ -116,7 +116,7 @@ def parse_config(text: str) -> LabelingConfig:
             f"the labeling interface has no Image with {', '.join(_CONTROLS)}: add one of these with labels"
         )
     image = controls[0][0]
-    return LabelingConfig(
+    return LabelingInterface(
         image=image,
         key=images[image].removeprefix("$"),
         controls=tuple(control for name, control in controls if name == image),
@@ -147,29 +147,29 @@ def add_routes(app: FastAPI, service: Service) -> None:
             if len(told.tasks) > _MOST_TASKS:
                 raise HTTPException(422, f"{len(told.tasks)} tasks at once; send at most {_MOST_TASKS}")
             with told_errors():
-                config = parse_config(told.label_config)
-                if len(config.labels) > MOST_NAMES:
+                interface = parse_interface(told.label_config)
+                if len(interface.labels) > MOST_NAMES:
                     raise ValueError(
-                        f"{len(config.labels)} labels; this server takes {MOST_NAMES} at the most"
+                        f"{len(interface.labels)} labels; this server takes {MOST_NAMES} at the most"
                     )
-                question = Segment(words=parse_vocabulary(config.labels))
+                question = Segment(words=parse_vocabulary(interface.labels))
             results: list[dict[str, Any]] = []
             for start in range(0, len(told.tasks), settings.batch):
                 group = told.tasks[start : start + settings.batch]
-                asked = (_label(service, request, question, config, task) for task in group)
+                asked = (_label(service, request, question, interface, task) for task in group)
                 results += await asyncio.gather(*asked)
             return JSONResponse({"results": results})
 
 
 async def _label(
-    service: Service, request: Request, question: Segment, config: LabelingConfig, task: _Task
+    service: Service, request: Request, question: Segment, interface: LabelingInterface, task: _Task
 ) -> dict[str, Any]:
     """A task's prediction; an empty one where its image cannot be had, which the log says."""
     try:
-        address = task.data.get(config.key)
+        address = task.data.get(interface.key)
         data = await to_thread.run_sync(lambda: fetch(address, service.settings))
         found = await service.ask(request, question, await service.source(data, None))
-        regions = await to_thread.run_sync(lambda: _regions(found, config))
+        regions = await to_thread.run_sync(lambda: _regions(found, interface))
     except HTTPException as error:
         if error.status_code not in (404, 422):
             raise
@@ -232,20 +232,20 @@ def fetch(address: object, settings: ServerSettings) -> bytes:
 # Regions
 
 
-def _regions(found: object, config: LabelingConfig) -> list[dict[str, Any]]:
+def _regions(found: object, interface: LabelingInterface) -> list[dict[str, Any]]:
     """The segments as each control draws them."""
     result = cast("PanopticSegmentation", found)
-    named = {" ".join(label.split()): label for label in config.labels}  # as a vocabulary has them
+    named = {" ".join(label.split()): label for label in interface.labels}  # as a vocabulary has them
     regions: list[dict[str, Any]] = []
     for region in result.regions():
         label = named[region.label]
-        for control in config.controls:
+        for control in interface.controls:
             if label in control.labels:
                 regions += region_results(
                     region,
                     control.kind,
                     control=control.name,
-                    image=config.image,
+                    image=interface.image,
                     size=result.size,
                     first=len(regions),
                     losses=Losses(),
