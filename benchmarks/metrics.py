@@ -52,10 +52,10 @@ def panoptic_quality(images: int = 5000) -> float:
 
 
 def semantic(images: int = 2000, class_count: int = 150) -> float:
-    from xdecoder.metrics.semantic import SemanticSegmentation
+    from xdecoder.metrics.semantic import MeanIoU
 
     rng = np.random.default_rng(0)
-    scores = SemanticSegmentation(class_count)
+    scores = MeanIoU(class_count)
     spent = 0.0
     for image_id in range(images):
         labels = rng.integers(0, class_count, 20).astype(np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xdecoder.data.decoding import CocoPanoptic, EncodedImage, FileImage
+from xdecoder.data.decoding import CocoPanoptic, FileImage, ImageBytes
 from xdecoder.data.records import InstanceSample, ListedAnnotations, SegmentInfo
 from xdecoder.images import read_image
 
@@ -63,7 +63,7 @@ def test_data_sets_and_predictor_read_one_picture_alike(kind: str, tmp_path: Pat
     (tmp_path / "picture").write_bytes(data)
     seen = read_image(tmp_path / "picture")
     np.testing.assert_array_equal(FileImage(path=str(tmp_path / "picture")).load(), seen)
-    np.testing.assert_array_equal(EncodedImage(label="a shard", data=data).load(), seen)
+    np.testing.assert_array_equal(ImageBytes(label="a shard", data=data).load(), seen)
     sample = InstanceSample(
         image_id=1,
         source=FileImage(path=str(tmp_path / "picture")),

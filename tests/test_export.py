@@ -36,7 +36,7 @@ from xdecoder.structures import PanopticSegmentation
 from xdecoder.tasks import captioning as torch_captioning
 from xdecoder.tasks import segmentation as torch_segmentation
 from xdecoder.tasks.geometry import Geometry
-from xdecoder.tasks.segments import Claim, choose_segments
+from xdecoder.tasks.segments import Candidate, choose_segments
 from xdecoder.tasks.sizes import ImageSizes
 from xdecoder.tokenizer import build_word_tokenizer
 from xdecoder.weights.folder import save_model
@@ -396,14 +396,19 @@ def test_a_region_covers_the_cells_that_pytorch_finds(box: Sequence[slice]) -> N
         assert (mine == theirs[0].numpy()).all()
 
 
-def test_stuff_of_one_class_is_one_segment_and_claims_that_lost_are_none() -> None:
-    def claim(query: int, category: int, won: int, own: int, covered: int) -> Claim:
-        return Claim(query=query, category=category, score=0.5, won=won, own=own, covered=covered)
+def test_stuff_of_one_class_is_one_segment_and_candidates_that_lost_are_none() -> None:
+    def candidate(query: int, category: int, won: int, own: int, covered: int) -> Candidate:
+        return Candidate(query=query, category=category, score=0.5, won=won, own=own, covered=covered)
 
     chosen = choose_segments(
-        [claim(1, 4, 9, 10, 5), claim(3, 0, 1, 10, 1), claim(5, 4, 9, 10, 9), claim(6, 0, 8, 8, 0)],
+        [
+            candidate(1, 4, 9, 10, 5),
+            candidate(3, 0, 1, 10, 1),
+            candidate(5, 4, 9, 10, 9),
+            candidate(6, 0, 8, 8, 0),
+        ],
         things=frozenset({0}),
         overlap_threshold=0.5,
     )
-    assert chosen.of_claim == (1, 0, 1, 0)
+    assert chosen.of_candidate == (1, 0, 1, 0)
     assert (chosen.categories, chosen.queries) == ((4,), (5,))

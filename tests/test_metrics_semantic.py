@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from xdecoder.metrics.semantic import SemanticSegmentation
+from xdecoder.metrics.semantic import MeanIoU
 
 K, IGNORE = 5, 255
 labels = st.sampled_from([0, 1, 2, 3, 4, IGNORE])
@@ -18,8 +18,8 @@ pairs = st.lists(
 ).filter(lambda drawn: any((truth != IGNORE).any() for truth, _ in drawn))
 
 
-def gather(drawn: list, order: list[int] | None = None, absent: Any = "truth") -> SemanticSegmentation:
-    scores = SemanticSegmentation(K, absent=absent)
+def gather(drawn: list, order: list[int] | None = None, absent: Any = "truth") -> MeanIoU:
+    scores = MeanIoU(K, absent=absent)
     for i in range(len(drawn)) if order is None else order:
         scores.update(i, *drawn[i])
     return scores
@@ -71,7 +71,7 @@ def test_a_pixel_without_a_prediction_is_a_miss() -> None:
 
 
 def test_bad_input_says_what_to_do() -> None:
-    scores, truth = SemanticSegmentation(K), np.array([[0, 1, 4]])
+    scores, truth = MeanIoU(K), np.array([[0, 1, 4]])
     with pytest.raises(ValueError, match=r"image 'a': the prediction is 1 x 2, the truth 1 x 3 .* resize"):
         scores.update("a", truth, np.array([[0, 1]]))
     with pytest.raises(
@@ -88,6 +88,6 @@ def test_bad_input_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="image 'a' was added before"):
         scores.update("a", truth, truth)
     with pytest.raises(ValueError, match=r"ignore is 4, a class of 0..4"):
-        SemanticSegmentation(K, ignore=4)
+        MeanIoU(K, ignore=4)
     with pytest.raises(ValueError, match="class_count must be positive"):
-        SemanticSegmentation(0)
+        MeanIoU(0)

@@ -121,8 +121,8 @@ def write_export(
             f"{missing} of them have no copy of their image: their results are of a video, or name a file "
             "that is not there; run convert where they were made"
         )
-    for loss in exported.losses:
-        print_notice(loss)
+    for change in exported.changes:
+        print_notice(change)
     for reason in exported.skipped[:_SHOWN]:
         print_error(printable(reason))
     if len(exported.skipped) > _SHOWN:

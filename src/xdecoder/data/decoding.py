@@ -66,7 +66,7 @@ class FileImage(StoredImage):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class EncodedImage(StoredImage):
+class ImageBytes(StoredImage):
     """The bytes of an image file, taken from a tar shard or a table."""
 
     label: str

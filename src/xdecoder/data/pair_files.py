@@ -20,7 +20,7 @@ from typing import Any, Final, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from xdecoder.data.decoding import EncodedImage
+from xdecoder.data.decoding import ImageBytes
 from xdecoder.data.pairs import IMAGE_SUFFIXES, INSTALL, captions_of, open_pair_folder
 from xdecoder.data.records import CaptionSample
 from xdecoder.jobs.files import name_file
@@ -109,7 +109,7 @@ class PairArchives(PairFiles):
             raise ValueError(f"{label}: no caption")
         return CaptionSample(
             image_id=f"{path.name}#{image_at}",
-            source=EncodedImage(label=label, data=image),
+            source=ImageBytes(label=label, data=image),
             captions=captions,
         )
 
@@ -180,7 +180,7 @@ class PairTables(PairFiles):
             )
         return CaptionSample(
             image_id=row.get("image_id", self.starts[file] + place),
-            source=EncodedImage(label=where, data=data),
+            source=ImageBytes(label=where, data=data),
             captions=captions,
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from xdecoder.data.dataset import Dataset, ExistingFiles, Missing, Skip
-from xdecoder.data.decoding import EncodedImage, FileImage
+from xdecoder.data.decoding import FileImage, ImageBytes
 from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import CaptionSample
 from xdecoder.jobs.files import name_file
@@ -98,7 +98,7 @@ class PairShards:
             self.skipped.append(Skip(item=key, reason="no image" if image is None else "no caption"))
             return None
         return CaptionSample(
-            image_id=str(row["__key__"]), source=EncodedImage(label=key, data=image), captions=captions
+            image_id=str(row["__key__"]), source=ImageBytes(label=key, data=image), captions=captions
         )
 
 

@@ -16,7 +16,7 @@ from xdecoder.evaluation.protocol import BenchmarkProtocol, Picture, Predictor, 
 from xdecoder.evaluation.result_files import ID, Entry, by_id, path_inside, read_list, write_list
 from xdecoder.images import read_stored
 from xdecoder.jobs.files import safe_name
-from xdecoder.metrics.semantic import AbsentRule, SemanticSegmentation
+from xdecoder.metrics.semantic import AbsentRule, MeanIoU
 from xdecoder.structures.png import write_png
 
 Labels = Integer[np.ndarray, "H W"]
@@ -87,7 +87,7 @@ def score_semantic(
         ValueError: a prediction has other values or another size than the truth.
         FileNotFoundError: a prediction's file does not exist.
     """
-    gathered = SemanticSegmentation(len(classes), ignore=VOID, absent=absent)
+    gathered = MeanIoU(len(classes), ignore=VOID, absent=absent)
     skipped: list[Skip] = []
     missing: list[ImageId] = []
     for image_id, load in truth.items():

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from xdecoder.drawing.regions import Region
-from xdecoder.labeling.picture import ClassList, LabeledPicture, Losses, Shapes
+from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
 from xdecoder.structures.masks import mask_box
 
 IMAGES = "data"
@@ -82,7 +82,7 @@ def _unpack(packed: bytes, most: int) -> Bool[np.ndarray, "H W"]:
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassList, shapes: Shapes, losses: Losses
+    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
 ) -> None:
     """Write `samples.json` and `metadata.json`; `shapes` is "masks".
 
@@ -91,7 +91,7 @@ def write(
         pictures: images with their regions.
         classes: of the data set; more come with the pictures.
         shapes: how regions are written.
-        losses: where it is counted what the format cannot hold: nothing.
+        changes: where it is counted what the format cannot hold: nothing.
     """
     with (folder / "samples.json").open("w", encoding="utf-8") as file:
         file.write('{"samples": [')

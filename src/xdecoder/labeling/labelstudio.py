@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from xdecoder.drawing.regions import Region
 from xdecoder.labeling.brush import encode_brush
 from xdecoder.labeling.outlines import to_shares, trace_outline
-from xdecoder.labeling.picture import ClassList, LabeledPicture, Losses, Shapes
+from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
 from xdecoder.labeling.text import writable
 from xdecoder.structures.masks import mask_box
 
@@ -25,7 +25,7 @@ _TAGS: Final[dict[Shapes, str]] = {"masks": "BrushLabels", "polygons": "PolygonL
 
 
 def task(
-    picture: LabeledPicture, *, address: str, shapes: Shapes, losses: Losses, model: str = "xdecoder"
+    picture: LabeledPicture, *, address: str, shapes: Shapes, changes: Changes, model: str = "xdecoder"
 ) -> dict[str, Any]:
     """A task whose regions stand in a prediction, for the interface that `label_config` describes.
 
@@ -33,7 +33,7 @@ def task(
         picture: the image and its regions.
         address: of the image, as Label Studio finds it.
         shapes: "masks" for brush masks, "polygons" for outlines.
-        losses: where it is counted what polygons cannot hold.
+        changes: where it is counted what polygons cannot hold.
         model: the version that the prediction names.
     """
     results: list[dict[str, Any]] = []
@@ -45,7 +45,7 @@ def task(
             image=_IMAGE,
             size=picture.size,
             first=len(results),
-            losses=losses,
+            changes=changes,
         )
     return {
         "data": {_IMAGE: address},
@@ -61,7 +61,7 @@ def region_results(
     image: str,
     size: tuple[int, int],
     first: int,
-    losses: Losses,
+    changes: Changes,
     label: str | None = None,
 ) -> list[dict[str, Any]]:
     """A region as a control draws it: one result, or as polygons one for each part.
@@ -73,7 +73,7 @@ def region_results(
         image: the name of the image that it draws on.
         size: the image's height and width.
         first: the number that the first result is called by.
-        losses: where it is counted what polygons cannot hold.
+        changes: where it is counted what polygons cannot hold.
         label: what the control calls the region; by default its own label.
     """
     height, width = size
@@ -89,17 +89,17 @@ def region_results(
             **({} if region.score is None else {"score": region.score}),
             "value": {**value, kind: [region.label if label is None else label]},
         }
-        for i, value in enumerate(_values(region, kind, size, losses) if region.mask.any() else [])
+        for i, value in enumerate(_values(region, kind, size, changes) if region.mask.any() else [])
     ]
 
 
-def _values(region: Region, kind: str, size: tuple[int, int], losses: Losses) -> list[dict[str, Any]]:
+def _values(region: Region, kind: str, size: tuple[int, int], changes: Changes) -> list[dict[str, Any]]:
     if kind == "brushlabels":
         return [{"format": "rle", "rle": encode_brush(region.mask)}]
     if kind == "polygonlabels":
         outline = trace_outline(region.mask)
-        losses.filled += outline.holes > 0
-        losses.split += len(outline.parts) > 1
+        changes.filled += outline.holes > 0
+        changes.split += len(outline.parts) > 1
         return [{"points": to_shares(ring, size, whole=100), "closed": True} for ring in outline.parts]
     height, width = size
     left, top, right, bottom = mask_box(region.mask)
@@ -132,7 +132,7 @@ def label_config(classes: Iterable[str], shapes: Shapes) -> str:
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassList, shapes: Shapes, losses: Losses
+    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
 ) -> None:
     """Write `tasks.json` and `label_config.xml`.
 
@@ -143,14 +143,14 @@ def write(
         pictures: images with their regions.
         classes: that the interface lists; more come with the pictures.
         shapes: how regions are written.
-        losses: where it is counted what the format cannot hold.
+        changes: where it is counted what the format cannot hold.
     """
     with (folder / "tasks.json").open("w", encoding="utf-8") as file:
         for place, picture in enumerate(pictures):
             address = f"/data/local-files/?d={quote(f'{IMAGES}/{picture.name}')}"
             for region in picture.regions:
                 classes.place(region.label)
-            told = task(picture, address=address, shapes=shapes, losses=losses)
+            told = task(picture, address=address, shapes=shapes, changes=changes)
             file.write(f"{',' if place else '['}\n{json.dumps(told)}")
         file.write("\n]\n")
     (folder / "label_config.xml").write_text(label_config(classes.names, shapes), encoding="utf-8")

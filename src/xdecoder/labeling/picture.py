@@ -29,7 +29,7 @@ class LabeledPicture:
 
 
 @final
-class ClassList:
+class ClassNumbers:
     """Class names, numbered from 0 as they come."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -49,7 +49,7 @@ class ClassList:
 
 @final
 @dataclass(kw_only=True)
-class Losses:
+class Changes:
     """What a format could not hold, counted in objects.
 
     Attributes:

@@ -12,20 +12,20 @@ from pathlib import Path, PurePath
 import yaml
 
 from xdecoder.labeling.outlines import join_parts, to_shares, trace_outline
-from xdecoder.labeling.picture import ClassList, LabeledPicture, Losses, Shapes
+from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
 
 IMAGES = "images/train"
 """Where `write` expects the images."""
 
 
-def lines(picture: LabeledPicture, classes: ClassList, losses: Losses) -> list[str]:
+def lines(picture: LabeledPicture, classes: ClassNumbers, changes: Changes) -> list[str]:
     """The lines of an image: a class and coordinates from 0 to 1; regions without a pixel have none."""
     found: list[str] = []
     for region in picture.regions:
         outline = trace_outline(region.mask)
         if not outline.parts:
             continue
-        losses.filled += outline.holes > 0
+        changes.filled += outline.holes > 0
         points = to_shares(join_parts(outline.parts), picture.size)
         values = " ".join(f"{value:.7g}" for point in points for value in point)
         found.append(f"{classes.place(region.label)} {values}")
@@ -42,7 +42,7 @@ def label_path(image: PurePath) -> PurePath:
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassList, shapes: Shapes, losses: Losses
+    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
 ) -> None:
     """Write `labels/train` and `data.yaml`; `shapes` is "polygons".
 
@@ -51,12 +51,12 @@ def write(
         pictures: images with their regions.
         classes: in the order of their numbers; more come with the pictures.
         shapes: how regions are written.
-        losses: where it is counted what the format cannot hold.
+        changes: where it is counted what the format cannot hold.
     """
     for picture in pictures:
         path = folder / label_path(PurePath(IMAGES, picture.name))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in lines(picture, classes, losses)), encoding="utf-8")
+        path.write_text("".join(f"{line}\n" for line in lines(picture, classes, changes)), encoding="utf-8")
     description = {
         "path": ".",
         "train": IMAGES,

@@ -87,7 +87,7 @@ def confusion(
     return counts.reshape(class_count, class_count + 1)
 
 
-class SemanticSegmentation:
+class MeanIoU:
     """Gathers the confusion matrix over images.
 
     Args:

@@ -67,7 +67,7 @@ def by_batch(items: Sequence[EncodedImage]) -> Iterator[tuple[EncodedBatch, list
         yield batch, [place for place, item in enumerate(items) if item.batch is batch]
 
 
-class Encoder:
+class ImageEncoder:
     """Encodes images, those of one padded size together.
 
     Args:

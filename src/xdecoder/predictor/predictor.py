@@ -21,7 +21,7 @@ from xdecoder.networks.convolution import keep_kernels
 from xdecoder.networks.decoder import NO_CAPTIONS
 from xdecoder.predictor import answering, captioning, embedding, referring
 from xdecoder.predictor.embedding import RegionEmbeddings
-from xdecoder.predictor.encoding import AnyImage, EncodedImage, Encoder
+from xdecoder.predictor.encoding import AnyImage, EncodedImage, ImageEncoder
 from xdecoder.predictor.name_cache import NameCache
 from xdecoder.predictor.options import (
     AnswerOptions,
@@ -101,7 +101,7 @@ class Predictor:
         self.answer_head = None if answer_head is None else answer_head.to(model.logit_scale).eval()
         if keep_transforms:
             keep_kernels(model)
-        self._encoder = Encoder(model, batch_size)
+        self._encoder = ImageEncoder(model, batch_size)
         self._names = NameCache(model, tokenizer, cache)
         self._tokens = TokenSearch(model.text_encoder.token_embedding.weight)
         self._progress = progress

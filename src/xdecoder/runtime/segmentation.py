@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32
 
 from xdecoder.runtime.resampling import output_matrices, strips, taps
-from xdecoder.tasks.segments import ChosenSegments, Claim, choose_segments
+from xdecoder.tasks.segments import Candidate, ChosenSegments, choose_segments
 from xdecoder.tasks.sizes import ImageSizes
 
 
@@ -80,8 +80,8 @@ def panoptic(
             won += np.bincount(winner.ravel(), minlength=len(kept))
             own += (shares >= 0.5).sum((1, 2))
             solid_pixels += np.bincount(winner[solid], minlength=len(kept))
-    claims = [
-        Claim(
+    candidates = [
+        Candidate(
             query=int(query),
             category=int(category[query]),
             score=float(best[query]),
@@ -91,8 +91,8 @@ def panoptic(
         )
         for i, query in enumerate(kept)
     ]
-    chosen = choose_segments(claims, things=things, overlap_threshold=overlap_threshold)
-    return np.array((0, *chosen.of_claim), np.int32)[ids], chosen
+    chosen = choose_segments(candidates, things=things, overlap_threshold=overlap_threshold)
+    return np.array((0, *chosen.of_candidate), np.int32)[ids], chosen
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from xdecoder.networks.decoder_states import LatentStates
 from xdecoder.networks.linear import linear
 from xdecoder.networks.resampling import Axis, Tile, resized_tiles
 from xdecoder.tasks.geometry import Geometry
-from xdecoder.tasks.segments import Claim, choose_segments
+from xdecoder.tasks.segments import Candidate, choose_segments
 
 _ROWS = 64
 
@@ -211,14 +211,14 @@ def panoptic(
         covered.scatter_add_(0, winner.flatten(), solid.flatten().long())
 
     counts: list[list[int]] = torch.stack((kept, category[kept], won, own, covered)).tolist()
-    claims = [
-        Claim(query=query, category=label, score=score, won=pixels, own=mask_pixels, covered=solid_pixels)
+    candidates = [
+        Candidate(query=query, category=label, score=score, won=pixels, own=mask_pixels, covered=solid_pixels)
         for query, label, pixels, mask_pixels, solid_pixels, score in zip(
             *counts, best[kept].tolist(), strict=True
         )
     ]
-    chosen = choose_segments(claims, things=things, overlap_threshold=overlap_threshold)
-    lookup = torch.tensor((0, *chosen.of_claim), dtype=torch.int32).to(device, non_blocking=True)
+    chosen = choose_segments(candidates, things=things, overlap_threshold=overlap_threshold)
+    lookup = torch.tensor((0, *chosen.of_candidate), dtype=torch.int32).to(device, non_blocking=True)
     return PanopticOutput(
         ids=lookup[ids.long()],
         categories=chosen.categories,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Candidate:
     """A latent query that competes for pixels.
 
     Attributes:
@@ -29,57 +29,57 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenSegments:
-    """The segments that claims become.
+    """The segments that candidates become.
 
     Attributes:
-        of_claim: the segment of each claim, counted from 1; 0 for none.
+        of_candidate: the segment of each candidate, counted from 1; 0 for none.
         categories: class of segments 1, 2, ...
         scores: class probability of each segment; a merged stuff segment has its first part's.
         queries: the latent query that made each segment; of a merged stuff segment, its largest part's.
     """
 
-    of_claim: tuple[int, ...]
+    of_candidate: tuple[int, ...]
     categories: tuple[int, ...]
     scores: tuple[float, ...]
     queries: tuple[int, ...]
 
 
 def choose_segments(
-    claims: Sequence[Claim], *, things: frozenset[int], overlap_threshold: float
+    candidates: Sequence[Candidate], *, things: frozenset[int], overlap_threshold: float
 ) -> ChosenSegments:
-    """Which claims become segments; stuff of one class is merged.
+    """Which candidates become segments; stuff of one class is merged.
 
     Args:
-        claims: in the order of their queries.
+        candidates: in the order of their queries.
         things: the classes whose instances stay apart.
-        overlap_threshold: claims are kept that won at least this share of their mask's own pixels.
+        overlap_threshold: candidates are kept that won at least this share of their mask's own pixels.
     """
-    of_claim: list[int] = []
-    largest: list[Claim] = []  # of each segment's parts
-    first: list[Claim] = []
+    of_candidate: list[int] = []
+    largest: list[Candidate] = []  # of each segment's parts
+    first: list[Candidate] = []
     stuff: dict[int, int] = {}
-    for claim in claims:
-        won, own = claim.won, claim.own
-        if not (won and own and claim.covered) or won / own < overlap_threshold:
-            of_claim.append(0)
+    for candidate in candidates:
+        won, own = candidate.won, candidate.own
+        if not (won and own and candidate.covered) or won / own < overlap_threshold:
+            of_candidate.append(0)
             continue
-        segment = stuff.get(claim.category)
+        segment = stuff.get(candidate.category)
         if segment is not None:
-            of_claim.append(segment)
-            largest[segment - 1] = max(largest[segment - 1], claim, key=_covered)
+            of_candidate.append(segment)
+            largest[segment - 1] = max(largest[segment - 1], candidate, key=_covered)
             continue
-        first.append(claim)
-        largest.append(claim)
-        of_claim.append(len(first))
-        if claim.category not in things:
-            stuff[claim.category] = len(first)
+        first.append(candidate)
+        largest.append(candidate)
+        of_candidate.append(len(first))
+        if candidate.category not in things:
+            stuff[candidate.category] = len(first)
     return ChosenSegments(
-        of_claim=tuple(of_claim),
+        of_candidate=tuple(of_candidate),
         categories=tuple(c.category for c in first),
         scores=tuple(c.score for c in first),
         queries=tuple(c.query for c in largest),
     )
 
 
-def _covered(claim: Claim) -> int:
-    return claim.covered
+def _covered(candidate: Candidate) -> int:
+    return candidate.covered
