@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,12 @@ def reproduce(*words: str) -> Any:
 
 def work(out: Path, **more: Any) -> Work:
     return Work(out=out, protocol=SMOKE, world=World(), **more)
+
+
+def read_scores(out: Path, run: Run) -> Mapping[str, float]:
+    result = read_result(out, run)
+    assert result is not None
+    return result.scores
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +86,27 @@ def test_what_is_done_is_not_done_again(folder: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("scores.json")}
 
 
+def test_scores_without_their_models_are_run_again_only_for_those_that_go_on_from_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    copies = {path: tmp_path / path.relative_to(folder) for path in folder.rglob("scores.json")}
+    for path, copy in copies.items():
+        copy.parent.mkdir(parents=True)
+        shutil.copy(path, copy)
+    said: list[str] = []
+    scored = work(tmp_path, say=said.append)
+    assert scored.run_all(plan_runs(("warm", "base", "segmentation_only"), 1)) == ()
+    assert not said
+    runs = plan_runs(("warm", "base", "segmentation_only", "finetuned_referring"), 1)
+    assert scored.run_all(runs) == ()
+    assert [run.name for run in runs if f"{run}: {run.cell.summary}" in said] == [
+        "warm",
+        "base",
+        runs[3].name,
+    ]
+    assert read_scores(tmp_path, runs[1]) == pytest.approx(read_scores(folder, runs[1]), nan_ok=True)
+
+
 def test_a_killed_run_goes_on_and_ends_as_it_would_have(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,10 +124,7 @@ def test_a_killed_run_goes_on_and_ends_as_it_would_have(
     monkeypatch.setattr(loop, "take_step", taken)
     assert work(tmp_path).run_all(runs) == ()
     assert "goes on from step 2" in capsys.readouterr().out
-    ours, theirs = (read_result(out, runs[1]) for out in (tmp_path, folder))
-    assert ours is not None
-    assert theirs is not None
-    assert ours.scores == pytest.approx(theirs.scores, nan_ok=True)
+    assert read_scores(tmp_path, runs[1]) == pytest.approx(read_scores(folder, runs[1]), nan_ok=True)
 
 
 def test_a_run_that_another_process_is_at_is_left_to_it(folder: Path) -> None:

@@ -57,6 +57,7 @@ class Work:
     def run_all(self, runs: Sequence[Run]) -> tuple[Run, ...]:
         """Run what is not done yet, each after the run that it goes on from; what is left in the end.
 
+        A run whose scores are there is run again only for its model, where another is to go on from it.
         A run that was stopped, by whatever, goes on from its last checkpoint. Runs that other processes are
         at are left to them; this one waits for them only while others of its runs go on from them.
 
@@ -64,12 +65,12 @@ class Work:
             ValueError: the budget is too small for one run.
         """
         began = False
-        while ready := [run for run in runs if self._is_ready(run)]:
+        while ready := [run for run in self._left(runs) if self._is_ready(run)]:
             done = False
             for run in ready:
                 if not self._affords(run, began=began):
                     return self._left(runs)
-                if done := self._try(run):
+                if done := self._try(run, runs):
                     break
             began |= done
             if not done:
@@ -79,16 +80,23 @@ class Work:
         return self._left(runs)
 
     def _left(self, runs: Sequence[Run]) -> tuple[Run, ...]:
-        return tuple(run for run in runs if not self._is_done(run))
+        return tuple(run for run in runs if self._is_wanted(run, runs))
+
+    def _is_wanted(self, run: Run, runs: Sequence[Run]) -> bool:
+        """Whether a run's scores are missing, or its model, from which others go on that are wanted."""
+        if any(other.start == run and self._is_wanted(other, runs) for other in runs):
+            return not self._has_model(run)
+        return run.cell.stage != "warm start" and not self._is_done(run)
 
     def _waited_for(self, held: Sequence[Run], runs: Sequence[Run]) -> bool:
         """Whether runs go on from any of those that other processes are at."""
         return any(run.start in held and run.start not in self.failed for run in runs)
 
     def _is_ready(self, run: Run) -> bool:
-        if run in self.failed or self._is_done(run):
-            return False
-        return run.start is None or self._is_done(run.start)
+        return run not in self.failed and (run.start is None or self._has_model(run.start))
+
+    def _has_model(self, run: Run) -> bool:
+        return self._is_done(run) and (run.folder(self.out) / MODEL).exists()
 
     def _is_done(self, run: Run) -> bool:
         return read_result(self.out, run) is not None
@@ -120,13 +128,13 @@ class Work:
         taken = [result.cpu_seconds / 3600 for result in results if result is not None]
         return float(np.mean(taken)) if taken else self.protocol.run_hours
 
-    def _try(self, run: Run) -> bool:
+    def _try(self, run: Run, runs: Sequence[Run]) -> bool:
         """Train and score a run, if nobody else is at it; whether that is over, well or badly."""
         folder = run.folder(self.out)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with hold_folder(folder, _refuse):
-                if self._is_done(run):
+                if not self._is_wanted(run, runs):
                     return True
                 self.say(f"{run}: {run.cell.summary}")
                 self._finish(run, folder)
@@ -157,7 +165,8 @@ class Work:
         spent = training_cpu_seconds(self.out, run) + cpu_seconds() - before
         write_result(self.out, Result(run=run, scores=scores, cpu_seconds=round(spent, 1), steps=steps))
         shown = ("val/pq", "val/referring_ciou", "val/cider", "val/retrieval")
-        self.say(f"{run}: " + ", ".join(f"{name} {scores[name]:.1f}" for name in shown if name in scores))
+        figures = [f"{name} {scores[name]:.1f}" for name in shown if name in scores]
+        self.say(f"{run}: {', '.join(figures) or 'done'}")
 
     def _score(self, folder: Path) -> dict[str, float]:
         model, tokenizer = load_model(folder / MODEL, device=self.world.device, dtype=torch.float32)
