@@ -13,9 +13,12 @@ from typer.testing import CliRunner
 
 from builders import (
     REFS,
+    H,
+    W,
     coco_instances,
     coco_panoptic,
     karpathy_row,
+    ref,
     refer_layout,
     square,
     write_image,
@@ -65,6 +68,21 @@ def test_check_prints_the_tree_with_what_is_missing(tmp_path: Path) -> None:
     tree = expected_tree(check_dataset("coco", tmp_path))
     assert "+           panoptic_val2017.json" in tree
     assert "-           instances_val2017.json" in tree
+
+
+def test_check_takes_every_file_that_the_readers_take(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    rows = [{"id": 5, "file_name": "a.jpg", "height": H, "width": W}]
+    write_json(own / "annotations/panoptic_val.json", {"images": rows, "annotations": [], "categories": []})
+    questions = {"questions": [{"question_id": 1, "image_id": 5, "question": "what?"}]}
+    write_json(own / "annotations/questions_val.json", questions)
+    write_image(own / "images/val/a.jpg")
+    phrases = refer_layout(tmp_path, [{**ref(10, 1, 9, "val", "a man"), "ann_id": [1]}], "grefcoco", "unc")
+    (phrases / "refs(unc).p").rename(phrases / "grefs(unc).p")
+    for name, root in (("custom-questions", own), ("grefcoco", tmp_path)):
+        report = check_dataset(name, root)
+        assert report.tasks[0].opened == 1, name
+        assert not any(line.startswith("-") for line in expected_tree(report).splitlines()), name
 
 
 def test_check_lists_bad_samples_and_goes_on(tmp_path: Path) -> None:

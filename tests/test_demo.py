@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import xdecoder
 from builders import save_tiny_model
 from xdecoder.cli.app import app
+from xdecoder.config import ClassList, InferenceConfig
 from xdecoder.demo import held_out
 from xdecoder.demo.build import build_demo
 from xdecoder.demo.facts import read_scores
@@ -149,8 +150,14 @@ def test_what_the_user_gives_is_escaped(page: str) -> None:
     assert "<i>dog" not in page
 
 
-def test_a_model_of_the_drawn_world_says_that_it_knows_no_photographs(page: str) -> None:
-    assert "has never seen a photograph" in page
+def test_a_model_of_the_drawn_world_and_no_other_is_said_to_know_no_photographs(
+    demo: Demo, page: str
+) -> None:
+    assert "The model was trained on drawn scenes" in page
+    facts = dataclasses.replace(demo.facts, is_drawn_world=False)
+    assert "trained on drawn scenes" not in write_page(dataclasses.replace(demo, facts=facts))
+    words = ClassList(classes=("rusty nut",), things=(0,))
+    assert not InferenceConfig(vocabulary=words).is_drawn_world
 
 
 def test_scores_of_the_page_are_said_to_be_of_the_page_where_no_others_are_known(page: str) -> None:

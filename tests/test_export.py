@@ -36,7 +36,7 @@ from xdecoder.structures import PanopticSegmentation
 from xdecoder.tasks import captioning as torch_captioning
 from xdecoder.tasks import segmentation as torch_segmentation
 from xdecoder.tasks.geometry import Geometry
-from xdecoder.tasks.segments import Candidate, choose_segments
+from xdecoder.tasks.segments import SegmentCandidate, choose_segments
 from xdecoder.tasks.sizes import ImageSizes
 from xdecoder.tokenizer import build_word_tokenizer
 from xdecoder.weights.folder import save_model
@@ -397,8 +397,8 @@ def test_a_region_covers_the_cells_that_pytorch_finds(box: Sequence[slice]) -> N
 
 
 def test_stuff_of_one_class_is_one_segment_and_candidates_that_lost_are_none() -> None:
-    def candidate(query: int, category: int, won: int, own: int, covered: int) -> Candidate:
-        return Candidate(query=query, category=category, score=0.5, won=won, own=own, covered=covered)
+    def candidate(query: int, category: int, won: int, own: int, covered: int) -> SegmentCandidate:
+        return SegmentCandidate(query=query, category=category, score=0.5, won=won, own=own, covered=covered)
 
     chosen = choose_segments(
         [

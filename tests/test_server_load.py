@@ -29,7 +29,7 @@ from xdecoder.server.app import create_app
 from xdecoder.server.guard import OPEN_PATHS
 from xdecoder.server.questions import Ask, Describe, Question, Segment
 from xdecoder.server.settings import ServerSettings, read_token
-from xdecoder.server.worker import ModelWorker
+from xdecoder.server.worker import ModelWorker, ShuttingDownError
 from xdecoder.structures import PanopticSegmentation
 from xdecoder.vocabularies import parse_vocabulary
 
@@ -115,7 +115,7 @@ def test_a_question_that_was_cancelled_is_never_asked(served_predictor: Predicto
     assert futures[0].result() == "answered"
     assert not second.begun.is_set()
     assert batches.sizes == [1]
-    with pytest.raises(RuntimeError, match="shutting down"):
+    with pytest.raises(ShuttingDownError):
         batches.worker.submit(first, picture)
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import xdecoder
 from builders import save_tiny_model
 from xdecoder.cli import app as cli
-from xdecoder.weights.default import config_file, default_weights
+from xdecoder.weights.default import BUNDLED_MODELS, config_file, default_weights
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,11 @@ def test_a_folder_is_kept_by_its_whole_path(
     run("weights", "default", "mine")
     monkeypatch.chdir(tmp_path)
     assert default_weights().name == str(models / "mine")
+
+
+def test_a_model_that_comes_with_the_package_can_be_the_default() -> None:
+    for name in BUNDLED_MODELS:
+        assert run("weights", "default", name)[:2] == (0, f"{name} (chosen in {config_file()})\n")
 
 
 def test_the_environment_goes_before_the_file(models: Path) -> None:

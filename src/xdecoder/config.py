@@ -358,6 +358,11 @@ class InferenceConfig:
     prompt_ensemble: bool = True
     resize_probabilities: bool = False
 
+    @property
+    def is_drawn_world(self) -> bool:
+        """Whether the model knows drawn scenes: the picture book's classes are its own."""
+        return self.vocabulary == "picturebook"
+
     def __post_init__(self) -> None:
         require_positive(self, "short_side", "long_side", "detections", "caption_steps", "caption_beams")
         require_at_most(_MOST_PIXELS, self, "short_side", "long_side", "detections", "caption_steps")

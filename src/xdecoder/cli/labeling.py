@@ -121,7 +121,7 @@ def write_export(
             f"{missing} of them have no copy of their image: their results are of a video, or name a file "
             "that is not there; run convert where they were made"
         )
-    for change in exported.changes:
+    for change in exported.simplified:
         print_notice(change)
     for reason in exported.skipped[:_SHOWN]:
         print_error(printable(reason))

@@ -22,7 +22,7 @@ from xdecoder.data.mapillary import MAPILLARY_VISTAS
 from xdecoder.data.pascal import PASCAL
 from xdecoder.data.phrasecut import PHRASECUT
 from xdecoder.data.records import Task
-from xdecoder.data.refer import Refer
+from xdecoder.data.refer import Refer, refer_files, refs_names
 from xdecoder.data.scannet import ScanNet
 from xdecoder.data.vqa import open_vqav2
 
@@ -48,16 +48,13 @@ _BDD_SPLITS = {"val": Split(word="val", images=1000), "train": Split(word="train
 
 
 def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> DatasetInfo:
-    where = f"refcocoseg/{folder}"
+    coco_like = f"coco/annotations/{folder}_{partition}_{{word}}.json"
     return DatasetInfo(
         title=title,
         files={
             "referring": (
-                f"{where}/instances.json|refer/data/{folder}/instances.json|{folder}/instances.json"
-                f"|coco/annotations/{folder}_{partition}_{{word}}.json",
-                f"{where}/refs({partition}).p|{where}/refs({partition}).json"
-                f"|refer/data/{folder}/refs({partition}).p|{folder}/refs({partition}).p"
-                f"|coco/annotations/{folder}_{partition}_{{word}}.json",
+                f"{refer_files(folder, 'instances.json')}|{coco_like}",
+                f"{refer_files(folder, *refs_names(partition))}|{coco_like}",
                 "coco/train2014|coco/train2017",
             )
         },

@@ -22,6 +22,9 @@ from xdecoder.vocabularies import Vocabulary
 
 _IMAGES = "images/{split}|{split}/images|{split}"
 _CLASSES = "classes.txt|labels.txt"
+_LISTED = "|".join(f"annotations/{kind}_{{split}}.json" for kind in ("captions", "instances", "panoptic"))
+"""A COCO-style file, whichever there is, that says which file an image is."""
+
 VOID_VALUE = 255
 """What a label map of one's own holds where nothing is labeled; 65535 in one of 16 bits."""
 
@@ -124,8 +127,7 @@ def open_custom_questions(selection: Selection) -> Dataset[QuestionSample]:
 
     Which file an image is says a COCO-style file beside them: captions, instances or panoptic.
     """
-    kinds = ("captions", "instances", "panoptic")
-    listed = read_coco_file(selection.path("|".join(f"annotations/{kind}_{{split}}.json" for kind in kinds)))
+    listed = read_coco_file(selection.path(_LISTED))
     listed.problems.refuse()
     questions = selection.path("annotations/questions_{split}.json")
     answers = selection.path("annotations/answers_{split}.json")
@@ -201,7 +203,7 @@ CUSTOM: dict[str, DatasetInfo] = {
         {
             "question": (
                 "annotations/questions_{split}.json",
-                "annotations/captions_{split}.json|annotations/instances_{split}.json",
+                _LISTED,
                 _IMAGES,
             )
         },

@@ -13,11 +13,12 @@ from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by
 from xdecoder.data.decoding import FileImage, read_json
 from xdecoder.data.info import DatasetInfo, Origin, Split
 from xdecoder.data.records import Annotation, Referent, ReferringSample
-from xdecoder.data.refer import phrase_of, read_plain_pickle, read_refs, refer_path, train_image
+from xdecoder.data.refer import phrase_of, read_plain_pickle, read_refs, refer_files, train_image
 from xdecoder.data.selection import Selection
 from xdecoder.structures.masks import Polygons, Rle, encode_rle
 
-_FOLDER = "grefcoco"
+_INSTANCES = refer_files("grefcoco", "instances.json")
+_REFS = refer_files("grefcoco", "grefs(unc).json", "grefs(unc).p")
 _NO_TARGET = [-1]
 """The `ann_id` of a phrase that means nothing in the image."""
 
@@ -29,12 +30,10 @@ def open_grefcoco(selection: Selection) -> Dataset[ReferringSample]:
         FileNotFoundError: a file, or unless they may be skipped, images are missing.
         ValueError: a file is malformed, or the two do not fit; all is told.
     """
-    path = refer_path(selection, _FOLDER, "grefs(unc).json")
-    if not path.is_file():
-        path = refer_path(selection, _FOLDER, "grefs(unc).p")
+    path = selection.path(_REFS)
     rows = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
     refs = [row for row in read_refs(rows, path, objects=list) if row["split"] == selection.word]
-    file = read_coco_file(refer_path(selection, _FOLDER, "instances.json"))
+    file = read_coco_file(selection.path(_INSTANCES))
     known = {row.number: row for row in file.annotations}
     _check(refs, known, file, path)
     existing = ExistingFiles(selection.name, selection.missing)
@@ -133,9 +132,8 @@ GREFCOCO = DatasetInfo(
     title="gRefCOCO: phrases for one object, several, or none",
     files={
         "referring": (
-            "refcocoseg/grefcoco/instances.json|grefcoco/instances.json|refer/data/grefcoco/instances.json",
-            "refcocoseg/grefcoco/grefs(unc).json|grefcoco/grefs(unc).json"
-            "|refer/data/grefcoco/grefs(unc).json",
+            _INSTANCES,
+            _REFS,
             "coco/train2014|coco/train2017",
         )
     },

@@ -81,7 +81,7 @@ class Refer:
             return _from_coco_like(selection, coco_like)
         refs_path, rows = self._refs(selection)
         refs = [row for row in rows if row["split"] == selection.word]
-        file = read_coco_file(refer_path(selection, self.folder, "instances.json"))
+        file = read_coco_file(selection.path(refer_files(self.folder, "instances.json")))
         return _of_coco(selection, file, file.of_refs(refs, refs_path))
 
     def image_ids(self, selection: Selection) -> frozenset[ImageId]:
@@ -90,16 +90,25 @@ class Refer:
         return frozenset(row["image_id"] for row in rows if row["split"] == selection.word)
 
     def _refs(self, selection: Selection) -> tuple[Path, list[dict[str, Any]]]:
-        path = refer_path(selection, self.folder, f"refs({self.partition}).p")
-        if not path.is_file():
-            path = refer_path(selection, self.folder, f"refs({self.partition}).json")
+        path = selection.path(refer_files(self.folder, *refs_names(self.partition)))
         rows = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
         return path, read_refs(rows, path)
 
 
-def refer_path(selection: Selection, folder: str, name: str) -> Path:
-    """A file of one of the sets in `refer`'s layout."""
-    return selection.path(f"refcocoseg/{folder}/{name}|{folder}/{name}|refer/data/{folder}/{name}")
+def refs_names(partition: str) -> tuple[str, str]:
+    """The files that hold a partition's phrases: a pickle, as they are published, or JSON."""
+    return f"refs({partition}).p", f"refs({partition}).json"
+
+
+def refer_files(folder: str, *names: str) -> str:
+    """Where a file of one of the sets lies in `refer`'s layout, as a pattern of `Selection.path`.
+
+    Args:
+        folder: of the set, such as "refcocog".
+        names: the file's name; several where any of them will do.
+    """
+    places = (f"refcocoseg/{folder}", folder, f"refer/data/{folder}")
+    return "|".join(f"{place}/{name}" for name in names for place in places)
 
 
 def read_refs(rows: object, path: Path, *, objects: type = int) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from xdecoder.jobs.files import read_file
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.weights.published_models import PUBLISHED
 from xdecoder.weights.sources import resolve_model
 
 SCORES = "scores.json"
@@ -41,6 +40,7 @@ class ModelFacts:
         short_side: pixels that an image's shorter side is resized to.
         device: where it ran.
         scores: None where none are known.
+        is_drawn_world: whether it knows drawn scenes alone (`InferenceConfig.is_drawn_world`).
     """
 
     name: str
@@ -50,11 +50,7 @@ class ModelFacts:
     short_side: int
     device: str
     scores: Scores | None
-
-    @property
-    def is_drawn_world(self) -> bool:
-        """Whether the model is of the bundled kind, which grew up in the drawn world."""
-        return self.name not in PUBLISHED and self.backbone in ("hybrid", "efficientnet")
+    is_drawn_world: bool
 
 
 def describe(predictor: Predictor, source: str) -> ModelFacts:
@@ -75,6 +71,7 @@ def describe(predictor: Predictor, source: str) -> ModelFacts:
         short_side=predictor.config.inference.short_side,
         device=str(predictor.device),
         scores=read_scores(resolve_model(source)),
+        is_drawn_world=predictor.config.inference.is_drawn_world,
     )
 
 

@@ -295,9 +295,8 @@ def _own_images(demo: Demo) -> str:
     parts = ["<h2>Your images</h2>"]
     if demo.facts.is_drawn_world:
         parts.append(
-            "<p>The bundled model grew up in a drawn world of some forty kinds of things and has never seen "
-            "a photograph: expect little of it there, unless these weights were trained further. For "
-            "photographs take a published model: "
+            "<p>The model was trained on drawn scenes with some forty kinds of things: expect little of it "
+            "on photographs. For photographs take a published model: "
             "<code>xdecoder demo IMAGES --weights xdecoder_focalt_last</code>.</p>"
         )
     else:

@@ -11,7 +11,7 @@ import numpy as np
 
 from xdecoder.drawing.regions import Region
 from xdecoder.labeling.outlines import trace_outline
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Shapes, Simplifications
 from xdecoder.structures.masks import box_to_xywh, encode_rle, mask_box
 
 IMAGES = "images/train"
@@ -19,7 +19,11 @@ IMAGES = "images/train"
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
+    folder: Path,
+    pictures: Iterable[LabeledPicture],
+    classes: ClassNumbers,
+    shapes: Shapes,
+    simplified: Simplifications,
 ) -> None:
     """Write `annotations/instances_train.json`; arguments as in every format's `write`.
 
@@ -28,7 +32,7 @@ def write(
         pictures: images with their regions.
         classes: in the order of their numbers, which are COCO's ids from 1; more come with the pictures.
         shapes: how regions are written.
-        changes: where it is counted what the format cannot hold.
+        simplified: where it is counted what the format cannot hold.
     """
     path = folder / "annotations" / "instances_train.json"
     path.parent.mkdir()
@@ -48,19 +52,19 @@ def write(
                     "id": count,
                     "image_id": len(images),
                     "category_id": classes.place(region.label) + 1,
-                    **_annotation(region, shapes, changes),
+                    **_annotation(region, shapes, simplified),
                 }
                 file.write(f"{',' if count > 1 else ''}\n{json.dumps(annotation)}")
         categories = [{"id": i, "name": name} for i, name in enumerate(classes.names, start=1)]
         file.write(f'],\n"images": {json.dumps(images)},\n"categories": {json.dumps(categories)}}}\n')
 
 
-def _annotation(region: Region, shapes: Shapes, changes: Changes) -> dict[str, Any]:
+def _annotation(region: Region, shapes: Shapes, simplified: Simplifications) -> dict[str, Any]:
     if shapes == "masks":
         segmentation: Any = encode_rle(region.mask)
     else:
         outline = trace_outline(region.mask)
-        changes.filled += outline.holes > 0
+        simplified.filled += outline.holes > 0
         segmentation = [ring.ravel().tolist() for ring in outline.parts]
     return {
         "iscrowd": 0,

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from xdecoder.labeling.outlines import trace_outline
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Shapes, Simplifications
 from xdecoder.labeling.text import writable
 from xdecoder.structures.masks import mask_box
 
@@ -52,7 +52,11 @@ def decode_runs(
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
+    folder: Path,
+    pictures: Iterable[LabeledPicture],
+    classes: ClassNumbers,
+    shapes: Shapes,
+    simplified: Simplifications,
 ) -> None:
     """Write `annotations.xml`; the parts of an object have one `group_id`.
 
@@ -61,17 +65,19 @@ def write(
         pictures: images with their regions.
         classes: not needed: CVAT knows a task's own.
         shapes: how regions are written.
-        changes: where it is counted what the format cannot hold.
+        simplified: where it is counted what the format cannot hold.
     """
     with (folder / "annotations.xml").open("w", encoding="utf-8") as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         for number, picture in enumerate(pictures):
-            element = _image(picture, number, shapes, changes)
+            element = _image(picture, number, shapes, simplified)
             file.write(ElementTree.tostring(element, encoding="unicode") + "\n")
         file.write("</annotations>\n")
 
 
-def _image(picture: LabeledPicture, number: int, shapes: Shapes, changes: Changes) -> ElementTree.Element:
+def _image(
+    picture: LabeledPicture, number: int, shapes: Shapes, simplified: Simplifications
+) -> ElementTree.Element:
     height, width = picture.size
     image = ElementTree.Element(
         "image", id=str(number), name=writable(picture.name), width=str(width), height=str(height)
@@ -88,7 +94,7 @@ def _image(picture: LabeledPicture, number: int, shapes: Shapes, changes: Change
             ElementTree.SubElement(image, "mask", {**common, "rle": runs, **drawn})
             continue
         outline = trace_outline(region.mask)
-        changes.filled += outline.holes > 0
+        simplified.filled += outline.holes > 0
         if len(outline.parts) > 1:
             common["group_id"] = str(group)
         for ring in outline.parts:

@@ -11,7 +11,7 @@ from typing import final
 from xdecoder.images import IMAGE_SUFFIXES, ImageHeader, read_header
 from xdecoder.jobs.files import remove_drafts, whole_folder
 from xdecoder.jobs.progress import ProgressCallback
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Shapes, Simplifications
 from xdecoder.labeling.results import SavedResult, SavedResults
 from xdecoder.labeling.table import FORMATS
 
@@ -27,14 +27,14 @@ class Exported:
         images: how many have labels.
         copied: how many of them lie beside their labels.
         classes: in the order of their numbers.
-        changes: what the format cannot hold, in words.
+        simplified: what the format cannot hold, in words.
         skipped: results that could not be used, and why.
     """
 
     images: int
     copied: int
     classes: tuple[str, ...]
-    changes: tuple[str, ...]
+    simplified: tuple[str, ...]
     skipped: tuple[str, ...]
 
 
@@ -88,11 +88,11 @@ def export(
     results = SavedResults.find(source)
     out.parent.mkdir(parents=True, exist_ok=True)
     remove_drafts(out.parent)
-    classes, changes = ClassNumbers(), Changes()
+    classes, simplified = ClassNumbers(), Simplifications()
     with whole_folder(out) as draft:
         folder = draft / FORMATS[format].images
         gathered = _Pictures(results, classes, folder if images else None, progress)
-        FORMATS[format].write(draft, iter(gathered), classes, chosen, changes)
+        FORMATS[format].write(draft, iter(gathered), classes, chosen, simplified)
         if not gathered.images:
             first = f"; the first: {gathered.skipped[0]}" if gathered.skipped else ""
             raise ValueError(f"{source}: no result of `segment` or `refer` that can be used{first}")
@@ -100,7 +100,7 @@ def export(
         images=gathered.images,
         copied=gathered.copied,
         classes=tuple(classes.names),
-        changes=tuple(changes.describe()),
+        simplified=tuple(simplified.describe()),
         skipped=tuple(gathered.skipped),
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from xdecoder.drawing.regions import Region
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Shapes, Simplifications
 from xdecoder.structures.masks import mask_box
 
 IMAGES = "data"
@@ -82,7 +82,11 @@ def _unpack(packed: bytes, most: int) -> Bool[np.ndarray, "H W"]:
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
+    folder: Path,
+    pictures: Iterable[LabeledPicture],
+    classes: ClassNumbers,
+    shapes: Shapes,
+    simplified: Simplifications,
 ) -> None:
     """Write `samples.json` and `metadata.json`; `shapes` is "masks".
 
@@ -91,7 +95,7 @@ def write(
         pictures: images with their regions.
         classes: of the data set; more come with the pictures.
         shapes: how regions are written.
-        changes: where it is counted what the format cannot hold: nothing.
+        simplified: where it is counted what the format cannot hold: nothing.
     """
     with (folder / "samples.json").open("w", encoding="utf-8") as file:
         file.write('{"samples": [')

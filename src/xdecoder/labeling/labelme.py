@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from xdecoder.drawing.regions import Region
 from xdecoder.images import read_stored
 from xdecoder.labeling.outlines import trace_outline
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Shapes, Simplifications
 from xdecoder.structures.masks import mask_box
 from xdecoder.structures.png import png_bytes
 
@@ -63,7 +63,11 @@ def decode_mask(text: object, points: Sequence[float], size: tuple[int, int]) ->
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
+    folder: Path,
+    pictures: Iterable[LabeledPicture],
+    classes: ClassNumbers,
+    shapes: Shapes,
+    simplified: Simplifications,
 ) -> None:
     """Write a JSON file beside each image; the parts of an object have one `group_id`.
 
@@ -72,7 +76,7 @@ def write(
         pictures: images with their regions.
         classes: not needed: each shape names its own.
         shapes: how regions are written.
-        changes: where it is counted what the format cannot hold.
+        simplified: where it is counted what the format cannot hold.
     """
     for picture in pictures:
         path = folder / PurePosixPath(picture.name).with_suffix(".json")
@@ -81,7 +85,7 @@ def write(
         data = {
             "version": _VERSION,
             "flags": {},
-            "shapes": _shapes(picture.regions, shapes, changes),
+            "shapes": _shapes(picture.regions, shapes, simplified),
             "imagePath": PurePosixPath(picture.name).name,
             "imageData": None,
             "imageHeight": height,
@@ -90,7 +94,7 @@ def write(
         path.write_text(json.dumps(data, indent=1), encoding="utf-8")
 
 
-def _shapes(regions: Sequence[Region], shapes: Shapes, changes: Changes) -> list[dict[str, Any]]:
+def _shapes(regions: Sequence[Region], shapes: Shapes, simplified: Simplifications) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for number, region in enumerate(regions, start=1):
         if not region.mask.any():
@@ -99,7 +103,7 @@ def _shapes(regions: Sequence[Region], shapes: Shapes, changes: Changes) -> list
             drawn = [encode_mask(region.mask)]
         else:
             outline = trace_outline(region.mask)
-            changes.filled += outline.holes > 0
+            simplified.filled += outline.holes > 0
             drawn = [{"shape_type": "polygon", "points": ring.tolist()} for ring in outline.parts]
         described = "" if region.score is None else f"score {region.score:.3f}"
         common = {

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from xdecoder.drawing.regions import Region
 from xdecoder.labeling.brush import encode_brush
 from xdecoder.labeling.outlines import to_shares, trace_outline
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Shapes, Simplifications
 from xdecoder.labeling.text import writable
 from xdecoder.structures.masks import mask_box
 
@@ -25,7 +25,11 @@ _TAGS: Final[dict[Shapes, str]] = {"masks": "BrushLabels", "polygons": "PolygonL
 
 
 def task(
-    picture: LabeledPicture, *, address: str, shapes: Shapes, changes: Changes, model: str = "xdecoder"
+    picture: LabeledPicture,
+    *,
+    address: str,
+    shapes: Shapes,
+    simplified: Simplifications,
 ) -> dict[str, Any]:
     """A task whose regions stand in a prediction, for the interface that `label_config` describes.
 
@@ -33,8 +37,7 @@ def task(
         picture: the image and its regions.
         address: of the image, as Label Studio finds it.
         shapes: "masks" for brush masks, "polygons" for outlines.
-        changes: where it is counted what polygons cannot hold.
-        model: the version that the prediction names.
+        simplified: where it is counted what polygons cannot hold.
     """
     results: list[dict[str, Any]] = []
     for region in picture.regions:
@@ -45,11 +48,11 @@ def task(
             image=_IMAGE,
             size=picture.size,
             first=len(results),
-            changes=changes,
+            simplified=simplified,
         )
     return {
         "data": {_IMAGE: address},
-        "predictions": [{"model_version": model, "score": mean_score(results), "result": results}],
+        "predictions": [{"model_version": "xdecoder", "score": mean_score(results), "result": results}],
     }
 
 
@@ -61,7 +64,7 @@ def region_results(
     image: str,
     size: tuple[int, int],
     first: int,
-    changes: Changes,
+    simplified: Simplifications,
     label: str | None = None,
 ) -> list[dict[str, Any]]:
     """A region as a control draws it: one result, or as polygons one for each part.
@@ -73,7 +76,7 @@ def region_results(
         image: the name of the image that it draws on.
         size: the image's height and width.
         first: the number that the first result is called by.
-        changes: where it is counted what polygons cannot hold.
+        simplified: where it is counted what polygons cannot hold.
         label: what the control calls the region; by default its own label.
     """
     height, width = size
@@ -89,17 +92,19 @@ def region_results(
             **({} if region.score is None else {"score": region.score}),
             "value": {**value, kind: [region.label if label is None else label]},
         }
-        for i, value in enumerate(_values(region, kind, size, changes) if region.mask.any() else [])
+        for i, value in enumerate(_values(region, kind, size, simplified) if region.mask.any() else [])
     ]
 
 
-def _values(region: Region, kind: str, size: tuple[int, int], changes: Changes) -> list[dict[str, Any]]:
+def _values(
+    region: Region, kind: str, size: tuple[int, int], simplified: Simplifications
+) -> list[dict[str, Any]]:
     if kind == "brushlabels":
         return [{"format": "rle", "rle": encode_brush(region.mask)}]
     if kind == "polygonlabels":
         outline = trace_outline(region.mask)
-        changes.filled += outline.holes > 0
-        changes.split += len(outline.parts) > 1
+        simplified.filled += outline.holes > 0
+        simplified.split += len(outline.parts) > 1
         return [{"points": to_shares(ring, size, whole=100), "closed": True} for ring in outline.parts]
     height, width = size
     left, top, right, bottom = mask_box(region.mask)
@@ -132,7 +137,11 @@ def label_config(classes: Iterable[str], shapes: Shapes) -> str:
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
+    folder: Path,
+    pictures: Iterable[LabeledPicture],
+    classes: ClassNumbers,
+    shapes: Shapes,
+    simplified: Simplifications,
 ) -> None:
     """Write `tasks.json` and `label_config.xml`.
 
@@ -143,14 +152,14 @@ def write(
         pictures: images with their regions.
         classes: that the interface lists; more come with the pictures.
         shapes: how regions are written.
-        changes: where it is counted what the format cannot hold.
+        simplified: where it is counted what the format cannot hold.
     """
     with (folder / "tasks.json").open("w", encoding="utf-8") as file:
         for place, picture in enumerate(pictures):
             address = f"/data/local-files/?d={quote(f'{IMAGES}/{picture.name}')}"
             for region in picture.regions:
                 classes.place(region.label)
-            told = task(picture, address=address, shapes=shapes, changes=changes)
+            told = task(picture, address=address, shapes=shapes, simplified=simplified)
             file.write(f"{',' if place else '['}\n{json.dumps(told)}")
         file.write("\n]\n")
     (folder / "label_config.xml").write_text(label_config(classes.names, shapes), encoding="utf-8")

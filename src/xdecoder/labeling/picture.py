@@ -49,7 +49,7 @@ class ClassNumbers:
 
 @final
 @dataclass(kw_only=True)
-class Changes:
+class Simplifications:
     """What a format could not hold, counted in objects.
 
     Attributes:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, final
 
 from xdecoder.labeling import coco, cvat, fiftyone, labelme, labelstudio, yolo
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Shapes, Simplifications
 
-Writer = Callable[[Path, Iterable[LabeledPicture], ClassNumbers, Shapes, Changes], None]
+Writer = Callable[[Path, Iterable[LabeledPicture], ClassNumbers, Shapes, Simplifications], None]
 """Writes all but the images of a folder; classes that are new, and what is lost, are added as it goes."""
 
 

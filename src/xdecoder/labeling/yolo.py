@@ -12,20 +12,20 @@ from pathlib import Path, PurePath
 import yaml
 
 from xdecoder.labeling.outlines import join_parts, to_shares, trace_outline
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture, Shapes
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Shapes, Simplifications
 
 IMAGES = "images/train"
 """Where `write` expects the images."""
 
 
-def lines(picture: LabeledPicture, classes: ClassNumbers, changes: Changes) -> list[str]:
+def lines(picture: LabeledPicture, classes: ClassNumbers, simplified: Simplifications) -> list[str]:
     """The lines of an image: a class and coordinates from 0 to 1; regions without a pixel have none."""
     found: list[str] = []
     for region in picture.regions:
         outline = trace_outline(region.mask)
         if not outline.parts:
             continue
-        changes.filled += outline.holes > 0
+        simplified.filled += outline.holes > 0
         points = to_shares(join_parts(outline.parts), picture.size)
         values = " ".join(f"{value:.7g}" for point in points for value in point)
         found.append(f"{classes.place(region.label)} {values}")
@@ -42,7 +42,11 @@ def label_path(image: PurePath) -> PurePath:
 
 
 def write(
-    folder: Path, pictures: Iterable[LabeledPicture], classes: ClassNumbers, shapes: Shapes, changes: Changes
+    folder: Path,
+    pictures: Iterable[LabeledPicture],
+    classes: ClassNumbers,
+    shapes: Shapes,
+    simplified: Simplifications,
 ) -> None:
     """Write `labels/train` and `data.yaml`; `shapes` is "polygons".
 
@@ -51,12 +55,14 @@ def write(
         pictures: images with their regions.
         classes: in the order of their numbers; more come with the pictures.
         shapes: how regions are written.
-        changes: where it is counted what the format cannot hold.
+        simplified: where it is counted what the format cannot hold.
     """
     for picture in pictures:
         path = folder / label_path(PurePath(IMAGES, picture.name))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in lines(picture, classes, changes)), encoding="utf-8")
+        path.write_text(
+            "".join(f"{line}\n" for line in lines(picture, classes, simplified)), encoding="utf-8"
+        )
     description = {
         "path": ".",
         "train": IMAGES,

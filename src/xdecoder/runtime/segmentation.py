@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32
 
 from xdecoder.runtime.resampling import output_matrices, strips, taps
-from xdecoder.tasks.segments import Candidate, ChosenSegments, choose_segments
+from xdecoder.tasks.segments import ChosenSegments, SegmentCandidate, choose_segments
 from xdecoder.tasks.sizes import ImageSizes
 
 
@@ -81,7 +81,7 @@ def panoptic(
             own += (shares >= 0.5).sum((1, 2))
             solid_pixels += np.bincount(winner[solid], minlength=len(kept))
     candidates = [
-        Candidate(
+        SegmentCandidate(
             query=int(query),
             category=int(category[query]),
             score=float(best[query]),

@@ -138,7 +138,7 @@ def _model_facts(service: Service) -> dict[str, Any]:
                 "classes": list(words.classes),
                 "things": sorted(words.things),
                 "short_side": service.config.inference.short_side,
-                "note": _DRAWN if service.config.inference.vocabulary == "picturebook" else "",
+                "note": _DRAWN if service.config.inference.is_drawn_world else "",
             }
         ],
         "vocabularies": list(BUILT_IN),

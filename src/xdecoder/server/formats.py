@@ -11,7 +11,7 @@ import numpy as np
 from xdecoder.drawing.regions import Region
 from xdecoder.labeling import labelstudio, yolo
 from xdecoder.labeling.outlines import trace_outline
-from xdecoder.labeling.picture import Changes, ClassNumbers, LabeledPicture
+from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Simplifications
 from xdecoder.search.found import Found
 from xdecoder.server.questions import Embedded
 from xdecoder.structures import (
@@ -180,16 +180,18 @@ def _yolo(result: object) -> Any:
     """The lines of YOLO's text file, the names that they number, and what polygons could not hold."""
     if not isinstance(result, SegmentationResult):
         raise _shapeless(result, "yolo")
-    classes, changes = ClassNumbers(_classes(result)), Changes()
-    lines = yolo.lines(_picture(result, ""), classes, changes)
-    return {"names": classes.names, "lines": lines, "notes": changes.describe()}
+    classes, simplified = ClassNumbers(_classes(result)), Simplifications()
+    lines = yolo.lines(_picture(result, ""), classes, simplified)
+    return {"names": classes.names, "lines": lines, "notes": simplified.describe()}
 
 
 def _labelstudio(result: object, image_id: str) -> Any:
     """A task of Label Studio's with brush masks, and the labeling interface that it is made for."""
     if not isinstance(result, SegmentationResult):
         raise _shapeless(result, "labelstudio")
-    task = labelstudio.task(_picture(result, image_id), address=image_id, shapes="masks", changes=Changes())
+    task = labelstudio.task(
+        _picture(result, image_id), address=image_id, shapes="masks", simplified=Simplifications()
+    )
     return {"tasks": [task], "label_config": labelstudio.label_config(_classes(result), "masks")}
 
 

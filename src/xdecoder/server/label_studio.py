@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xdecoder.labeling.labelstudio import mean_score, region_results
-from xdecoder.labeling.picture import Changes
+from xdecoder.labeling.picture import Simplifications
 from xdecoder.server.admission import admitted
 from xdecoder.server.bodies import MOST_NAMES
 from xdecoder.server.questions import Segment
@@ -248,7 +248,7 @@ def _regions(found: object, interface: LabelingInterface) -> list[dict[str, Any]
                     image=interface.image,
                     size=result.size,
                     first=len(regions),
-                    changes=Changes(),
+                    simplified=Simplifications(),
                     label=label,
                 )
     return regions

@@ -26,7 +26,7 @@ from xdecoder.server.pace import Pace
 from xdecoder.server.questions import Keep, Question, Segment, Source
 from xdecoder.server.reading import check_image
 from xdecoder.server.settings import ServerSettings
-from xdecoder.server.worker import ModelWorker
+from xdecoder.server.worker import ModelWorker, ShuttingDownError
 from xdecoder.structures.png import png_bytes
 
 _HITS = 4096
@@ -216,10 +216,10 @@ def told_errors() -> Generator[None]:
         yield
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
+    except ShuttingDownError as error:
+        raise HTTPException(503, str(error)) from error
     except (MemoryError, RuntimeError) as error:
         text = str(error)
-        if "shutting down" in text:
-            raise HTTPException(503, text) from error
         if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
             raise HTTPException(503, "out of memory: send a smaller image, or try again later") from error
         raise

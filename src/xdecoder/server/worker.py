@@ -21,6 +21,10 @@ from xdecoder.server.questions import Question, Search, Source
 _logger = logging.getLogger(__name__)
 
 
+class ShuttingDownError(RuntimeError):
+    """Nothing more is answered."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Job:
     question: Question
@@ -82,12 +86,12 @@ class ModelWorker:
             source: the image; None for a search by words.
 
         Raises:
-            RuntimeError: it was closed.
+            ShuttingDownError: it was closed.
         """
         job = _Job(question=question, source=source)
         with self._changed:
             if self._closed:
-                raise RuntimeError("the server is shutting down")
+                raise ShuttingDownError("the server is shutting down")
             self._waiting.append(job)
             self._changed.notify()
         return job.result

@@ -18,7 +18,7 @@ from xdecoder.networks.decoder_states import LatentStates
 from xdecoder.networks.linear import linear
 from xdecoder.networks.resampling import Axis, Tile, resized_tiles
 from xdecoder.tasks.geometry import Geometry
-from xdecoder.tasks.segments import Candidate, choose_segments
+from xdecoder.tasks.segments import SegmentCandidate, choose_segments
 
 _ROWS = 64
 
@@ -212,7 +212,9 @@ def panoptic(
 
     counts: list[list[int]] = torch.stack((kept, category[kept], won, own, covered)).tolist()
     candidates = [
-        Candidate(query=query, category=label, score=score, won=pixels, own=mask_pixels, covered=solid_pixels)
+        SegmentCandidate(
+            query=query, category=label, score=score, won=pixels, own=mask_pixels, covered=solid_pixels
+        )
         for query, label, pixels, mask_pixels, solid_pixels, score in zip(
             *counts, best[kept].tolist(), strict=True
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class SegmentCandidate:
     """A latent query that competes for pixels.
 
     Attributes:
@@ -45,7 +45,7 @@ class ChosenSegments:
 
 
 def choose_segments(
-    candidates: Sequence[Candidate], *, things: frozenset[int], overlap_threshold: float
+    candidates: Sequence[SegmentCandidate], *, things: frozenset[int], overlap_threshold: float
 ) -> ChosenSegments:
     """Which candidates become segments; stuff of one class is merged.
 
@@ -55,8 +55,8 @@ def choose_segments(
         overlap_threshold: candidates are kept that won at least this share of their mask's own pixels.
     """
     of_candidate: list[int] = []
-    largest: list[Candidate] = []  # of each segment's parts
-    first: list[Candidate] = []
+    largest: list[SegmentCandidate] = []  # of each segment's parts
+    first: list[SegmentCandidate] = []
     stuff: dict[int, int] = {}
     for candidate in candidates:
         won, own = candidate.won, candidate.own
@@ -81,5 +81,5 @@ def choose_segments(
     )
 
 
-def _covered(candidate: Candidate) -> int:
+def _covered(candidate: SegmentCandidate) -> int:
     return candidate.covered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -22,6 +21,9 @@ from xdecoder.jobs.distributed import World
 from xdecoder.jobs.files import read_text, write_whole
 from xdecoder.jobs.gather import mean_over_world
 from xdecoder.training.curriculum import Phase
+
+if sys.platform != "win32":  # which does not tell
+    import resource
 
 _NUMBERS: Final = "metrics.jsonl"
 _SCORES: Final = "scores.jsonl"
@@ -260,10 +262,16 @@ def _read_rows(path: Path) -> dict[int, dict[str, float]]:
 
 
 def memory_gib() -> float:
-    """The most memory this process has held: of the GPU where there is one, else of the machine."""
+    """The most memory this process has held: of the GPU where there is one, else of the machine.
+
+    0 on Windows without a GPU.
+    """
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if sys.platform == "win32":
+        return 0.0
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def cpu_seconds() -> float:

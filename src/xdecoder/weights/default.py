@@ -18,6 +18,9 @@ BUNDLED = "picturebook"
 BUNDLED_LITE = "picturebook-lite"
 """The bundled model with a backbone that has seen photographs: a start for training on one's own."""
 
+BUNDLED_MODELS = (BUNDLED, BUNDLED_LITE)
+"""The models that come with the package, by name."""
+
 VARIABLE = "XDECODER_WEIGHTS"
 
 BUNDLED_IS_FOR_DRAWN_SCENES = (
@@ -70,7 +73,8 @@ def set_default_weights(name: str | None) -> DefaultWeights:
     """Write the user's default into the configuration file; None takes it out again.
 
     Args:
-        name: a published name, `BUNDLED`, a model folder (kept as an absolute path) or a repository.
+        name: one of `BUNDLED_MODELS`, a published name, a model folder (kept as an absolute path) or a
+            repository.
 
     Returns:
         What is in force now: `VARIABLE` goes before the file.
@@ -87,12 +91,12 @@ def set_default_weights(name: str | None) -> DefaultWeights:
         if not (folder / hub.FOLDER_FILES[0]).is_file():
             raise FileNotFoundError(f"{folder} is not a model folder: it has no {hub.FOLDER_FILES[0]}")
         config[_KEY] = str(folder)
-    elif name in (BUNDLED, *PUBLISHED) or re.fullmatch(hub.REPOSITORY_NAME, name):
+    elif name in (*BUNDLED_MODELS, *PUBLISHED) or re.fullmatch(hub.REPOSITORY_NAME, name):
         config[_KEY] = name
     else:
         raise FileNotFoundError(
             f"no model {name[:200]!r}: expected a folder, a Hugging Face repository (owner/name), or one of "
-            f"{', '.join([BUNDLED, *PUBLISHED])}"
+            f"{', '.join([*BUNDLED_MODELS, *PUBLISHED])}"
         )
     path = config_file()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xdecoder.weights import hub
 from xdecoder.weights.conversion import pull
-from xdecoder.weights.default import BUNDLED, BUNDLED_LITE
+from xdecoder.weights.default import BUNDLED_MODELS
 from xdecoder.weights.folder import CONFIG
 from xdecoder.weights.published_models import PUBLISHED
 
@@ -59,7 +59,7 @@ def resolve_model(source: str | Path) -> Path:
             f"{path} is a file, a model is a folder: turn a published checkpoint into one with "
             f"`xdecoder weights convert {path} FOLDER`"
         )
-    if name in (BUNDLED, BUNDLED_LITE):
+    if name in BUNDLED_MODELS:
         folder = _ASSETS / name
         if not folder.is_dir():
             raise FileNotFoundError(
@@ -73,5 +73,5 @@ def resolve_model(source: str | Path) -> Path:
         return hub.download_repository(name)
     raise FileNotFoundError(
         f"no model {name[:200]!r}: expected a folder, a Hugging Face repository (owner/name), or one of "
-        f"{', '.join([BUNDLED, BUNDLED_LITE, *PUBLISHED])}"
+        f"{', '.join([*BUNDLED_MODELS, *PUBLISHED])}"
     )
