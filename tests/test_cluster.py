@@ -79,7 +79,7 @@ class Slowly:
 def test_what_a_killed_actor_was_given_is_worked_on_again() -> None:
     found: list[int] = []
     processes: set[int] = set()
-    for result in map_on_cluster([{"number": i} for i in range(16)], Slowly, together=2, actors=TWO):
+    for result in map_on_cluster([{"number": i} for i in range(16)], Slowly, batch_size=2, actors=TWO):
         found += result["numbers"]
         processes.add(result["process"])
         if len(found) == 4:
@@ -114,7 +114,7 @@ def test_a_node_killed_in_the_middle_changes_no_row(
         ModelSource.of(str(bulk.model), bulk.predictor),
         destination,
         actors=TWO,
-        together=1,
+        batch_size=1,
         progress=once(2, kill),
     )
     assert killed
@@ -127,7 +127,7 @@ def test_a_folder_is_indexed_as_by_one_process(bulk: Bulk, tmp_path: Path) -> No
     one, many = (Index.create(tmp_path / name, bulk.predictor, vocabulary=WORDS) for name in ("one", "many"))
     wanted = one.update(bulk.pictures)
     source = ModelSource.of(str(bulk.model), bulk.predictor)
-    report = index_on_cluster(many.tables, source, bulk.pictures, actors=Actors(), together=2)
+    report = index_on_cluster(many.tables, source, bulk.pictures, actors=Actors(), batch_size=2)
     assert (report.indexed, report.unchanged) == (wanted.indexed, 0) == (IMAGES - 1, 0)
     assert [failure.path.name for failure in report.failures] == ["bad.png"]
     for table in ("images", "regions"):
@@ -138,7 +138,7 @@ def test_a_folder_is_indexed_as_by_one_process(bulk: Bulk, tmp_path: Path) -> No
         key = "path" if table == "images" else "id"
         assert {row[key]: row for row in rows[0]} == {row[key]: row for row in rows[1]}
         assert len(rows[0]) == len(rows[1])
-    again = index_on_cluster(many.tables, source, bulk.pictures, actors=Actors(), together=2)
+    again = index_on_cluster(many.tables, source, bulk.pictures, actors=Actors(), batch_size=2)
     assert (again.indexed, again.unchanged) == (0, IMAGES - 1)
 
 
@@ -167,4 +167,4 @@ def test_a_worker_s_error_is_told() -> None:
     with pytest.raises(
         OSError, match=r"the cluster could not finish: .*the reason; run the same command again"
     ):
-        list(map_on_cluster([{"number": 0}], Failing, together=1, actors=Actors()))
+        list(map_on_cluster([{"number": 0}], Failing, batch_size=1, actors=Actors()))

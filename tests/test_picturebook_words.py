@@ -205,7 +205,7 @@ def test_every_generated_caption_is_true(said: list[tuple[str, Scene]]) -> None:
 def test_a_region_caption_is_true_of_its_thing(scenes: list[Scene]) -> None:
     for scene in scenes[:20]:
         for thing in scene.things:
-            text = region_caption(scene, thing, rng(scene.seed))
+            text = region_caption(thing, rng(scene.seed))
             assert is_true(text, scene)
             assert is_true_of(text, scene, thing)
             assert not is_true_of(f"{text} and {text}", scene, thing)

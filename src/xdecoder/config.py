@@ -339,7 +339,8 @@ class InferenceConfig:
             or the classes themselves.
         object_threshold: a panoptic query is kept above this class probability.
         overlap_threshold: a panoptic segment is kept at this share of its own mask won, or more.
-        detections: instances kept an image.
+        detections: instance segmentation: the best (query, class) pairs of an image that are kept, before
+            those of stuff are dropped.
         caption_steps: tokens generated at the most.
         caption_beams: captions kept while searching the likeliest; 1 takes the likeliest word at each step.
         prompt_ensemble: embed a class by its 81 prompts; else by its name alone.

@@ -71,18 +71,17 @@ class ImageHeader:
         on_its_side = self.orientation in _ON_ITS_SIDE
         return (self.width, self.height) if on_its_side else (self.height, self.width)
 
-    def require_pixels(self, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    def require_pixels(self, name: str) -> None:
         """Refuse a size that `read_image` refuses.
 
         Args:
             name: what messages call the image.
-            max_pixels: the most pixels it may have.
 
         Raises:
             TooLargeError: it has more.
             ValueError: it has none.
         """
-        _check_size(self.width, self.height, name, max_pixels)
+        _check_size(self.width, self.height, name, MAX_PIXELS)
 
 
 def read_image(
@@ -158,24 +157,20 @@ def read_stored(
         return values.astype(np.uint8) if values.dtype == np.bool_ else values
 
 
-def read_ids(
-    source: File, *, max_pixels: int = MAX_PIXELS, name: str | None = None
-) -> Int32[np.ndarray, "H W"]:
+def read_ids(source: File) -> Int32[np.ndarray, "H W"]:
     """The ids of a file that writes them as colors, as COCO's panoptic PNGs do: R + 256 G + 65536 B.
 
     Files with a palette and gray ones, which lossless optimizers make of few colors, hold the same ids.
 
     Args:
         source: a path or a file's bytes.
-        max_pixels: as for `read_image`.
-        name: as for `read_image`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: this is no image, or is damaged, empty or too large, or has not three channels of 8 bits.
     """
-    with _open(source, name) as (image, called):
-        _check_size(image.width, image.height, called, max_pixels)
+    with _open(source, None) as (image, called):
+        _check_size(image.width, image.height, called, MAX_PIXELS)
         if image.mode not in ("RGB", "RGBA", "P", "L"):
             raise ValueError(
                 f"{called}: a panoptic PNG has three channels of 8 bits, this has the mode {image.mode}"

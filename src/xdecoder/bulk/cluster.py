@@ -16,7 +16,7 @@ from xdecoder.jobs.cluster import Actors, Row, map_on_cluster
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.model_source import ModelSource
 
-TOGETHER: Final = {"cuda": 256, "cpu": 32}
+BATCH_SIZE: Final = {"cuda": 256, "cpu": 32}
 """Images that an actor is given at once, by its device, and writes as a fragment: some seconds of work."""
 
 
@@ -28,7 +28,7 @@ def label_on_cluster(
     actors: Actors,
     column: str = "image",
     retry_failed: bool = False,
-    together: int | None = None,
+    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> LabelingReport:
     """Label images on a Ray cluster; what has rows is passed over.
@@ -42,7 +42,8 @@ def label_on_cluster(
         actors: how many processes hold the model.
         column: of tables, where the images' bytes are.
         retry_failed: do images again that failed before.
-        together: images that an actor is given at once, and writes as one fragment; by default `TOGETHER`.
+        batch_size: images that an actor is given at once, and writes as one fragment; by default as
+            `BATCH_SIZE` says for the device.
         progress: told how many images have rows, and how many there are.
 
     Raises:
@@ -55,8 +56,8 @@ def label_on_cluster(
     worker = LabelWorker(model=model, address=destination.place.address, column=column)
     labeled = failed = 0
     rows = [asdict(image) for image in rest]
-    size = together or TOGETHER.get(model.device, TOGETHER["cpu"])
-    for found in map_on_cluster(rows, worker, together=size, actors=actors):
+    size = batch_size or BATCH_SIZE.get(model.device, BATCH_SIZE["cpu"])
+    for found in map_on_cluster(rows, worker, batch_size=size, actors=actors):
         labeled += found["labeled"]
         failed += found["failed"]
         if progress:

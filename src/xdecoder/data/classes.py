@@ -22,6 +22,8 @@ from xdecoder.data.records import (
 from xdecoder.vocabularies import Vocabulary, normal_name
 
 _BAR: Final = "█"
+_WIDTH: Final = 30  # characters of the longest bar
+_MOST: Final = 20  # classes that are named
 RARE: Final = 10
 """A class that occurs fewer times is called rare."""
 
@@ -95,13 +97,13 @@ def all_things_note(task: Task, words: Vocabulary) -> str | None:
     )
 
 
-def bar_chart(counts: Iterable[ClassCount], *, most: int = 20, width: int = 30) -> str:
+def bar_chart(counts: Iterable[ClassCount]) -> str:
     """The most frequent classes as bars of text, one a line; below them the rare and the absent by name."""
     ordered = sorted(counts, key=lambda c: -c.segments)
-    shown = [c for c in ordered if c.segments][:most]
+    shown = [c for c in ordered if c.segments][:_MOST]
     longest = max((len(c.name) for c in shown), default=0)
     lines = [
-        f"{c.name:<{longest}}  {_BAR * max(1, round(width * c.segments / shown[0].segments))} "
+        f"{c.name:<{longest}}  {_BAR * max(1, round(_WIDTH * c.segments / shown[0].segments))} "
         f"{c.segments} in {c.images} image{'' if c.images == 1 else 's'}"
         for c in shown
     ]
@@ -113,6 +115,6 @@ def bar_chart(counts: Iterable[ClassCount], *, most: int = 20, width: int = 30) 
         ("never: ", [c.name for c in ordered if not c.segments]),
     ):
         if names:
-            more = f" and {len(names) - most} more" if len(names) > most else ""
-            lines.append(title + ", ".join(names[:most]) + more)
+            more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+            lines.append(title + ", ".join(names[:_MOST]) + more)
     return "\n".join(lines)

@@ -102,16 +102,14 @@ class PairShards:
         )
 
 
-def open_pair_folder(
-    folder: Path, *, listing: str = "pairs.jsonl", missing: Missing = "error"
-) -> Dataset[CaptionSample]:
-    """A folder with lines of JSON: `{"image": "a/b.jpg", "caption": "..."}` or `"captions": [...]`.
+def open_pair_folder(folder: Path, *, missing: Missing = "error") -> Dataset[CaptionSample]:
+    """A folder with `pairs.jsonl`: `{"image": "a/b.jpg", "caption": "..."}` a line, or `"captions": [...]`.
 
     Raises:
-        FileNotFoundError: the listing, or unless they may be skipped, images are missing.
+        FileNotFoundError: `pairs.jsonl`, or unless they may be skipped, images are missing.
         ValueError: a line is malformed, or an image is listed twice.
     """
-    path = folder / listing
+    path = folder / "pairs.jsonl"
     if not path.is_file():
         raise FileNotFoundError(
             f'{path}: no such file; expected lines as {{"image": "a.jpg", "caption": "..."}}'

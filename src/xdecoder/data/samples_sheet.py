@@ -21,15 +21,13 @@ from xdecoder.drawing.sheet import SheetStyle, draw_cell, join_cells
 from xdecoder.vocabularies import Vocabulary, clean_name
 
 
-def draw_sheet(samples: Sequence[Sample], vocabulary: Vocabulary | None, *, columns: int = 2) -> Image.Image:
+def draw_sheet(samples: Sequence[Sample], vocabulary: Vocabulary | None) -> Image.Image:
     """The samples side by side, each with its annotation painted over it and its id and texts below.
 
     Raises:
         ValueError: there are no samples, or an image or annotation cannot be read.
     """
-    return join_cells(
-        [draw_sample(sample, vocabulary) for sample in samples], columns=columns, style=SheetStyle()
-    )
+    return join_cells([draw_sample(sample, vocabulary) for sample in samples], columns=2, style=SheetStyle())
 
 
 def draw_sample(sample: Sample, vocabulary: Vocabulary | None) -> Image.Image:

@@ -61,7 +61,6 @@ def edit(
 
     Raises:
         ValueError: the mask has another size or marks nothing, or an option is out of range.
-        ImportError: OpenCV is not installed.
     """
     options = EditOptions(grow_by=grow_by, feather=feather, strength=strength, size=size)
     return edit_region(read_image(image), mask, change, options)
@@ -74,7 +73,6 @@ def edit_region(
 
     Raises:
         ValueError: the mask has another size or marks nothing, or the result would be too large.
-        ImportError: OpenCV is not installed.
     """
     height, width, _ = pixels.shape
     check_mask(mask, (height, width))

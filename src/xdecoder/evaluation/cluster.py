@@ -17,7 +17,7 @@ from xdecoder.jobs.journal import Journal
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.predictor.model_source import ModelSource
 
-TOGETHER: Final = 32
+BATCH_SIZE: Final = 32
 """Images that an actor is given at once."""
 
 
@@ -81,7 +81,7 @@ def predict_on_cluster(
     images: int,
     *,
     actors: Actors,
-    together: int = TOGETHER,
+    batch_size: int = BATCH_SIZE,
     progress: ProgressCallback | None = None,
 ) -> None:
     """Predict samples on a Ray cluster; their predictions are in the folder's journals then.
@@ -91,7 +91,7 @@ def predict_on_cluster(
         indices: places of the samples in the data set.
         images: how many there are in the data set.
         actors: how many processes hold the model.
-        together: images that an actor is given at once.
+        batch_size: images that an actor is given at once.
         progress: told how many images are predicted, and of how many.
 
     Raises:
@@ -100,7 +100,7 @@ def predict_on_cluster(
     """
     done = images - len(indices)
     rows = [{"index": index} for index in indices]
-    for found in map_on_cluster(rows, worker, together=together, actors=actors):
+    for found in map_on_cluster(rows, worker, batch_size=batch_size, actors=actors):
         done += found["images"]
         if progress:
             progress(done, images)

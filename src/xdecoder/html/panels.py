@@ -35,7 +35,7 @@ def painted(panoptic: PanopticSegmentation) -> Image.Image:
     return draw_regions(panoptic.image, bare, opacity=0.55)
 
 
-def lit(image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], label: str = SPOT) -> Image.Image:
+def lit(image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"]) -> Image.Image:
     """The picture dark and gray but for the mask, which is outlined."""
     pixels = image.astype(np.float32)
     gray = pixels.mean(axis=2, keepdims=True)
@@ -43,7 +43,7 @@ def lit(image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], label:
     soft = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(0.8))
     share = np.asarray(soft, np.float32)[..., None] / 255
     blended = (pixels * share + dark * (1 - share)).round().astype(np.uint8)
-    return draw_regions(blended, [Region(mask=mask, label=label, text="")], opacity=0.08)
+    return draw_regions(blended, [Region(mask=mask, label=SPOT, text="")], opacity=0.08)
 
 
 def inlined(picture: Image.Image, *, quality: int = 84) -> str:

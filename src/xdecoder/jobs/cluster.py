@@ -58,7 +58,7 @@ def map_on_cluster(
     rows: Sequence[Mapping[str, Any]],
     worker: Callable[[], Callable[[list[Row]], Row]],
     *,
-    together: int,
+    batch_size: int,
     actors: Actors,
 ) -> Iterator[Row]:
     """Work through rows on a Ray cluster; without rows, nothing is started.
@@ -70,7 +70,7 @@ def map_on_cluster(
         rows: what to work on; plain JSON values.
         worker: makes what works on some rows and says what came out. It is called once in each actor, and has
             to be picklable.
-        together: rows that a worker is given at once.
+        batch_size: rows that a worker is given at once.
         actors: how many workers there are.
 
     Returns:
@@ -94,8 +94,8 @@ def map_on_cluster(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     blocks = [
-        {"rows": json.dumps([dict(row) for row in rows[start : start + together]])}
-        for start in range(0, len(rows), together)
+        {"rows": json.dumps([dict(row) for row in rows[start : start + batch_size]])}
+        for start in range(0, len(rows), batch_size)
     ]
     results = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
         _Actor,

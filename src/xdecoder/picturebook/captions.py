@@ -39,7 +39,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, style: Style) -> str:
     return _WRITERS[style](scene, rng)
 
 
-def region_caption(scene: Scene, thing: SceneSegment, rng: np.random.Generator) -> str:
+def region_caption(thing: SceneSegment, rng: np.random.Generator) -> str:
     """A caption of one thing: "a red car", "a small red car on the grass"."""
     noun = _sized(Noun(category=thing.category, color=thing.color), [thing], rng)
     place = f" {write_place(thing.on, rng)}" if thing.on is not None and float(rng.random()) < 0.5 else ""
@@ -100,10 +100,10 @@ def _listed(scene: Scene, rng: np.random.Generator) -> tuple[str, bool]:
     return text, len(groups[0][1]) == 1
 
 
-def _surroundings(scene: Scene, rng: np.random.Generator, *, time_share: float = 0.6) -> str:
+def _surroundings(scene: Scene, rng: np.random.Generator) -> str:
     """Write "by the sea at night"."""
     words = [SETTING_WORDS[scene.setting]]
-    if scene.time is not None and float(rng.random()) < time_share:
+    if scene.time is not None and float(rng.random()) < 0.6:
         words.append(TIME_WORDS[scene.time])
     return " ".join(words)
 
@@ -150,12 +150,12 @@ def _relation_style(scene: Scene, rng: np.random.Generator) -> str:
     predicate = kinds[int(rng.integers(len(kinds)))]
     pairs = by_kind[predicate]
     first, second = (scene.segment(number) for number in pairs[int(rng.integers(len(pairs)))])
-    subject, other = (_named(scene, thing, rng) for thing in (first, second))
+    subject, other = (_named(thing, rng) for thing in (first, second))
     text = f"{subject} {write_relation(predicate, rng)} {other}"
     return f"{text} {_surroundings(scene, rng)}" if float(rng.random()) < 0.3 else text
 
 
-def _named(scene: Scene, thing: SceneSegment, rng: np.random.Generator) -> str:
+def _named(thing: SceneSegment, rng: np.random.Generator) -> str:
     color = thing.color if float(rng.random()) < 0.8 else None
     noun = _sized(Noun(category=thing.category, color=color), [thing], rng)
     return article(write_noun(noun, rng=rng))

@@ -138,7 +138,7 @@ class Table:
     Attributes:
         title: with the paper's own number.
         cells: names in `CELLS`; the first is what the others are compared with.
-        figures: columns, names of `figures.FIGURES`.
+        figures: columns, names of `scoring.FIGURES`.
     """
 
     title: str

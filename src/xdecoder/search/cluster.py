@@ -14,7 +14,7 @@ from xdecoder.predictor.model_source import ModelSource
 from xdecoder.search.indexing import IndexingReport, add_images, begin, finish
 from xdecoder.search.tables import Tables
 
-TOGETHER: Final = 4096
+BATCH_SIZE: Final = 4096
 """Images that an actor is given at once, and writes together: each write is a version of the table."""
 
 
@@ -25,7 +25,7 @@ def index_on_cluster(
     *,
     actors: Actors,
     optimize: bool = True,
-    together: int = TOGETHER,
+    batch_size: int = BATCH_SIZE,
     progress: ProgressCallback | None = None,
 ) -> IndexingReport:
     """Bring what an index holds of a folder up to date, on a Ray cluster.
@@ -38,7 +38,7 @@ def index_on_cluster(
         folder: the folder, with its subfolders.
         actors: how many processes hold the model.
         optimize: as for `index_folder`; this process does it.
-        together: images that an actor is given at once.
+        batch_size: images that an actor is given at once.
         progress: called with how many images are done and how many there are to do.
 
     Raises:
@@ -51,7 +51,7 @@ def index_on_cluster(
     written = done = 0
     failures: list[FailedImage] = []
     rows = [{"path": str(path)} for path in changes.new]
-    for found in map_on_cluster(rows, worker, together=together, actors=actors):
+    for found in map_on_cluster(rows, worker, batch_size=batch_size, actors=actors):
         written += found["written"]
         done += found["images"]
         failures += [FailedImage(path=Path(p), error=OSError(why)) for p, why in found["failures"]]

@@ -95,12 +95,11 @@ class ServerSettings:
         return int(self.max_megabytes * 1e6)
 
 
-def read_token(path: Path, *, least: int = _LEAST_TOKEN) -> str:
+def read_token(path: Path) -> str:
     """The token in a file, without the white space around it.
 
     Args:
         path: a file that holds the token alone.
-        least: characters that it must have.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -111,8 +110,8 @@ def read_token(path: Path, *, least: int = _LEAST_TOKEN) -> str:
         raise FileNotFoundError(f"no token file {path}; make one: openssl rand -hex 32 > {path}")
     token = read_file(path).decode("ascii", "replace").strip()
     require(
-        len(token) >= least and token.isprintable() and token.isascii() and " " not in token,
-        f"{path} must hold one token of {least} ASCII characters or more without spaces; make one: "
+        len(token) >= _LEAST_TOKEN and token.isprintable() and token.isascii() and " " not in token,
+        f"{path} must hold one token of {_LEAST_TOKEN} ASCII characters or more without spaces; make one: "
         f"openssl rand -hex 32 > {path}",
     )
     return token

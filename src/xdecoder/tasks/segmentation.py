@@ -117,7 +117,6 @@ def semantic_tiles(
     logits: SegmentationLogits,
     geometry: Geometry,
     *,
-    keep_background: bool = False,
     resize_probabilities: bool = False,
 ) -> Iterator[Tile]:
     """Scores of every class, Σ over queries of class probability × mask probability, a tile at a time.
@@ -125,10 +124,9 @@ def semantic_tiles(
     Args:
         logits: the image's predictions.
         geometry: the sizes that the image went through; `output` is the result's.
-        keep_background: give the background's scores too, last.
         resize_probabilities: resize the scores, not the mask logits, from the input's to the output's size.
     """
-    classes = logits.classes if keep_background else logits.classes[:, :-1]
+    classes = logits.classes[:, :-1]  # without the background's
     if not resize_probabilities:
         for tile in geometry.tiles(logits.masks()):
             yield Tile(rows=tile.rows, columns=tile.columns, values=_class_scores(classes, tile.values))

@@ -35,11 +35,11 @@ def override(record: T, settings: Iterable[str]) -> T:
             value: Any = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError) as error:
             raise ValueError(f"{setting!r}: the value cannot be read: {error}") from error
-        _nest(given, name.strip().split("."), value, setting)
+        _nest(given, name.strip().split("."), value)
     return _changed(record, given, "")
 
 
-def _nest(given: dict[str, Any], path: list[str], value: Any, setting: str) -> None:
+def _nest(given: dict[str, Any], path: list[str], value: Any) -> None:
     """Put a value into nested dictionaries, so that the settings of one record are set together."""
     for name in path[:-1]:
         inner: Any = given.get(name)

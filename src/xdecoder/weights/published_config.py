@@ -99,8 +99,8 @@ class _Facts:
     def has(self, key: str) -> bool:
         return key in self.shapes
 
-    def size(self, key: str, axis: int, *settings: str, offset: int = 0) -> int:
-        """Length of a tensor's axis, which must be what the YAML's settings (less `offset`) say."""
+    def size(self, key: str, axis: int, *settings: str) -> int:
+        """Length of a tensor's axis, which must be what the YAML's settings say."""
         shape = self.shapes.get(key)
         if shape is None or len(shape) <= axis:
             raise ValueError(
@@ -110,7 +110,7 @@ class _Facts:
             )
         if shape[axis] < 1:
             raise ValueError(f"{key} is empty: its shape is {list(shape)}")
-        self.agree(shape[axis], key, *settings, offset=offset)
+        self.agree(shape[axis], key, *settings)
         return shape[axis]
 
     def count(self, pattern: str, *settings: str, offset: int = 0) -> int:

@@ -38,7 +38,7 @@ class DrawnImage(StoredImage):
 
     @property
     def name(self) -> str:
-        """The scene's seed."""
+        """What messages call the scene."""
         return f"scene {self.seed}"
 
     @cached_property

@@ -1,8 +1,9 @@
-"""Pictures of a run: what the model sees in held-out scenes, and the learning curves."""
+"""A picture of a run: what the model sees in held-out scenes."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from PIL import Image
 
@@ -13,23 +14,22 @@ from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures.png import write_png
 from xdecoder.tokenizer import Tokenizer
 
+_SCENES: Final = 6  # the first of the held-out split
+_SIDE: Final = 256  # of a scene, in pixels
 
-def draw_samples(
-    model: XDecoder, tokenizer: Tokenizer, path: Path, *, count: int = 6, size: int = 256
-) -> None:
+
+def draw_samples(model: XDecoder, tokenizer: Tokenizer, path: Path) -> None:
     """Draw held-out scenes, and beside each what the model finds in it.
 
     Args:
         model: in evaluation mode.
         tokenizer: the one that the model was trained with.
         path: the picture that is written.
-        count: scenes that are drawn, the first of the held-out split.
-        size: side of a scene in pixels.
     """
-    predictor, style = Predictor(model, tokenizer), SheetStyle(side=size)
+    predictor, style = Predictor(model, tokenizer), SheetStyle(side=_SIDE)
     cells: list[Image.Image] = []
-    for place in range(count):
-        scene = draw_scene(place, split="val", size=size)
+    for place in range(_SCENES):
+        scene = draw_scene(place, split="val", size=_SIDE)
         found = predictor.segment(scene.image, VOCABULARY)
         cells += [draw_cell(picture, style=style) for picture in (Image.fromarray(scene.image), found.draw())]
     write_png(path, join_cells(cells, columns=4, style=style))

@@ -322,7 +322,7 @@ class PictureBookBatches(BatchSource[Batch]):
             mask = scene.ids == thing.id
             if rng.random() < self.mixture.box_share:
                 mask = mask.any(1)[:, None] & mask.any(0)
-            found.append((region_caption(scene, thing, rng), mask))
+            found.append((region_caption(thing, rng), mask))
         return found
 
     def _caption_levels(
