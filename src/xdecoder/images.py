@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, cast
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32, Integer, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
@@ -179,6 +179,11 @@ def read_ids(source: File) -> Int32[np.ndarray, "H W"]:
             image.load()
             packed = (image if image.mode == "RGB" else image.convert("RGB")).tobytes("raw", "RGBX")
         return np.frombuffer(packed, "<i4").reshape(image.height, image.width) & 0xFFFFFF
+
+
+def encode_ids(ids: Integer[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Ids of less than 2^24 as the colors that `read_ids` reads."""
+    return np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)
 
 
 def read_header(source: File, *, name: str | None = None) -> ImageHeader:

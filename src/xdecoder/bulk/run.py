@@ -217,7 +217,7 @@ class FragmentBuffer:
         self.failed = 0
 
     def add(self, image: SourceImage, labels: ImageLabels | Exception) -> None:
-        """Add an image's row, and write all if they are many or the first has waited for long."""
+        """Add an image's row, and write all if they are many or the last write was long ago."""
         self._rows.append(row_of(image, labels, self._destination.config))
         self.failed += isinstance(labels, Exception)
         self.labeled += not isinstance(labels, Exception)

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 from xdecoder.data.classes import ClassCount, alike, all_things_note, count_classes, is_listed
 from xdecoder.data.custom import CUSTOM
-from xdecoder.data.dataset import Dataset, Skip
+from xdecoder.data.dataset import Dataset, Skip, spread
 from xdecoder.data.decoding import FileImage
 from xdecoder.data.image_sizes import ImageSizes, image_sizes
 from xdecoder.data.opening import dataset_info, open_dataset, select
@@ -136,14 +136,14 @@ def check_dataset(
         most = len(data) if opened is None else opened
         decoded, problems = _decode(data, most)
         good = [sample for sample, _ in decoded]
-        counted = data if is_listed(data[0]) else spread(data, max(_COUNTED, most))
+        counted = data if is_listed(data[0]) else list(spread(data, max(_COUNTED, most)))
         sizes = image_sizes(data)
         problems += [line for line in sizes.refused if line not in problems]
         expected = info.splits[asked.split].images
         if expected and len(data) != expected:
             problems.append(f"{len(data)} images, the table says {expected}")
         if picture and not drawn and len(good) > 0:
-            write_png(picture, draw_sheet(spread(good, 4), data.vocabulary))
+            write_png(picture, draw_sheet(list(spread(good, 4)), data.vocabulary))
             drawn = True
         told = any(check.samples for check in checks)
         shared = () if told else tuple(_shared_notes(data, name, root, each))
@@ -311,9 +311,3 @@ def decode_sample(sample: Sample, vocabulary: Vocabulary | None) -> Decoded:
     return Decoded(
         empty=tuple(f"{sample.source.name}, {called}" for called in empty), dark=int(image.max()) <= _DARK
     )
-
-
-def spread(items: Any, count: int) -> list[Any]:
-    """At most `count` items, evenly spread."""
-    count = min(count, len(items))
-    return [items[i * len(items) // count] for i in range(count)]

@@ -19,6 +19,7 @@ from xdecoder.data.formats.labeled import ImageFinder, LabeledFolder, LabeledIma
 from xdecoder.data.formats.masks import LABEL_SUFFIXES, is_label
 from xdecoder.data.formats.table import FORMATS, detect_format
 from xdecoder.data.records import VOID
+from xdecoder.images import encode_ids
 from xdecoder.jobs.files import flat_name, remove_drafts, whole_folder
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.structures.masks import box_to_xywh, decode_rle, mask_box, rle_area, segmentation_rle
@@ -212,9 +213,7 @@ def _write_labels(
         write_png(out / "labels" / split / f"{stem}.png", stored)
     elif image.panoptic is not None:
         panoptic = image.panoptic.load()
-        ids = panoptic.ids
-        colors = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
-        write_png(out / f"panoptic_{split}" / f"{stem}.png", colors)
+        write_png(out / f"panoptic_{split}" / f"{stem}.png", encode_ids(panoptic.ids))
         segments = [
             {"id": s.id, "category_id": s.category + 1, "area": s.area, "iscrowd": int(s.crowd)}
             for s in panoptic.segments

@@ -26,6 +26,12 @@ Missing = Literal["error", "skip"]
 _UPLOADED = re.compile("^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
 
 
+def spread(items: Sequence[T], count: int) -> Iterator[T]:
+    """At most `count` items, evenly spread."""
+    count = min(count, len(items))
+    return (items[i * len(items) // count] for i in range(count))
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Skip:

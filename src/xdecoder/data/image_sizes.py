@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
 
-from xdecoder.data.dataset import Dataset
+from xdecoder.data.dataset import Dataset, spread
 from xdecoder.data.records import ImageId, Sample
 from xdecoder.images import TooLargeError
 
@@ -74,9 +74,8 @@ def image_sizes(data: Dataset[Sample]) -> ImageSizes:
 
 def _spread(data: Dataset[Sample]) -> Iterator[Sample]:
     """At most `_MOST` samples, each image the first time that it comes."""
-    count, seen = min(_MOST, len(data)), set[ImageId]()
-    for place in range(count):
-        sample = data[place * len(data) // count]
+    seen = set[ImageId]()
+    for sample in spread(data, _MOST):
         if sample.image_id not in seen:
             seen.add(sample.image_id)
             yield sample

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from xdecoder.data.dataset import Dataset
+from xdecoder.data.dataset import Dataset, spread
 from xdecoder.data.decoding import FileImage
 from xdecoder.data.records import Sample
 
@@ -22,8 +22,7 @@ def shared_note(trained: Dataset[Any], held: Dataset[Any]) -> str | None:
     Files are compared by their sizes, those of equal size by their bytes. At most 1,000 images of the
     held-out split, spread over it, are looked for.
     """
-    count = min(_MOST, len(held))
-    paths = dict.fromkeys(_paths(held[place * len(held) // count] for place in range(count)))
+    paths = dict.fromkeys(_paths(spread(held, _MOST)))
     shared = _found_in(_by_size(paths), _by_size(_paths(trained)))
     if not shared:
         return None

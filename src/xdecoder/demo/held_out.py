@@ -20,9 +20,9 @@ from xdecoder.picturebook import (
     draw_scene,
     holds_true,
     is_true,
-    phrases,
     questions,
     statements,
+    thing_phrases,
     words_rng,
 )
 from xdecoder.predictor.encoding import EncodedImage
@@ -237,7 +237,7 @@ def _ground(predictor: Predictor, scene: Scene, image: EncodedImage) -> tuple[Ch
 def _choose_phrases(scene: Scene) -> list[Phrase]:
     """One phrase for a thing, of a few things, in an order that the scene decides."""
     rng = words_rng(scene)
-    known = [p for p in phrases(scene, rng, per_thing=1) if scene.segment(p.segment).is_thing]
+    known = thing_phrases(scene, rng)
     return [known[i] for i in rng.permutation(len(known))[:_PHRASES]]
 
 

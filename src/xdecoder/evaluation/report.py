@@ -114,12 +114,12 @@ class BenchmarkReport:
             "classes": self.run.classes,
             "settings": asdict(self.settings),
             "changes": list(self.changes),
-            "figures": _numbers(scores.figures),
+            "figures": without_nan(scores.figures),
             "published": dict(self.published),
             "images": scores.images,
             "per_class_metric": scores.per_class_metric,
-            "per_class": _numbers(scores.per_class),
-            "by_seen": _numbers(self.by_seen),
+            "per_class": without_nan(scores.per_class),
+            "by_seen": without_nan(self.by_seen),
             "precision_at_50": list(scores.precision_at_50),
             "skipped": [{"item": s.item, "reason": s.reason} for s in scores.skipped],
             "missing": list(scores.missing),
@@ -203,7 +203,8 @@ def _section(report: BenchmarkReport, folder: Path) -> list[str]:
     return lines
 
 
-def _numbers(figures: Mapping[str, float]) -> dict[str, float | None]:
+def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Figures as JSON can hold them: what is not a number is None."""
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 

@@ -14,7 +14,7 @@ from xdecoder.picturebook.questions import (
     ask,
     questions,
 )
-from xdecoder.picturebook.referring import Phrase, PhraseSpec, parse_phrase, phrases, resolve
+from xdecoder.picturebook.referring import Phrase, PhraseSpec, parse_phrase, phrases, resolve, thing_phrases
 from xdecoder.picturebook.relations import Relation, relations
 from xdecoder.picturebook.scene import Occlusion, Scene, SceneSegment
 from xdecoder.picturebook.sheet import contact_sheet
@@ -97,5 +97,6 @@ __all__ = [
     "relations",
     "resolve",
     "statements",
+    "thing_phrases",
     "words_rng",
 ]

@@ -29,10 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-from pycocotools import mask as run_lengths
-
+from xdecoder.images import encode_ids
 from xdecoder.jobs.files import remove_drafts, whole_folder
 from xdecoder.jobs.progress import ProgressCallback
 from xdecoder.picturebook.captions import captions
@@ -43,7 +40,7 @@ from xdecoder.picturebook.referring import Phrase, phrases
 from xdecoder.picturebook.scene import Scene, SceneSegment
 from xdecoder.picturebook.sheet import contact_sheet
 from xdecoder.picturebook.vocabulary import STUFF_CATEGORIES, THING_CATEGORIES, Split
-from xdecoder.structures.masks import box_to_xywh
+from xdecoder.structures.masks import box_to_xywh, encode_rle
 from xdecoder.structures.png import write_png
 
 CATEGORY_IDS: Final[dict[str, int]] = {
@@ -135,7 +132,7 @@ def _write(
         scene = draw_scene(seed + done, split=split, size=size)
         name = f"{scene.seed:012d}.png"
         write_png(images / name, scene.image)
-        write_png(panoptic / name, _id_colors(scene.ids))
+        write_png(panoptic / name, encode_ids(scene.ids))
         _add(files, scene, name)
         shown += [scene] if done < _SHOWN else []
         if progress is not None:
@@ -203,10 +200,6 @@ def _categories() -> list[_Record]:
     return records
 
 
-def _id_colors(ids: NDArray[np.int32]) -> NDArray[np.uint8]:
-    return np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
-
-
 def _add(files: _Files, scene: Scene, name: str) -> None:
     rng, image_id = words_rng(scene), scene.seed
     height, width = scene.ids.shape
@@ -262,17 +255,11 @@ def _answer_type(answer: str) -> str:
 
 
 def _instance(scene: Scene, thing: SceneSegment, *, number: int) -> _Record:
-    mask = np.asfortranarray((scene.ids == thing.id).astype(np.uint8))
-    coded = run_lengths.encode(mask)
-    counts = coded["counts"]
     return {
         "id": number,
         "image_id": scene.seed,
         "category_id": CATEGORY_IDS[thing.category],
-        "segmentation": {
-            "size": [int(side) for side in coded["size"]],
-            "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts,
-        },
+        "segmentation": encode_rle(scene.ids == thing.id),
         "area": thing.area,
         "bbox": box_to_xywh(thing.box),
         "iscrowd": 0,

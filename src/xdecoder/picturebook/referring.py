@@ -259,6 +259,11 @@ def phrases(scene: Scene, rng: np.random.Generator, *, per_thing: int = 2) -> tu
     return tuple(found)
 
 
+def thing_phrases(scene: Scene, rng: np.random.Generator) -> list[Phrase]:
+    """One referring phrase for each thing that one can single out."""
+    return [p for p in phrases(scene, rng, per_thing=1) if scene.segment(p.segment).is_thing]
+
+
 def _kind(spec: PhraseSpec, scene: Scene) -> str:
     if spec.relation is not None:
         hard = len(spec.noun.among(scene)) > 1

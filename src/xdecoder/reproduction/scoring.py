@@ -21,7 +21,7 @@ from xdecoder.picturebook import (
     draw_in_ink,
     draw_scene,
     is_true_of,
-    phrases,
+    thing_phrases,
 )
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
@@ -175,7 +175,7 @@ def _referring_captions(predictor: Predictor, scenes: list[Scene]) -> float:
     right: list[bool] = []
     for scene in scenes:
         rng = np.random.default_rng(scene.seed)
-        for phrase in [p for p in phrases(scene, rng, per_thing=1) if scene.segment(p.segment).is_thing][:1]:
+        for phrase in thing_phrases(scene, rng)[:1]:
             mask = predictor.refer(scene.image, [phrase.text]).masks[0]
             if not mask.any():
                 right.append(False)

@@ -170,7 +170,7 @@ class _WriteBuffer:
         self.written = 0
 
     def add(self, image: IndexedImage) -> None:
-        """Write the images if there are many or the first has waited for long."""
+        """Write the images if there are many or the last write was long ago."""
         self._waiting.append(image)
         if len(self._waiting) >= _IMAGES or time.monotonic() - self._last >= _SECONDS:
             self.write()

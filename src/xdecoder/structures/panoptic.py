@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
 from xdecoder.drawing.regions import Region
-from xdecoder.images import ImageSource
+from xdecoder.images import ImageSource, encode_ids
 from xdecoder.jobs.files import safe_name
 from xdecoder.structures.masks import (
     Box,
@@ -169,8 +169,8 @@ class PanopticSegmentation(SegmentationResult):
             }
             for s in self.segments
         ]
-        coded = np.stack([self.ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)
-        return {"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments}, coded
+        row = {"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments}
+        return row, encode_ids(self.ids)
 
     def contents(self) -> dict[str, Any]:
         segments = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -108,13 +107,15 @@ def score(
         out.mkdir(parents=True, exist_ok=True)
         plot_scores(scores, out, title=predictions.name)
     if as_json:
+        from xdecoder.evaluation.report import without_nan
+
         typer.echo(
             json.dumps(
                 {
-                    "figures": _numbers(scores.figures),
+                    "figures": without_nan(scores.figures),
                     "images": scores.images,
                     "per_class_metric": scores.per_class_metric,
-                    "per_class": _numbers(scores.per_class),
+                    "per_class": without_nan(scores.per_class),
                     "missing": list(scores.missing),
                     "skipped": [{"item": s.item, "reason": s.reason} for s in scores.skipped],
                 }
@@ -131,7 +132,3 @@ def score(
         print_text(f"left out {printable(str(skip.item))}: {printable(skip.reason)}")
     if len(scores.skipped) > _LISTED:
         typer.echo(f"{len(scores.skipped)} left out in all")
-
-
-def _numbers(figures: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in figures.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int16
 from numpy.typing import NDArray
 
-from xdecoder.data.dataset import Skip
+from xdecoder.data.dataset import Skip, spread
 from xdecoder.data.decoding import read_json
 from xdecoder.data.formats.labeled import (
     ImageFinder,
@@ -70,15 +70,18 @@ class ClassName:
 @final
 @dataclass(frozen=True, kw_only=True)
 class MappedLabels(StoredLabels):
-    """A label map of indices or colors; what is none of them is void where `others_void`, else refused."""
+    """A label map of indices or colors."""
 
     path: str
     indices: tuple[tuple[int, int], ...]
     colors: tuple[tuple[Color, int], ...] = ()
-    others_void: bool = False
 
     def load(self) -> Int16[np.ndarray, "H W"]:
-        """Decode to `[H, W]` indexes into the classes."""
+        """Decode to `[H, W]` indexes into the classes.
+
+        Raises:
+            ValueError: it holds a value that is none of them.
+        """
         stored = read_stored(self.path, palette="colors" if self.colors else "indices")
         if stored.ndim == 3 and not self.colors:
             stored = read_as_gray(stored, self.path)
@@ -90,12 +93,12 @@ class MappedLabels(StoredLabels):
             place_of = {r * 65536 + g * 256 + b: place for (r, g, b), place in self.colors}
         found, inverse = np.unique(keys, return_inverse=True)
         unknown = [int(v) for v in found if int(v) not in place_of]
-        if unknown and not self.others_void:
+        if unknown:
             shown = unknown if stored.ndim == 2 else [(v >> 16, v >> 8 & 255, v & 255) for v in unknown]
             raise ValueError(
                 f"{self.path}: {len(unknown)} value(s) that the file of names does not list: {shown[:5]}"
             )
-        table = np.array([place_of.get(int(v), VOID) for v in found], np.int16)
+        table = np.array([place_of[int(v)] for v in found], np.int16)
         return table[inverse].reshape(keys.shape)
 
 
@@ -193,10 +196,9 @@ def as_folder(
 
 def _are_black_and_white(labels: Sequence[Path]) -> bool:
     """Whether label maps, of at most 200 spread over them, hold 0 and 255 and nothing else."""
-    count = min(_LOOKED_AT, len(labels))
     values: set[int] = set()
-    for place in range(count):
-        stored = _stored(labels[place * len(labels) // count])
+    for path in spread(labels, _LOOKED_AT):
+        stored = _stored(path)
         if stored is not None:
             values.update(np.unique(stored if stored.ndim == 2 else stored[..., :3]).tolist())
     return values == {0, 255}

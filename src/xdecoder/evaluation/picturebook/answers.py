@@ -12,7 +12,7 @@ from jaxtyping import Float, Integer
 from xdecoder.metrics import semantic
 from xdecoder.metrics.panoptic_quality import CategoryCounts, ScoredSegment, count_matches
 from xdecoder.metrics.referring import intersection_and_union
-from xdecoder.picturebook import VOCABULARY, Scene, description, phrases, questions
+from xdecoder.picturebook import VOCABULARY, Scene, description, questions, thing_phrases
 from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.vocabularies import Vocabulary
@@ -108,7 +108,7 @@ def segment_scene(
 def _refer(
     predictor: Predictor, scene: Scene, image: EncodedImage, rng: np.random.Generator
 ) -> tuple[tuple[int, int], ...]:
-    known = [p for p in phrases(scene, rng, per_thing=1) if scene.segment(p.segment).is_thing]
+    known = thing_phrases(scene, rng)
     if not known:
         return ()
     wanted = [known[i] for i in rng.permutation(len(known))[:_PHRASES]]

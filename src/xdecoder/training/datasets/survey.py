@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
-from xdecoder.data.check import dark_note, decode_sample, spread
+from xdecoder.data.check import dark_note, decode_sample
 from xdecoder.data.classes import RARE, alike, all_things_note, categories_of, is_listed
-from xdecoder.data.dataset import Dataset
+from xdecoder.data.dataset import Dataset, spread
 from xdecoder.data.image_sizes import ImageSizes, image_sizes
 from xdecoder.data.opening import dataset_info, open_dataset
 from xdecoder.data.records import ImageId, Sample
@@ -93,7 +93,7 @@ def survey(data: Dataset[Sample]) -> Survey:
     Args:
         data: segmented samples; an image that is there several times counts once.
     """
-    opened = [data[i * len(data) // min(_MOST, len(data))] for i in range(min(_MOST, len(data)))]
+    opened = list(spread(data, _MOST))
     occurring: Counter[int] = Counter()
     images = empty = 0
     for sample in _once(data if is_listed(data[0]) else opened):
