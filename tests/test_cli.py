@@ -397,7 +397,7 @@ def test_help_lists_every_command_and_the_exit_codes(cli: Cli) -> None:
         "info",
     }
     assert expected | {"weights", "datasets"} <= set(listed)
-    assert "0 done, 1 some images failed, 2 usage or bad input" in done.out
+    assert "0 done, 1 failed, wholly or for some images, 2 usage" in done.out
 
 
 def test_the_help_loads_nothing_heavy() -> None:

@@ -38,7 +38,7 @@ app = typer.Typer(
     "xdecoder refer photo.jpg 'the left dog'\n\n"
     "xdecoder caption photos/ --json\n\n"
     "xdecoder answer photo.jpg 'how many dogs are there?'\n\n"
-    "Exit codes: 0 done, 1 some images failed, 2 usage or bad input, 130 interrupted.",
+    "Exit codes: 0 done, 1 failed, wholly or for some images, 2 usage or bad input, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -68,8 +68,8 @@ DtypeOption = Annotated[
     Dtype | None,
     typer.Option(
         "--dtype",
-        help="Kind of numbers; by default as the weights are stored. In int8, and on a CPU in float16, only "
-        "weights are kept; float32 is computed in.",
+        help="Kind of numbers; by default as the weights are stored, but float32 on a CPU for weights stored "
+        "in float16. In int8, and on a CPU in float16, only weights are kept; float32 is computed in.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
@@ -79,7 +79,8 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size",
         min=1,
-        help="Images worked on together; by default 1 on a CPU, 8 on a GPU. No result depends on it.",
+        help="Images worked on together; by default 1 on a CPU, 8 on a GPU. Results differ by "
+        "rounding at most.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
@@ -96,7 +97,8 @@ ShortSide = Annotated[
 ]
 _DATA = typer.Option(
     "--data",
-    help="The folder that holds the data sets: coco/, cityscapes/ and so on.",
+    help="The folder that holds the data sets: coco/, cityscapes/ and so on; for custom-* and train custom "
+    "the folder of your own data.",
     metavar="FOLDER",
     show_default=False,
 )

@@ -22,10 +22,12 @@ def prompts_of(benchmark: Benchmark, *, ensemble: bool = True) -> str:
         ensemble: whether the model embeds a class by its 81 prompts, as published.
     """
     match benchmark.kind:
+        case "referring" if benchmark.data in ("grefcoco", "phrasecut"):
+            return "each phrase, lower case; all of an image together"
         case "referring":
             return "the first phrase of each object, lower case; all of an image together"
         case "caption":
-            return "none; greedy decoding, cut at the first full stop"
+            return "none; greedy decoding unless the model has beams of its own, cut at the first full stop"
         case "retrieval":
             return "the captions; decoder and backbone cosines averaged"
         case "question":

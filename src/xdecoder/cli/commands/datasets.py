@@ -42,7 +42,7 @@ app.add_typer(prepare_app, name="prepare")
 def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
-    """Name the data sets: what they are, their size, source, license and layout."""
+    """Name the data sets: what they are, tasks, splits, size, license; source and files with --json."""
     from rich.table import Table
 
     from xdecoder.data.catalog import DATASETS

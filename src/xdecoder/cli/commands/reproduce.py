@@ -34,8 +34,8 @@ def reproduce(
     budget: Annotated[
         float | None,
         typer.Option(
-            help="Hours of one core after which this process begins no further run; by default as many as "
-            "it takes.",
+            help="Hours of one core that this process may use: it begins no run that would take more; by "
+            "default as many as it takes.",
             metavar="HOURS",
             show_default=False,
         ),

@@ -75,8 +75,8 @@ class Load:
         float,
         typer.Option(
             min=1,
-            help="Times its time alone that a request may take beside others; more are told to try again "
-            "later, `inf` only those over --queue.",
+            help="Admit a request only if its expected latency is at most this many times that on an idle "
+            "server; others are told to try again later (429). With inf --queue alone decides.",
             rich_help_panel=_LOAD,
         ),
     ] = 3

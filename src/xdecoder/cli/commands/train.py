@@ -12,7 +12,7 @@ from xdecoder.cli.options import Device, OptionalDataFolder
 EPILOG = (
     "xdecoder train list\n\n"
     "xdecoder train picturebook --out runs/picturebook\n\n"
-    "xdecoder train custom --data ~/data --set steps=2000 --out runs/custom"
+    "xdecoder train custom --data mydata --set steps=2000 --out runs/custom"
 )
 
 
@@ -25,7 +25,11 @@ def train(
         "runs/latest"
     ),
     start: Annotated[
-        Path | None, typer.Option("--from", help="Start from a model (folder or name) or a run.")
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Start from a model (folder or name) or a run; custom by default from picturebook-lite.",
+        ),
     ] = None,
     data: OptionalDataFolder = None,
     task: Annotated[

@@ -133,7 +133,12 @@ def pull(
 @add_command(app, epilog="xdecoder weights info picturebook")
 def info(
     model: Annotated[
-        str, typer.Argument(help="Model folder, or name of a model in the cache.", metavar="PATH")
+        str,
+        typer.Argument(
+            help="Model folder, picturebook, picturebook-lite, a model in the cache, or a Hugging Face "
+            "repository, which is downloaded.",
+            metavar="PATH",
+        ),
     ],
     as_json: Json = False,
 ) -> None:
