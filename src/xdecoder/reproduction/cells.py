@@ -76,7 +76,9 @@ _NARROW: Final = Sizes(width=64)
 _SMALL: Final = Sizes(backbone=HybridConfig(widths=(16, 32, 64, 128), depths=(1, 1, 2, 2), place_channels=32))
 
 CELLS: Final[Mapping[str, Cell]] = {
-    "warm": Cell(summary="words, and single things against their names", stage="warm start", start=""),
+    "warm": Cell(
+        summary="texts alone, and pictures of single things with their names", stage="warm start", start=""
+    ),
     "base": Cell(summary="all tasks"),
     # Pretraining tasks
     "without_retrieval": _ablated("without_retrieval", "all tasks but retrieval"),
@@ -130,6 +132,11 @@ CELLS: Final[Mapping[str, Cell]] = {
 """Every training, by name."""
 
 
+def is_trained(cell: str, task: PretrainingTask) -> bool:
+    """Whether a cell has learned a task; a score of another one says nothing of the cell."""
+    return CELLS[cell].stage == "finetuning" or task not in CELLS[cell].ablation.left_out
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -138,12 +145,12 @@ class Table:
     Attributes:
         title: with the paper's own number.
         cells: names in `CELLS`; the first is what the others are compared with.
-        figures: columns, names of `scoring.FIGURES`.
+        metrics: columns, names in `METRICS`.
     """
 
     title: str
     cells: tuple[str, ...]
-    figures: tuple[str, ...]
+    metrics: tuple[str, ...]
 
 
 TABLES: Final[Mapping[str, Table]] = {
@@ -156,7 +163,7 @@ TABLES: Final[Mapping[str, Table]] = {
             "without_referring",
             "segmentation_only",
         ),
-        figures=(
+        metrics=(
             "val/pq",
             "val/miou",
             "unseen/pq",
@@ -175,7 +182,7 @@ TABLES: Final[Mapping[str, Table]] = {
             "texts_without_latents",
             "copies_without_phrases",
         ),
-        figures=(
+        metrics=(
             "val/pq",
             "val/miou",
             "val/referring_ciou",
@@ -187,12 +194,12 @@ TABLES: Final[Mapping[str, Table]] = {
     "zero-shot": Table(
         title="Zero-shot transfer (Table 2)",
         cells=("base", "segmentation_only", "segmentation_and_nouns"),
-        figures=("unseen/pq", "unseen/miou", "ink/pq", "ink/miou", "synonyms/pq", "synonyms/miou"),
+        metrics=("unseen/pq", "unseen/miou", "ink/pq", "ink/miou", "synonyms/pq", "synonyms/miou"),
     ),
     "pairs": Table(
         title="Image-text pairs of a step (Table 5)",
         cells=("base", "half_the_pairs", "a_quarter_of_the_pairs", "an_eighth_of_the_pairs"),
-        figures=("val/pq", "unseen/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
+        metrics=("val/pq", "unseen/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
     ),
     "transfer": Table(
         title="Task-specific transfer (Table 1)",
@@ -207,7 +214,7 @@ TABLES: Final[Mapping[str, Table]] = {
             "finetuned_retrieval",
             "single_retrieval",
         ),
-        figures=("val/pq", "val/miou", "val/referring_ciou", "val/cider", "val/retrieval"),
+        metrics=("val/pq", "val/miou", "val/referring_ciou", "val/cider", "val/retrieval"),
     ),
     "sources": Table(
         title="Sources of image-text pairs",
@@ -220,17 +227,17 @@ TABLES: Final[Mapping[str, Table]] = {
             "without_descriptions",
             "without_indoor_pairs",
         ),
-        figures=("val/pq", "unseen/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
+        metrics=("val/pq", "unseen/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
     ),
     "scale": Table(
         title="Scale",
         cells=("base", "narrow", "small_backbone"),
-        figures=("val/pq", "val/miou", "val/referring_ciou", "val/cider", "val/retrieval"),
+        metrics=("val/pq", "val/miou", "val/referring_ciou", "val/cider", "val/retrieval"),
     ),
     "compositions": Table(
         title="Compositions (Figure 6)",
         cells=("base", "without_referring", "without_retrieval", "without_captioning"),
-        figures=("val/region_retrieval", "val/region_captions", "val/referring_captions"),
+        metrics=("val/region_retrieval", "val/region_captions", "val/referring_captions"),
     ),
 }
 """What `xdecoder reproduce` knows, by the name that is typed, in the order in which it is run."""

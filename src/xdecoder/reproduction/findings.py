@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from xdecoder.reproduction.cells import CELLS, TABLES, Table
+from xdecoder.reproduction.cells import CELLS, TABLES, Table, is_trained
 from xdecoder.reproduction.claims import CLAIMS, Claim
+from xdecoder.reproduction.metrics import METRICS
 from xdecoder.reproduction.protocol import Protocol
-from xdecoder.reproduction.runs import Result, Run, read_result
-from xdecoder.reproduction.statistics import Estimate, Verdict, estimate, judge, seeds_to_decide
+from xdecoder.reproduction.runs import Result, Run, read_failure, read_result, runs_begun
+from xdecoder.reproduction.statistics import LEAST_SEEDS, Estimate, Verdict, estimate, judge, seeds_to_decide
 
-LEAST: Final[Mapping[str, float]] = {"val/pq": 40.0, "val/retrieval": 50.0}
-"""What the base has to reach for a comparison with it to say anything, in percent."""
+LEAST_OF_BASE: Final[Mapping[str, float]] = {"val/pq": 40.0, "val/retrieval": 50.0}
+"""What the base has to reach for a comparison with it to say anything."""
+
+LEAST: Final = 5.0
+"""A score below this is so near 0 that a difference from it says nothing."""
 
 
 @final
@@ -24,17 +29,19 @@ class Finding:
 
     Attributes:
         claim: the claim.
-        difference: cell less what it is compared with, in points, by seed.
+        difference: the cell minus what it is compared with, by seed.
         verdict: what follows.
+        because: why more seeds would not decide it; empty where they may, or where it is decided.
         seeds_needed: how many seeds would decide an undecided one; None if unknown.
-        hours_needed: hours of one core that the seeds still missing would take; None if unknown.
+        missing: the runs of these seeds that are still to be made, warm starts too.
     """
 
     claim: Claim
     difference: Estimate
     verdict: Verdict
+    because: str
     seeds_needed: int | None
-    hours_needed: float | None
+    missing: tuple[Run, ...]
 
 
 @final
@@ -45,92 +52,139 @@ class Findings:
     Attributes:
         protocol: what the runs have in common.
         results: cell -> its runs that are done, by seed.
+        failures: runs that came to no end, and why.
         claims: in their order, those of which a seed has both cells.
     """
 
     protocol: Protocol
     results: Mapping[str, Mapping[int, Result]]
+    failures: Mapping[Run, str]
     claims: tuple[Finding, ...]
 
     @property
-    def runs(self) -> int:
-        """How many runs are done, warm starts too."""
-        return sum(map(len, self.results.values()))
+    def all(self) -> list[Result]:
+        """The runs that are done, warm starts too."""
+        return [result for own in self.results.values() for result in own.values()]
 
     @property
     def hours(self) -> float:
-        """Hours of one core that these took."""
-        return sum(r.cpu_seconds for own in self.results.values() for r in own.values()) / 3600
+        """Hours of processor time that these took."""
+        return sum(result.cpu_seconds for result in self.all) / 3600
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of which a run is done."""
+        return sorted({result.run.seed for result in self.all})
 
     @property
     def tables(self) -> dict[str, Table]:
-        """Those of which another cell than the base has runs, by name."""
+        """Those of which another cell than the first has runs, by name."""
         return {
             name: table
             for name, table in TABLES.items()
-            if any(self.results[cell] for cell in table.cells if cell != "base")
+            if any(self.results[cell] for cell in table.cells[1:])
         }
 
-    def mean(self, cell: str, figure: str) -> Estimate | None:
-        """A figure of a cell over its seeds; None where no run is done."""
-        return _mean(self.results, cell, figure)
+    def missing(self, table: Table) -> list[Run]:
+        """The runs of a table that are not done, of the seeds of which others are."""
+        return [
+            Run(name=cell, seed=seed)
+            for cell in table.cells
+            for seed in self.seeds
+            if seed not in self.results[cell]
+        ]
+
+    def mean(self, cell: str, metric: str) -> Estimate | None:
+        """A score of a cell over its seeds; None where no run is done."""
+        values = [r.scores[metric] for r in self.results[cell].values() if metric in r.scores]
+        return estimate(values) if values else None
+
+    def difference(self, cell: str, against: str, metric: str) -> Estimate | None:
+        """A cell's score minus another's, by seed; None where no seed has both or one does not learn it."""
+        task, one, other = METRICS[metric].task, self.results[cell], self.results[against]
+        values = [
+            one[seed].scores[metric] - other[seed].scores[metric]
+            for seed in sorted(one.keys() & other.keys())
+            if metric in one[seed].scores and metric in other[seed].scores
+        ]
+        return estimate(values) if values and is_trained(cell, task) and is_trained(against, task) else None
+
+    @property
+    def unpaired(self) -> list[int]:
+        """Seeds of which cells went on from different models of the same warm start, as of two machines."""
+        starts: defaultdict[Run, set[str]] = defaultdict(set)
+        for result in self.all:
+            if result.run.start is not None:
+                starts[result.run.start].add(result.start)
+        return sorted({run.seed for run, digests in starts.items() if len(digests) > 1})
+
+    def hours_of(self, runs: Iterable[Run]) -> float:
+        """What runs take, as these cells took with other seeds, or as the pilot says."""
+        known = {
+            name: sum(result.cpu_seconds for result in own.values()) / len(own) / 3600
+            for name, own in self.results.items()
+            if own
+        }
+        return sum(known.get(run.name, self.protocol.run_hours) for run in runs)
 
 
 def read_findings(out: Path, protocol: Protocol) -> Findings:
     """What the runs of a folder say.
 
     Raises:
-        ValueError: a file of the runs is damaged.
+        ValueError: a file of the runs is damaged, or a run was made with other settings than its cell has.
     """
     results: dict[str, dict[int, Result]] = {}
+    failures: dict[Run, str] = {}
     for name in CELLS:
-        folders = sorted(
-            (out / "runs" / name).glob("seed-*"), key=lambda f: int(f.name.removeprefix("seed-"))
-        )
-        seeds = [int(folder.name.removeprefix("seed-")) for folder in folders]
-        done = {seed: read_result(out, Run(name=name, seed=seed)) for seed in seeds}
-        results[name] = {seed: result for seed, result in done.items() if result is not None}
+        results[name] = {}
+        for run in runs_begun(out, name):
+            result, failure = read_result(out, run, protocol), read_failure(out, run)
+            if result is not None:
+                results[name][run.seed] = result
+            elif failure is not None:
+                failures[run] = failure
+    found = Findings(protocol=protocol, results=results, failures=failures, claims=())
+    claims = (_find(claim, found) for claim in CLAIMS)
     return Findings(
         protocol=protocol,
         results=results,
-        claims=tuple(
-            _find(claim, difference, results)
-            for claim in CLAIMS
-            if (difference := _difference(results, claim.cell, claim.against, claim.figure))
-        ),
+        failures=failures,
+        claims=tuple(finding for finding in claims if finding is not None),
     )
 
 
-def _find(claim: Claim, difference: Estimate, results: Mapping[str, Mapping[int, Result]]) -> Finding:
-    verdict = judge(claim, difference) if _is_any_good(results) else "undecided at this budget"
-    seeds = seeds_to_decide(claim, difference) if verdict == "undecided at this budget" else None
-    hours: float | None = None
-    if seeds is not None:
-        both = [r.cpu_seconds / 3600 for name in (claim.cell, claim.against) for r in results[name].values()]
-        hours = 2 * (seeds - len(difference.values)) * sum(both) / len(both)
+def _find(claim: Claim, found: Findings) -> Finding | None:
+    difference = found.difference(claim.cell, claim.against, claim.metric)
+    if difference is None:
+        return None
+    because = _says_nothing(claim, found)
+    smallest = METRICS[claim.metric].smallest_effect
+    verdict = "undecided at this budget" if because else judge(difference, smallest_effect=smallest)
+    undecided = verdict == "undecided at this budget" and not because
+    seeds = seeds_to_decide(difference, smallest_effect=smallest) if undecided else None
+    wanted = range(seeds or (LEAST_SEEDS if undecided and len(difference.values) < LEAST_SEEDS else 0))
+    runs = [Run(name=name, seed=seed) for seed in wanted for name in (claim.cell, claim.against)]
+    missing = {run: None for run in runs if run.seed not in found.results[run.name]}
+    starts = {run.start: None for run in missing if run.start is not None}
+    needed = {run: None for run in starts if run.seed not in found.results[run.name]} | missing
     return Finding(
-        claim=claim, difference=difference, verdict=verdict, seeds_needed=seeds, hours_needed=hours
+        claim=claim,
+        difference=difference,
+        verdict=verdict,
+        because=because,
+        seeds_needed=seeds,
+        missing=tuple(needed),
     )
 
 
-def _is_any_good(results: Mapping[str, Mapping[int, Result]]) -> bool:
-    """Whether the base reaches what it has to."""
-    reached = {name: _mean(results, "base", name) for name in LEAST}
-    return all(mean is not None and mean.mean >= LEAST[name] for name, mean in reached.items())
-
-
-def _mean(results: Mapping[str, Mapping[int, Result]], cell: str, figure: str) -> Estimate | None:
-    values = [r.scores[figure] for r in results[cell].values() if figure in r.scores]
-    return estimate(values) if values else None
-
-
-def _difference(
-    results: Mapping[str, Mapping[int, Result]], cell: str, against: str, figure: str
-) -> Estimate | None:
-    one, other = results[cell], results[against]
-    values = [
-        one[seed].scores[figure] - other[seed].scores[figure]
-        for seed in sorted(one.keys() & other.keys())
-        if figure in one[seed].scores and figure in other[seed].scores
-    ]
-    return estimate(values) if values else None
+def _says_nothing(claim: Claim, found: Findings) -> str:
+    """Why a claim cannot be judged, however many seeds there are; empty where it can."""
+    for name, least in LEAST_OF_BASE.items():
+        mean = found.mean("base", name)
+        if mean is None or mean.mean < least:
+            return f"the base has a {METRICS[name].name} below {least:g}"
+    mean = found.mean(claim.against, claim.metric)
+    if mean is None or mean.mean < LEAST:
+        return f"`{claim.against}` has a {METRICS[claim.metric].name} below {LEAST:g}"
+    return ""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Final, final
 
 from torch import nn
 
 from xdecoder.losses.config import SupervisedLayers
-from xdecoder.reproduction.cells import Cell
+from xdecoder.reproduction.cells import CELLS, Cell
 from xdecoder.reproduction.protocol import Protocol
 from xdecoder.training.config import OptimizerConfig
 from xdecoder.training.picturebook.curriculum import PictureBookCurriculum
 from xdecoder.training.picturebook.recipe import PictureBookLosses, PictureBookRecipe
 from xdecoder.training.picturebook.source import Resolution
+from xdecoder.training.run_folder import plain_settings
 
 _LAYERS: Final = SupervisedLayers(
     segmentation=(0, 1, -1), referring=(-1,), captioning=(-1,), retrieval=(-1,), answers=()
@@ -63,6 +67,19 @@ class CellCurriculum(PictureBookCurriculum):
 
     def validate(self, module: nn.Module, folder: Path, step: int) -> Mapping[str, float]:
         return {}
+
+
+@cache
+def recipe_digest(name: str, seed: int, protocol: Protocol) -> str:
+    """What decides a run, but for the model that it goes on from: 16 hexadecimal digits.
+
+    Args:
+        name: of the cell.
+        seed: of weights and scenes.
+        protocol: what all cells have in common.
+    """
+    settings = plain_settings(cell_recipe(CELLS[name], seed, protocol, start=None))
+    return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def cell_recipe(cell: Cell, seed: int, protocol: Protocol, start: Path | None) -> CellRecipe:

@@ -5,17 +5,29 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from xdecoder.jobs.files import write_whole
 from xdecoder.reproduction.cells import CELLS, Table
 from xdecoder.reproduction.findings import Findings, read_findings
+from xdecoder.reproduction.metrics import METRICS
 from xdecoder.reproduction.page import findings_page
 from xdecoder.reproduction.protocol import Protocol
-from xdecoder.reproduction.scoring import FIGURES
 from xdecoder.reproduction.statistics import Estimate
-from xdecoder.reproduction.wording import PAPER, not_run, shown, summary
+from xdecoder.reproduction.wording import (
+    BUDGET,
+    COLUMNS,
+    PAPER,
+    TITLE,
+    entry,
+    not_run,
+    shown,
+    summary,
+    to_decide,
+    verdict,
+)
 
 
 def write_report(out: Path, protocol: Protocol) -> Path:
@@ -26,21 +38,30 @@ def write_report(out: Path, protocol: Protocol) -> Path:
         protocol: what they have in common.
 
     Raises:
-        ValueError: a file of the runs is damaged.
+        ImportError: SciPy or Matplotlib is not installed.
+        ValueError: a file of the runs is damaged, or a run was made with other settings than its cell has.
     """
     findings = read_findings(out, protocol)
     path = out / "report.md"
     write_whole(path, to_markdown(findings).encode())
     write_whole(out / "report.html", findings_page(findings).encode())
-    write_whole(out / "report.json", json.dumps(to_json(findings), indent=1).encode())
+    write_whole(out / "report.json", json.dumps(to_json(findings), indent=1, allow_nan=False).encode())
     return path
 
 
 def to_markdown(findings: Findings) -> str:
     """The report in words and tables."""
-    parts = [summary(findings), PAPER, not_run(findings), _claims(findings)]
+    parts = [
+        f"# {TITLE}",
+        *summary(findings),
+        PAPER,
+        not_run(findings),
+        _claims(findings),
+        "## Tables",
+        COLUMNS,
+    ]
     parts += [_table(findings, table) for table in findings.tables.values()]
-    parts += [_budget(findings), _figures()]
+    parts += [_budget(findings), _metrics(findings)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -54,78 +75,109 @@ def _claims(findings: Findings) -> str:
     for finding in findings.claims:
         claim, difference = finding.claim, finding.difference
         lines.append(
-            f"| {claim.text} | {FIGURES[claim.figure].name}, `{claim.cell}` less `{claim.against}` | "
+            f"| {claim.text} | {METRICS[claim.metric].name}, `{claim.cell}` minus `{claim.against}` | "
             f"{shown(difference, signed=True)} | {len(difference.values)} | "
-            f"**{finding.verdict}** | {claim.why_not} |"
+            f"**{verdict(finding)}** | {claim.why_not} |"
         )
     return "\n".join(lines)
 
 
 def _table(findings: Findings, table: Table) -> str:
-    names = [FIGURES[figure].name for figure in table.figures]
+    names = [METRICS[metric].name for metric in table.metrics]
     lines = [
-        f"## {table.title}",
+        f"### {table.title}",
         "",
         f"| Cell | seeds | {' | '.join(names)} |",
         f"|---|---|{'---|' * len(names)}",
     ]
     for cell in table.cells:
-        means = [shown(findings.mean(cell, figure)) for figure in table.figures]
+        entries = [
+            "<br>".join(filter(None, entry(findings, table, cell, metric))) for metric in table.metrics
+        ]
         count = len(findings.results[cell])
-        lines.append(f"| `{cell}`: {CELLS[cell].summary} | {count} | {' | '.join(means)} |")
+        lines.append(f"| `{cell}`: {CELLS[cell].summary} | {count} | {' | '.join(entries)} |")
     return "\n".join(lines)
 
 
 def _budget(findings: Findings) -> str:
+    undecided = [finding for finding in findings.claims if finding.verdict == "undecided at this budget"]
+    if not undecided:
+        return ""
     lines = [
         "## What more time would decide",
         "",
-        "| Claim | seeds so far | seeds to decide, if mean and spread stay | hours of one core more |",
+        BUDGET,
+        "",
+        "| Claim | seeds so far | seeds to decide, if mean and spread stay | hours more |",
         "|---|---|---|---|",
     ]
-    for finding in findings.claims:
-        if finding.verdict != "undecided at this budget":
-            continue
-        count = len(finding.difference.values)
-        seeds = "at least 2" if count < 2 else finding.seeds_needed or "over 100"
-        hours = "–" if finding.hours_needed is None else f"{finding.hours_needed:.1f}"
-        lines.append(f"| {finding.claim.text} | {count} | {seeds} | {hours} |")
+    for finding in undecided:
+        seeds, hours = to_decide(findings, finding)
+        lines.append(f"| {finding.claim.text} | {len(finding.difference.values)} | {seeds} | {hours} |")
     return "\n".join(lines)
 
 
-def _figures() -> str:
-    lines = [f"- {figure.name}: {figure.meaning}." for figure in FIGURES.values()]
-    return "\n".join(["## Figures", "", *lines])
+def _metrics(findings: Findings) -> str:
+    told = dict.fromkeys(metric for table in findings.tables.values() for metric in table.metrics)
+    lines = [f"- {METRICS[name].name}: {METRICS[name].meaning}." for name in told]
+    return "\n".join(["## Metrics", "", *lines]) if lines else ""
 
 
 def to_json(findings: Findings) -> dict[str, Any]:
     """Everything that was measured; what is not known is null."""
     return {
+        "xdecoder": version("xdecoder"),
         "protocol": dataclasses.asdict(findings.protocol),
+        "cpu_hours": findings.hours,
         "runs": [
             {
-                "cell": name,
-                "seed": seed,
-                "cpu_seconds": result.cpu_seconds,
-                "steps": result.steps,
-                "scores": dict(result.scores),
+                "cell": result.run.name,
+                **{
+                    name: getattr(result, name)
+                    for name in ("cpu_seconds", "steps", "recipe", "start", "scores")
+                },
+                "seed": result.run.seed,
             }
-            for name, own in findings.results.items()
-            for seed, result in own.items()
+            for result in findings.all
         ],
+        "failures": [
+            {"cell": run.name, "seed": run.seed, "reason": reason}
+            for run, reason in findings.failures.items()
+        ],
+        "tables": {
+            name: {
+                cell: {
+                    metric: {
+                        "mean": _numbers(findings.mean(cell, metric)),
+                        "difference": _numbers(
+                            None
+                            if cell == table.cells[0]
+                            else findings.difference(cell, table.cells[0], metric)
+                        ),
+                    }
+                    for metric in table.metrics
+                }
+                for cell in table.cells
+            }
+            for name, table in findings.tables.items()
+        },
         "claims": [
             {
                 **dataclasses.asdict(finding.claim),
                 "difference": _numbers(finding.difference),
                 "verdict": finding.verdict,
+                "because": finding.because,
                 "seeds_needed": finding.seeds_needed,
-                "hours_needed": finding.hours_needed,
+                "missing": [{"cell": run.name, "seed": run.seed} for run in finding.missing],
+                "hours_needed": findings.hours_of(finding.missing),
             }
             for finding in findings.claims
         ],
     }
 
 
-def _numbers(value: Estimate) -> dict[str, Any]:
+def _numbers(value: Estimate | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
     half_width = None if math.isinf(value.half_width) else value.half_width
     return {"mean": value.mean, "half_width": half_width, "values": list(value.values)}

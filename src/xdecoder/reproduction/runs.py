@@ -1,9 +1,11 @@
-"""Runs on disk: which there are, which are done, what each has cost."""
+"""Runs on disk: which there are, which are done or failed, what each has cost."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,12 +13,17 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from xdecoder.jobs.files import read_file, read_text, write_whole
+from xdecoder.jobs.fingerprint import differences
 from xdecoder.reproduction.cells import CELLS, Cell
-from xdecoder.reproduction.protocol import Protocol
+from xdecoder.reproduction.protocol import FULL, SMOKE, Protocol
+from xdecoder.reproduction.recipe import recipe_digest
 
 _DESCRIPTION: Final = "reproduction.json"
+_RUNS: Final = "runs"
 _SCORES: Final = "scores.json"
+_FAILURE: Final = "failed.json"
 _METRICS: Final = "metrics.jsonl"
+_SEED: Final = re.compile("seed-(0|[1-9][0-9]*)")
 
 
 @final
@@ -44,7 +51,7 @@ class Run:
 
     def folder(self, out: Path) -> Path:
         """Where its files lie."""
-        return out / "runs" / self.name / f"seed-{self.seed}"
+        return out / _RUNS / self.name / f"seed-{self.seed}"
 
     def __str__(self) -> str:
         return f"{self.name}, seed {self.seed}"
@@ -57,40 +64,52 @@ class Result:
 
     Attributes:
         run: which.
-        scores: its figures, in percent; none of a warm start.
+        scores: by metric, from 0 to 100 (CIDEr: more); none of a warm start.
         cpu_seconds: processor time of training and scoring.
         steps: of training.
+        recipe: what it was made with (`recipe_digest`).
+        start: the digest of the model that it went on from; empty for none.
     """
 
     run: Run
     scores: Mapping[str, float]
     cpu_seconds: float
     steps: int
+    recipe: str
+    start: str
 
 
 def plan_runs(cells: Sequence[str], seeds: int) -> list[Run]:
-    """All runs, seed by seed, so that what is done at any time can be compared.
-
-    Raises:
-        ValueError: seeds is less than 1.
-    """
-    if seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    """All runs, seed by seed, so that what is done at any time can be compared."""
     return [Run(name=name, seed=seed) for seed in range(seeds) for name in cells]
+
+
+def runs_begun(out: Path, name: str) -> list[Run]:
+    """The runs of a cell that have a folder, by seed."""
+    folders = [folder for folder in (out / _RUNS / name).glob("seed-*") if folder.is_dir()]
+    seeds = sorted(int(found[1]) for folder in folders if (found := _SEED.fullmatch(folder.name)))
+    return [Run(name=name, seed=seed) for seed in seeds]
 
 
 def enter_folder(out: Path, protocol: Protocol) -> None:
     """Say in a folder what its runs have in common, or compare it with what is there.
 
     Raises:
-        ValueError: the folder holds runs of another version, or runs of other lengths.
+        ValueError: the folder holds runs of another version, of other lengths, or of no known ones.
+        OSError: there is a file of that name, or nothing can be written there.
     """
     if (out / _DESCRIPTION).is_file():
         check_folder(out, protocol)
         return
-    out.mkdir(parents=True, exist_ok=True)
+    _refuse_undescribed(out)
     described = {"xdecoder": version("xdecoder"), "protocol": _described(protocol)}
-    write_whole(out / _DESCRIPTION, json.dumps(described, indent=1).encode())
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / _DESCRIPTION, json.dumps(described, indent=1).encode())
+    except OSError as error:
+        raise OSError(
+            error.errno, f"--out must be a folder that can be written ({error.strerror})", str(out)
+        ) from error
 
 
 def check_folder(out: Path, protocol: Protocol) -> None:
@@ -98,26 +117,34 @@ def check_folder(out: Path, protocol: Protocol) -> None:
 
     Raises:
         FileNotFoundError: there are no runs.
-        ValueError: the folder holds runs of another version, or runs of other lengths.
+        ValueError: the folder holds runs of another version, of other lengths, or of no known ones.
     """
-    path, described = out / _DESCRIPTION, _described(protocol)
+    path, now = out / _DESCRIPTION, _described(protocol)
     if not path.is_file():
+        _refuse_undescribed(out)
         raise FileNotFoundError(f"no runs in {out}: `xdecoder reproduce --out {out}` begins them")
     try:
-        there = json.loads(read_file(path))["protocol"]
-        differing = [
-            f"{name} {there.get(name)!r} there, {described.get(name)!r} now"
-            for name in {**there, **described}
-            if there.get(name) != described.get(name)
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        there = dict(json.loads(read_file(path))["protocol"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"{path} is damaged ({error}): give another --out, or delete the folder to run all again"
+            f"{path} is damaged ({error}): put a whole one back, or give another --out"
         ) from error
-    if differing:
+    if there == now:
+        return
+    for other, what in ((SMOKE, "with --smoke"), (FULL, "without --smoke")):
+        if there == _described(other):
+            raise ValueError(f"{out} holds runs made {what}: start it so, or give another --out")
+    raise ValueError(
+        f"{out} holds runs made otherwise ({differences(there, now)}), which cannot be compared with new "
+        "ones: give another --out"
+    )
+
+
+def _refuse_undescribed(out: Path) -> None:
+    if any(runs_begun(out, name) for name in CELLS):
         raise ValueError(
-            f"{out} holds runs made otherwise ({'; '.join(differing)}), which cannot be compared with new "
-            "ones: give another --out, or delete the folder"
+            f"{out} holds runs, but no {_DESCRIPTION} that says how they were made: put it back, or give "
+            "another --out"
         )
 
 
@@ -130,33 +157,76 @@ def _described(protocol: Protocol) -> dict[str, Any]:
 
 def write_result(out: Path, result: Result) -> None:
     """Say that a run is done."""
-    kept = {"scores": dict(result.scores), "cpu_seconds": result.cpu_seconds, "steps": result.steps}
-    write_whole(result.run.folder(out) / _SCORES, json.dumps(kept, indent=1).encode())
+    kept = {name: getattr(result, name) for name in ("cpu_seconds", "steps", "recipe", "start")}
+    text = json.dumps({"scores": dict(result.scores), **kept}, indent=1, allow_nan=False)
+    write_whole(result.run.folder(out) / _SCORES, text.encode())
 
 
-def read_result(out: Path, run: Run) -> Result | None:
+def read_result(out: Path, run: Run, protocol: Protocol) -> Result | None:
     """What a run has reached; None where it is not done.
 
+    Args:
+        out: the folder of all runs.
+        run: which.
+        protocol: what the folder's runs have in common.
+
     Raises:
-        ValueError: its file is damaged.
+        ValueError: its file is damaged, or it was made with other settings than its cell has now.
     """
     path = run.folder(out) / _SCORES
-    if not path.is_file():
+    if not path.exists():
         return None
+    again = f"delete {path.parent}, and the run is made again"
     try:
         kept = json.loads(read_file(path))
-        return Result(
+        result = Result(
             run=run,
             scores={str(name): float(value) for name, value in kept["scores"].items()},
             cpu_seconds=float(kept["cpu_seconds"]),
             steps=int(kept["steps"]),
+            recipe=str(kept["recipe"]),
+            start=str(kept["start"]),
         )
+        if not all(map(math.isfinite, (*result.scores.values(), result.cpu_seconds))):
+            raise ValueError("a number is not finite")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, and the run is scored again") from error
+        raise ValueError(f"{path} is damaged ({error!r}): {again}") from error
+    if result.recipe != recipe_digest(run.name, run.seed, protocol):
+        raise ValueError(
+            f"{path} was made with other settings than {run.name} has now: {again}, or give another --out"
+        )
+    return result
+
+
+def write_failure(out: Path, run: Run, reason: str) -> None:
+    """Say that a run came to no end, and would not if it were tried again."""
+    write_whole(run.folder(out) / _FAILURE, json.dumps({"reason": reason}).encode())
+
+
+def read_failure(out: Path, run: Run) -> str | None:
+    """Why a run came to no end; None where that is not so."""
+    path = run.folder(out) / _FAILURE
+    if not path.is_file():
+        return None
+    try:
+        return str(json.loads(read_file(path))["reason"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error!r}): delete {path.parent}, and the run is made again"
+        ) from error
 
 
 def training_cpu_seconds(out: Path, run: Run) -> float:
-    """Processor time of a run's training, over all the processes that worked on it."""
+    """Processor time of a run's training, over all the processes that worked on it.
+
+    Raises:
+        ValueError: its numbers are damaged.
+    """
     path = run.folder(out) / _METRICS
     lines = read_text(path).splitlines() if path.is_file() else []
-    return sum(float(json.loads(line)["cpu_seconds"]) for line in lines)
+    try:
+        return sum(float(json.loads(line)["cpu_seconds"]) for line in lines)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error!r}): delete {path.parent}, and the run is made again"
+        ) from error

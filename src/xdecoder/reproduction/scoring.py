@@ -1,12 +1,11 @@
-"""What a cell's model reaches on scenes that no training shows: `FIGURES`."""
+"""What a cell's model reaches on scenes that no training shows: `METRICS`."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final
 
 import numpy as np
 
@@ -24,75 +23,22 @@ from xdecoder.picturebook import (
     thing_phrases,
 )
 from xdecoder.predictor.predictor import Predictor
+from xdecoder.reproduction.metrics import METRICS
 from xdecoder.vocabularies import Vocabulary
 
 _BATCH: Final = 16
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A number that every cell has, in percent (CIDEr times 100).
-
-    Attributes:
-        name: in a table's head.
-        meaning: in words.
-    """
-
-    name: str
-    meaning: str
-
-
-FIGURES: Final[Mapping[str, Figure]] = {
-    "val/pq": Figure(name="PQ", meaning="panoptic quality on scenes like those of training"),
-    "val/miou": Figure(name="mIoU", meaning="mean IoU of the categories' regions on these"),
-    "val/referring_ciou": Figure(name="cIoU", meaning="cumulative IoU of phrases"),
-    "val/referring": Figure(name="referring mIoU", meaning="mean IoU of phrases"),
-    "val/cider": Figure(name="CIDEr", meaning="CIDEr-D of captions against five of each scene's own"),
-    "val/captions": Figure(name="captions true", meaning="captions of which every statement is true"),
-    "val/retrieval": Figure(
-        name="R@1", meaning="descriptions that find their scene first, and scenes their description"
-    ),
-    "val/region_captions": Figure(
-        name="region captions", meaning="captions of one thing, by its mask, that are true of it"
-    ),
-    "val/referring_captions": Figure(
-        name="referring captions", meaning="captions of what a phrase means that are true of it"
-    ),
-    "val/region_retrieval": Figure(
-        name="region retrieval",
-        meaning="a colored thing that one scene alone shows: its scene found first, and its mask with an IoU "
-        "of one half or more",
-    ),
-    "unseen/pq": Figure(
-        name="PQ unseen", meaning="PQ on scenes with a color and a category never shown together"
-    ),
-    "unseen/miou": Figure(name="mIoU unseen", meaning="mIoU on these"),
-    "unseen/referring_ciou": Figure(name="cIoU unseen", meaning="cIoU on these"),
-    "unseen/retrieval": Figure(name="R@1 unseen", meaning="R@1 on these"),
-    "ink/pq": Figure(name="PQ ink", meaning="PQ on the scenes drawn in ink, a style never shown"),
-    "ink/miou": Figure(name="mIoU ink", meaning="mIoU on these"),
-    "ink/retrieval": Figure(name="R@1 ink", meaning="R@1 on these"),
-    "synonyms/pq": Figure(
-        name="PQ synonyms",
-        meaning="PQ of the classes that have a synonym, all named by it; segments never come with one, "
-        "captions and phrases do",
-    ),
-    "synonyms/miou": Figure(name="mIoU synonyms", meaning="mIoU of these classes, so named"),
-}
-"""Every number by its name: the kind of scenes, and what is measured on them."""
-
 _SCORES: Final[Mapping[str, str]] = {
     "pq": "pq",
     "miou": "miou",
-    "referring": "referring",
     "referring_ciou": "referring_cumulative",
     "cider": "cider",
     "captions": "captions",
     "region_captions": "region_captions",
     "retrieval": "retrieval",
 }
-"""Figures that are scores of the benchmark, by their names there."""
+"""Metrics that are scores of the benchmark, by their names there."""
 
 _KINDS: Final[Mapping[str, Callable[[int, int], Scene]]] = {
     "val": lambda seed, size: draw_scene(seed, split="val", size=size),
@@ -102,7 +48,7 @@ _KINDS: Final[Mapping[str, Callable[[int, int], Scene]]] = {
 
 
 def score_model(predictor: Predictor, *, scenes: int, size: int) -> dict[str, float]:
-    """The `FIGURES` of a model, without those that have nothing to be measured on.
+    """The `METRICS` of a model, without those that have nothing to be measured on.
 
     Args:
         predictor: the model.
@@ -127,7 +73,7 @@ def score_model(predictor: Predictor, *, scenes: int, size: int) -> dict[str, fl
             found |= _by_synonyms(predictor, drawn)
             found["val/region_retrieval"] = _region_retrieval(predictor, drawn)
             found["val/referring_captions"] = _referring_captions(predictor, drawn)
-    return {name: 100 * value for name, value in found.items() if name in FIGURES and not math.isnan(value)}
+    return {name: 100 * value for name, value in found.items() if name in METRICS and not math.isnan(value)}
 
 
 def _by_synonyms(predictor: Predictor, scenes: list[Scene]) -> dict[str, float]:

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
-from xdecoder.reproduction.claims import Claim
-
 Verdict = Literal["holds", "does not hold here", "undecided at this budget"]
 
 CONFIDENCE: Final = 0.95
-SMALLEST_EFFECT: Final = 0.5
-"""Percentage points below which a difference is none, for better or worse."""
+LEAST_SEEDS: Final = 3
+"""Fewer seeds decide nothing."""
 
 _MOST_SEEDS: Final = 100
 
@@ -34,16 +32,6 @@ class Estimate:
     half_width: float
     values: tuple[float, ...]
 
-    @property
-    def low(self) -> float:
-        """The interval's lower end."""
-        return self.mean - self.half_width
-
-    @property
-    def high(self) -> float:
-        """The interval's upper end."""
-        return self.mean + self.half_width
-
 
 def estimate(values: Sequence[float]) -> Estimate:
     """The mean of values that are drawn independently, and its interval.
@@ -62,37 +50,38 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean=mean, half_width=half_width, values=tuple(values))
 
 
-def judge(claim: Claim, difference: Estimate) -> Verdict:
-    """What a difference, cell less base, says of a claim.
+def judge(difference: Estimate, *, smallest_effect: float) -> Verdict:
+    """What a difference says of the claim that it is below 0.
 
-    It holds where the whole interval lies on the claimed side of 0. It does not hold here where the whole
-    interval lies on the other side, or shows that the effect is below `SMALLEST_EFFECT`.
+    It holds where the whole interval lies below 0, however near. It does not hold here where the whole
+    interval lies above 0, or shows that the cell is worse by less than `smallest_effect`.
+
+    Args:
+        difference: the cell minus what it is compared with, of at least `LEAST_SEEDS` seeds to be decided.
+        smallest_effect: points that a difference must reach to count.
     """
-    effect = _effect(claim, difference)
-    if effect - difference.half_width > 0:
+    if len(difference.values) < LEAST_SEEDS:
+        return "undecided at this budget"
+    if difference.mean + difference.half_width < 0:
         return "holds"
-    if effect + difference.half_width < SMALLEST_EFFECT:
+    if difference.mean - difference.half_width > -smallest_effect:
         return "does not hold here"
     return "undecided at this budget"
 
 
-def seeds_to_decide(claim: Claim, difference: Estimate) -> int | None:
+def seeds_to_decide(difference: Estimate, *, smallest_effect: float) -> int | None:
     """How many seeds would decide, if mean and spread stay; None if over a hundred, or unknown."""
     count = len(difference.values)
     if count < 2:
         return None
-    effect = _effect(claim, difference)
     spread = difference.half_width / _quantile(count - 1) * math.sqrt(count)
-    distance = max(effect, SMALLEST_EFFECT - effect)
+    distance = max(-difference.mean, smallest_effect + difference.mean)
     decided = (
-        n for n in range(count, _MOST_SEEDS + 1) if _quantile(n - 1) * spread < distance * math.sqrt(n)
+        n
+        for n in range(max(count, LEAST_SEEDS), _MOST_SEEDS + 1)
+        if _quantile(n - 1) * spread < distance * math.sqrt(n)
     )
     return next(decided, None)
-
-
-def _effect(claim: Claim, difference: Estimate) -> float:
-    """The difference, positive where it goes the claimed way."""
-    return -difference.mean if claim.direction == "lower" else difference.mean
 
 
 def _quantile(freedom: int) -> float:

@@ -33,7 +33,7 @@ def describe(name: str, curriculum: Curriculum[Recipe], run: Mapping[str, object
     """
     described = {
         "recipe": name,
-        "settings": _plain(curriculum.recipe),
+        "settings": plain_settings(curriculum.recipe),
         "run": run,
         "made_of": curriculum.fingerprint(),
     }
@@ -43,6 +43,8 @@ def describe(name: str, curriculum: Curriculum[Recipe], run: Mapping[str, object
 def enter(folder: Path, description: Mapping[str, object]) -> bool:
     """Write what a run is into its folder, or compare it with what is there; whether that run is finished.
 
+    Where the model lies that a run goes on from does not count if its digest is known.
+
     Raises:
         ValueError: the folder holds another run; what differs is named.
     """
@@ -51,7 +53,8 @@ def enter(folder: Path, description: Mapping[str, object]) -> bool:
         write_whole(path, json.dumps(description, indent=1).encode())
         return False
     there, now = _leaves(_read(path)), _leaves(description)
-    names = [name for name in {**there, **now} if there.get(name) != now.get(name)]
+    moved = {"start"} if now.get("made_of.start") else set[str]()
+    names = [name for name in {**there, **now} if there.get(name) != now.get(name) and name not in moved]
     if names:
         differing = [f"{n} {_shown(there, n)} there, {_shown(now, n)} now" for n in names[:_SHOWN]]
         more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -88,18 +91,18 @@ def _read(path: Path) -> Mapping[str, object]:
     return cast("Mapping[str, object]", found)
 
 
-def _plain(value: Any) -> Any:
+def plain_settings(value: Any) -> Any:
     """A record as JSON values; fields that do not count in comparisons are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field for field in dataclasses.fields(value) if field.compare]
         return {
             "kind": type(value).__name__,
-            **{field.name: _plain(getattr(value, field.name)) for field in fields},
+            **{field.name: plain_settings(getattr(value, field.name)) for field in fields},
         }
     if isinstance(value, Path):
         return str(value.absolute() if value.exists() else value)
     if isinstance(value, tuple):
-        return [_plain(item) for item in cast("tuple[Any, ...]", value)]
+        return [plain_settings(item) for item in cast("tuple[Any, ...]", value)]
     return value
 
 

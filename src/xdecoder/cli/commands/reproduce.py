@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -34,8 +35,8 @@ def reproduce(
     budget: Annotated[
         float | None,
         typer.Option(
-            help="Hours of one core that this process may use: it begins no run that would take more; by "
-            "default as many as it takes.",
+            help="Hours of processor time that this process may use: it begins no run that would take more; "
+            "by default as many as it takes.",
             metavar="HOURS",
             show_default=False,
         ),
@@ -60,10 +61,13 @@ def reproduce(
     if names == ["list"]:
         _list()
         return 0
+    if {"list", "report"} & set(names) and len(names) > 1:
+        raise ValueError(f"list and report stand alone, got {' '.join(names)}")
+    _check_packages()
     from xdecoder.reproduction.cells import find_tables, needed_cells
     from xdecoder.reproduction.protocol import FULL, SMOKE
     from xdecoder.reproduction.report import write_report
-    from xdecoder.reproduction.runs import check_folder, enter_folder, plan_runs
+    from xdecoder.reproduction.runs import check_folder, enter_folder, plan_runs, read_failure
 
     protocol = SMOKE if smoke else FULL
     if names == ["report"]:
@@ -71,7 +75,6 @@ def reproduce(
         print_notice(f"report: {write_report(out, protocol)}")
         return 0
     runs = plan_runs(needed_cells(find_tables(names)), seeds)
-    enter_folder(out, protocol)
 
     from xdecoder.jobs.distributed import find_world
     from xdecoder.reproduction.runner import Work
@@ -82,11 +85,29 @@ def reproduce(
             "reproduce runs in one process: start it without torchrun, several times for several processes"
         )
     work = Work(out=out, protocol=protocol, world=world, budget=budget, say=print_notice)
+    enter_folder(out, protocol)
     left = work.run_all(runs)
+    failed = [run for run in runs if run in work.failed or read_failure(out, run) is not None]
     print_notice(f"report: {write_report(out, protocol)}")
-    if left:
-        print_notice(f"{len(left)} of {len(runs)} runs are left: the same command goes on with them")
-    return FAILED if work.failed else 0
+    if failed:
+        print_notice(f"{len(failed)} of {len(runs)} runs failed: {'; '.join(map(str, failed))}")
+    if len(left) > len(failed):
+        print_notice(
+            f"{len(left) - len(failed)} of {len(runs)} runs are left, or with another process: the same "
+            "command goes on with them"
+        )
+    return FAILED if failed else 0
+
+
+def _check_packages() -> None:
+    """Refuse to begin hours of runs whose report could not be written.
+
+    Raises:
+        ImportError: a package of the extra `train` is not installed.
+    """
+    for name in ("scipy", "matplotlib"):
+        if find_spec(name) is None:
+            raise ImportError(f"the report needs {name}; install it with: pip install 'xdecoder[train]'")
 
 
 def _list() -> None:
