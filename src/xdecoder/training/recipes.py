@@ -95,6 +95,21 @@ RECIPES: Final[Mapping[str, RecipeName]] = {
         "CopiesWithoutPhrases",
         "The paper's comparison: in referring, phrases are compared with the queries, but not seen by them.",
     ),
+    "half_the_pairs": RecipeName(
+        f"{_DATASETS}.pretrain",
+        "HalfThePairs",
+        "The paper's comparison: half of the image-text pairs a step.",
+    ),
+    "a_quarter_of_the_pairs": RecipeName(
+        f"{_DATASETS}.pretrain",
+        "AQuarterOfThePairs",
+        "The paper's comparison: a quarter of the image-text pairs a step.",
+    ),
+    "an_eighth_of_the_pairs": RecipeName(
+        f"{_DATASETS}.pretrain",
+        "AnEighthOfThePairs",
+        "The paper's comparison: an eighth of the image-text pairs a step.",
+    ),
     "finetune_segmentation": RecipeName(
         f"{_DATASETS}.finetune",
         "FinetuneSegmentation",

@@ -7,7 +7,7 @@ Cost: 184,375 steps of 32 + 1,024 images, 50 epochs of COCO. Not run with this p
 yet.
 Score to expect: the published models', which `xdecoder evaluate` prints beside its own.
 
-The paper's comparisons are the same runs with something left out: a task, or an interaction of queries
+The paper's comparisons are the same runs with something left out: a task, pairs, or an interaction of queries
 (`--set interactions.texts_see_objects=false`).
 """
 
@@ -38,6 +38,10 @@ _RELEASED = PublishedLosses(config=_WEIGHTS, layers=_LAYERS)
 
 def _without(name: str) -> PublishedLosses:
     return replace(_RELEASED, config=ABLATIONS[name].weigh(_WEIGHTS))
+
+
+def _share_of_pairs(name: str) -> TaskConfig:
+    return replace(_PAIRS, images=round(_PAIRS.images * ABLATIONS[name].pairs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,3 +121,24 @@ class CopiesWithoutPhrases(PretrainFocalT):
     """The paper's comparison: in referring, phrases are compared with the queries, but not seen by them."""
 
     interactions: InteractionConfig | None = ABLATIONS["copies_without_phrases"].interactions
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfThePairs(PretrainFocalT):
+    """The paper's comparison: half of the image-text pairs a step."""
+
+    pairs: TaskConfig | None = _share_of_pairs("half_the_pairs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AQuarterOfThePairs(PretrainFocalT):
+    """The paper's comparison: a quarter of the image-text pairs a step."""
+
+    pairs: TaskConfig | None = _share_of_pairs("a_quarter_of_the_pairs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnEighthOfThePairs(PretrainFocalT):
+    """The paper's comparison: an eighth of the image-text pairs a step."""
+
+    pairs: TaskConfig | None = _share_of_pairs("an_eighth_of_the_pairs")
