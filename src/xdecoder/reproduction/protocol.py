@@ -1,4 +1,4 @@
-"""How long every run is, how large its model, and on how many scenes it is scored: the same for all cells."""
+"""What all runs have in common: lengths, the model where a cell says nothing else, the scenes of scoring."""
 
 from __future__ import annotations
 
