@@ -83,7 +83,7 @@ def referring(expressions: int = 5000) -> float:
 
 
 def _instances(images: int = 5000, per_image: int = 7) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    from xdecoder.metrics.average_precision import detections_of_image
+    from xdecoder.structures.masks import box_to_xywh, encode_rle, mask_box
 
     rng = np.random.default_rng(0)
     annotations: list[dict[str, Any]] = []
@@ -93,9 +93,7 @@ def _instances(images: int = 5000, per_image: int = 7) -> tuple[dict[str, Any], 
         y, x = np.mgrid[:HEIGHT, :WIDTH]
         cy, cx, ry, rx = rng.uniform((50, 50, 8, 8), (430, 590, 90, 90))
         templates.append(((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1)
-    encoded = [
-        detections_of_image(0, category_ids=[1], scores=np.ones(1), masks=t[None])[0] for t in templates
-    ]
+    encoded = [{"segmentation": encode_rle(t), "bbox": box_to_xywh(mask_box(t))} for t in templates]
     areas = [int(t.sum()) for t in templates]
     for image_id in range(images):
         chosen = rng.choice(60, per_image, replace=False)

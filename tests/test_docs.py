@@ -1,5 +1,7 @@
 """What the documentation says can be done can be done."""
 
+import ast
+import importlib
 import os
 import re
 import shlex
@@ -155,3 +157,13 @@ def test_the_site_of_pages_and_docstrings_builds_and_needs_no_network(tmp_path: 
     assert 'id="xdecoder.predictor.predictor.Predictor.segment"' in page
     fetched = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"?(https?:[^\"> ]+)", page)
     assert not fetched
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples"])
+def test_scripts_import_what_there_is(folder: str) -> None:
+    for script in sorted((ROOT / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("xdecoder"):
+                module = importlib.import_module(node.module or "")
+                for name in node.names:
+                    assert hasattr(module, name.name), f"{script.name}: {node.module} has no {name.name}"

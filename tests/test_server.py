@@ -19,7 +19,7 @@ from xdecoder.labeling.outlines import from_shares
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.search import Index
 from xdecoder.server.app import create_app
-from xdecoder.server.label_studio import parse_config
+from xdecoder.server.label_studio import parse_interface
 from xdecoder.server.settings import ServerSettings
 from xdecoder.structures import PanopticSegmentation, decode_rle, mask_box
 from xdecoder.structures.masks import segmentation_rle
@@ -251,7 +251,7 @@ def test_label_studio_s_task_holds_the_masks_and_its_interface_the_labels(
     for phrase, mask in zip(found.phrases, found.masks, strict=True):
         if mask.any():
             assert np.array_equal(decode_brush(drawn[phrase]["value"]["rle"], (80, 96)), mask)
-    assert parse_config(told["label_config"]).labels == ("the red car", "a <tree>")
+    assert parse_interface(told["label_config"]).labels == ("the red car", "a <tree>")
 
 
 @pytest.mark.parametrize("form", ["roboflow", "yolo", "labelstudio"])
