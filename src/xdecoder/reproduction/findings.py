@@ -85,6 +85,16 @@ class Findings:
             if any(self.results[cell] for cell in table.cells[1:])
         }
 
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics of these tables, each once."""
+        return list(dict.fromkeys(metric for table in self.tables.values() for metric in table.metrics))
+
+    @property
+    def undecided(self) -> list[Finding]:
+        """The claims that are neither held nor refuted."""
+        return [finding for finding in self.claims if finding.verdict == "undecided at this budget"]
+
     def missing(self, table: Table) -> list[Run]:
         """The runs of a table that are not done, of the seeds of which others are."""
         return [
@@ -108,6 +118,11 @@ class Findings:
             if metric in one[seed].scores and metric in other[seed].scores
         ]
         return estimate(values) if values and is_trained(cell, task) and is_trained(against, task) else None
+
+    def from_first(self, table: Table, cell: str, metric: str) -> Estimate | None:
+        """The difference of a table's cell from its first; None for that one itself."""
+        first = table.cells[0]
+        return None if cell == first else self.difference(cell, first, metric)
 
     @property
     def unpaired(self) -> list[int]:

@@ -115,16 +115,17 @@ def _table(findings: Findings, table: Table) -> str:
 def _budget(findings: Findings) -> str:
     rows = [
         [escape(finding.claim.text), str(len(finding.difference.values)), *to_decide(findings, finding)]
-        for finding in findings.claims
-        if finding.verdict == "undecided at this budget"
+        for finding in findings.undecided
     ]
     head = ["Claim", "seeds so far", "seeds to decide, if mean and spread stay", "hours more"]
     return f"<p>{escape(BUDGET)}</p>{_rows(head, rows)}" if rows else "<p>Everything is decided.</p>"
 
 
 def _metrics(findings: Findings) -> str:
-    told = dict.fromkeys(metric for table in findings.tables.values() for metric in table.metrics)
-    items = [f"<li>{escape(METRICS[name].name)}: {_marked(METRICS[name].meaning)}.</li>" for name in told]
+    items = [
+        f"<li>{escape(METRICS[name].name)}: {_marked(METRICS[name].meaning)}.</li>"
+        for name in findings.metrics
+    ]
     return f"<ul>{''.join(items)}</ul>"
 
 

@@ -100,8 +100,7 @@ def _table(findings: Findings, table: Table) -> str:
 
 
 def _budget(findings: Findings) -> str:
-    undecided = [finding for finding in findings.claims if finding.verdict == "undecided at this budget"]
-    if not undecided:
+    if not findings.undecided:
         return ""
     lines = [
         "## What more time would decide",
@@ -111,15 +110,14 @@ def _budget(findings: Findings) -> str:
         "| Claim | seeds so far | seeds to decide, if mean and spread stay | hours more |",
         "|---|---|---|---|",
     ]
-    for finding in undecided:
+    for finding in findings.undecided:
         seeds, hours = to_decide(findings, finding)
         lines.append(f"| {finding.claim.text} | {len(finding.difference.values)} | {seeds} | {hours} |")
     return "\n".join(lines)
 
 
 def _metrics(findings: Findings) -> str:
-    told = dict.fromkeys(metric for table in findings.tables.values() for metric in table.metrics)
-    lines = [f"- {METRICS[name].name}: {METRICS[name].meaning}." for name in told]
+    lines = [f"- {METRICS[name].name}: {METRICS[name].meaning}." for name in findings.metrics]
     return "\n".join(["## Metrics", "", *lines]) if lines else ""
 
 
@@ -149,11 +147,7 @@ def to_json(findings: Findings) -> dict[str, Any]:
                 cell: {
                     metric: {
                         "mean": _numbers(findings.mean(cell, metric)),
-                        "difference": _numbers(
-                            None
-                            if cell == table.cells[0]
-                            else findings.difference(cell, table.cells[0], metric)
-                        ),
+                        "difference": _numbers(findings.from_first(table, cell, metric)),
                     }
                     for metric in table.metrics
                 }

@@ -6,7 +6,8 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -176,8 +177,7 @@ def read_result(out: Path, run: Run, protocol: Protocol) -> Result | None:
     path = run.folder(out) / _SCORES
     if not path.exists():
         return None
-    again = f"delete {path.parent}, and the run is made again"
-    try:
+    with _damage_told(path):
         kept = json.loads(read_file(path))
         result = Result(
             run=run,
@@ -189,11 +189,10 @@ def read_result(out: Path, run: Run, protocol: Protocol) -> Result | None:
         )
         if not all(map(math.isfinite, (*result.scores.values(), result.cpu_seconds))):
             raise ValueError("a number is not finite")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): {again}") from error
     if result.recipe != recipe_digest(run.name, run.seed, protocol):
         raise ValueError(
-            f"{path} was made with other settings than {run.name} has now: {again}, or give another --out"
+            f"{path} was made with other settings than {run.name} has now: {_again(path)}, or give "
+            "another --out"
         )
     return result
 
@@ -204,16 +203,16 @@ def write_failure(out: Path, run: Run, reason: str) -> None:
 
 
 def read_failure(out: Path, run: Run) -> str | None:
-    """Why a run came to no end; None where that is not so."""
+    """Why a run came to no end; None where that is not so.
+
+    Raises:
+        ValueError: its file is damaged.
+    """
     path = run.folder(out) / _FAILURE
     if not path.is_file():
         return None
-    try:
+    with _damage_told(path):
         return str(json.loads(read_file(path))["reason"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error!r}): delete {path.parent}, and the run is made again"
-        ) from error
 
 
 def training_cpu_seconds(out: Path, run: Run) -> float:
@@ -224,9 +223,18 @@ def training_cpu_seconds(out: Path, run: Run) -> float:
     """
     path = run.folder(out) / _METRICS
     lines = read_text(path).splitlines() if path.is_file() else []
-    try:
+    with _damage_told(path):
         return sum(float(json.loads(line)["cpu_seconds"]) for line in lines)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error!r}): delete {path.parent}, and the run is made again"
-        ) from error
+
+
+@contextmanager
+def _damage_told(path: Path) -> Generator[None]:
+    """What goes wrong as a file of a run is read names it, and says what to do."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): {_again(path)}") from error
+
+
+def _again(path: Path) -> str:
+    return f"delete {path.parent}, and the run is made again"

@@ -75,7 +75,7 @@ def entry(findings: Findings, table: Table, cell: str, metric: str) -> tuple[str
     mean = shown(findings.mean(cell, metric))
     if mean != "–" and not is_trained(cell, METRICS[metric].task):
         return f"({mean})", ""
-    difference = findings.difference(cell, table.cells[0], metric) if cell != table.cells[0] else None
+    difference = findings.from_first(table, cell, metric)
     return mean, "" if difference is None else shown(difference, signed=True)
 
 
