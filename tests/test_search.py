@@ -229,6 +229,17 @@ def test_an_index_that_has_lost_a_table_says_so(own: tuple[Index, Path], predict
     assert Index.create(place, predictor).tables.count("images") > 0
 
 
+@pytest.mark.parametrize("listed", [("regions",), ("regions", "images")])
+def test_an_index_that_another_process_is_making_is_not_there_yet(
+    listed: tuple[str, ...], tmp_path: Path, predictor: Predictor
+) -> None:
+    for table in listed:  # as LanceDB leaves a table for a moment
+        (tmp_path / "index" / f"{table}.lance").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="no index in"):
+        Index.open(tmp_path / "index", predictor)
+    assert Index.create(tmp_path / "index", predictor, vocabulary=WORDS).tables.count("regions") == 0
+
+
 def test_an_approximate_index_is_built_when_it_pays_and_finds_what_the_exact_one_finds(
     index: Index, tmp_path: Path, predictor: Predictor
 ) -> None:

@@ -79,10 +79,10 @@ class Tables:
         name = os.fspath(place)
         with told_failures(name, "read"):
             connection = _connect(name)
-            there = set(connection.list_tables().tables)
-            lost = "images" not in there and "regions" in there
-            lost = lost and connection.open_table("regions").count_rows() > 0
-        if lost:
+            regions = _tables(connection).get("regions")
+            used = regions is not None and regions.count_rows() > 0
+            there = _tables(connection)  # looked for after the rows: another process may be making it
+        if used and "images" not in there:
             raise _part_gone(name, "images")
         if "images" not in there:
             with told_failures(name):  # images come last: where they are, so are the regions
@@ -108,11 +108,7 @@ class Tables:
         if "://" not in name and not Path(name).is_dir():
             raise missing
         with told_failures(name, "read"):
-            connection = _connect(name)
-            there = set(connection.list_tables().tables)
-            tables: dict[TableName, Table] = {
-                table: connection.open_table(table) for table in get_args(TableName) if table in there
-            }
+            tables = _tables(_connect(name))
         if "images" not in tables:
             raise missing
         images = tables["images"]
@@ -304,6 +300,22 @@ def _connect(place: str) -> DBConnection:
     except ImportError as error:
         raise ImportError("an index needs LanceDB: pip install 'xdecoder[search]'") from error
     return lancedb.connect(place, read_consistency_interval=timedelta(0))
+
+
+def _tables(connection: DBConnection) -> dict[TableName, Table]:
+    """The tables that are there, images looked for first: where they are, so are the regions.
+
+    One that another process is making is listed a moment before it can be opened: it is not there yet.
+    """
+    tables: dict[TableName, Table] = {}
+    for name in get_args(TableName):
+        if name in connection.list_tables().tables:
+            try:
+                tables[name] = connection.open_table(name)
+            except ValueError as error:
+                if "was not found" not in str(error):
+                    raise
+    return tables
 
 
 def _merge(table: Table, key: str, data: pa.Table, *, insert: bool, replaced: str | None = None) -> None:
