@@ -7,7 +7,7 @@ import json
 import zlib
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -287,7 +287,7 @@ def test_images_that_differ_in_their_suffix_alone_stay_two(tmp_path: Path) -> No
 
 
 def test_the_options_name_every_format() -> None:
-    assert [form.value for form in LabelingFormat] == list(FORMATS)
+    assert list(get_args(LabelingFormat)) == list(FORMATS)
 
 
 @pytest.fixture(scope="module")

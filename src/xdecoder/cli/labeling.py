@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,22 +19,8 @@ _OUTPUT = "Output"
 _SHOWN = 20
 
 
-class LabelingFormat(StrEnum):
-    """Labeling tools' formats, as `xdecoder.labeling.table.FORMATS` has them."""
-
-    coco = "coco"
-    yolo = "yolo"
-    labelme = "labelme"
-    labelstudio = "labelstudio"
-    cvat = "cvat"
-    fiftyone = "fiftyone"
-
-
-class RegionShapes(StrEnum):
-    """How regions are written."""
-
-    masks = "masks"
-    polygons = "polygons"
+LabelingFormat = Literal["coco", "yolo", "labelme", "labelstudio", "cvat", "fiftyone"]
+"""Labeling tools' formats, as `xdecoder.labeling.table.FORMATS` has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +28,7 @@ class ExportOptions:
     """How a labeling tool's files are written."""
 
     shapes: Annotated[
-        RegionShapes | None,
+        Literal["masks", "polygons"] | None,
         typer.Option(
             help="masks: pixel by pixel; polygons: outlines that can be edited, with holes filled. By "
             "default masks where the format has them.",
@@ -83,16 +68,16 @@ class FormatOptions(ExportOptions):
                 raise ValueError("--shapes and --no-copy-images go with a --format, such as --format coco")
             return
         if folder is None:
-            raise ValueError(f"--format {self.format.value} needs a folder: add --out FOLDER")
+            raise ValueError(f"--format {self.format} needs a folder: add --out FOLDER")
 
         from xdecoder.labeling.export import check_format
 
-        check_format(self.format.value, None if self.shapes is None else self.shapes.value)
+        check_format(self.format, self.shapes)
 
     def write(self, folder: Path | None) -> None:
         """Write the results of the folder in the format, where one is asked for."""
         if self.format is not None and folder is not None:
-            write_export(folder, folder / self.format.value, self.format, self, replace=True)
+            write_export(folder, folder / self.format, self.format, self, replace=True)
 
 
 def write_export(
@@ -101,13 +86,12 @@ def write_export(
     """Write the files and say what was written; errors as `xdecoder.labeling.export.export`."""
     from xdecoder.labeling.export import export
 
-    shapes = None if options.shapes is None else options.shapes.value
-    with ProgressBar(f"writing {to.value}") as progress:
+    with ProgressBar(f"writing {to}") as progress:
         exported = export(
             results,
             folder,
-            format=to.value,
-            shapes=shapes,
+            format=to,
+            shapes=options.shapes,
             images=options.copy_images,
             replace=replace,
             progress=progress,

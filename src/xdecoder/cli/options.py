@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
@@ -20,15 +19,6 @@ _MODEL = "Model"
 _OUTPUT = "Output"
 _PROMPT = "Prompt"
 _PROCESSES = "Several processes"
-
-
-class Dtype(StrEnum):
-    """Kinds of numbers a model can run in."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    int8 = "int8"
 
 
 Images = Annotated[
@@ -65,7 +55,7 @@ Device = Annotated[
     ),
 ]
 DtypeOption = Annotated[
-    Dtype | None,
+    Literal["float32", "bfloat16", "float16", "int8"] | None,
     typer.Option(
         "--dtype",
         help="Kind of numbers; by default as the weights are stored, but float32 on a CPU for weights stored "
@@ -175,18 +165,12 @@ RegionMask = Annotated[
 ]
 
 
-class ClusterKind(StrEnum):
-    """Engines that share work out over machines."""
-
-    ray = "ray"
-
-
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
     """The machines that a command works on."""
 
     cluster: Annotated[
-        ClusterKind | None,
+        Literal["ray"] | None,
         typer.Option(
             "--cluster",
             help="Share the work out over a Ray cluster, the one of RAY_ADDRESS or of this machine.",
@@ -217,13 +201,6 @@ class ClusterOptions:
         from xdecoder.jobs.cluster import Actors
 
         return Actors.parse(self.actors, gpus=1 if predictor.device.type == "cuda" else 0)
-
-
-class ClassesMeaned(StrEnum):
-    """Which classes mIoU is the mean over."""
-
-    union = "union"
-    truth = "truth"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ def run_over_sources(
     if any(map(is_video, sources)):
         if export.format is not None:
             raise ValueError(
-                f"--format {export.format.value} is for images; the .jsonl of a video goes through "
+                f"--format {export.format} is for images; the .jsonl of a video goes through "
                 "`xdecoder convert`"
             )
         return run_over_videos(sources, output, prepare, every=video.every)

@@ -44,7 +44,7 @@ def convert(
 
     `xdecoder datasets convert` is the way back: a labeling tool's files become a data set.
     """
-    folder = out or _beside(results) / to.value
+    folder = out or _beside(results) / to
     exported = write_export(results, folder, to, export, replace=False)
     return FAILED if exported.skipped else 0
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from xdecoder.cli.console import console
-from xdecoder.cli.options import ClassesMeaned, ClusterOptions, ModelChoice, OptionalDataFolder
+from xdecoder.cli.options import ClusterOptions, ModelChoice, OptionalDataFolder
 from xdecoder.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -25,13 +24,6 @@ EPILOG = (
     "torchrun --nproc-per-node 8 -m xdecoder evaluate coco-panoptic --data ~/data --weights FOLDER\n\n"
     "xdecoder evaluate coco-panoptic --data ~/data --weights FOLDER --cluster ray --actors 1-16"
 )
-
-
-class ClassesAsked(StrEnum):
-    """Which classes an image is asked for."""
-
-    all_classes = "global"
-    present = "present"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +41,19 @@ class ProtocolOptions:
         typer.Option(min=1, help="The first images alone; the report says so.", show_default=False),
     ] = None
     classes: Annotated[
-        ClassesAsked,
+        Literal["global", "present"],
         typer.Option(
             help="global: ask every image for all classes, as published. present: for those of its own truth "
             "alone, an easier protocol; the report says so.",
         ),
-    ] = ClassesAsked.all_classes
+    ] = "global"
     miou_over: Annotated[
-        ClassesMeaned,
+        Literal["union", "truth"],
         typer.Option(
             help="Which classes mIoU is the mean over. union: those in the truth or the prediction, as "
             "published. truth: those in the truth alone; the report says so.",
         ),
-    ] = ClassesMeaned.union
+    ] = "union"
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave images out whose files are missing, and list them.")
     ] = False
@@ -113,9 +105,9 @@ def evaluate(
     overrides = Overrides(
         short_side=protocol.short_side,
         limit=protocol.limit,
-        classes=protocol.classes.value,
+        classes=protocol.classes,
         skip_missing=protocol.skip_missing,
-        absent=protocol.miou_over.value,
+        absent=protocol.miou_over,
     )
     with console().status("opening the data sets"):
         check_data(rows, data, overrides)

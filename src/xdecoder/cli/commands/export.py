@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from xdecoder.cli.console import FAILED
+from xdecoder.export.config import ExportConfig, StoredDtype, parse_parts, parse_size
 
 if TYPE_CHECKING:
     from xdecoder.export.onnx import Export
@@ -18,19 +18,6 @@ EPILOG = (
     "xdecoder export xdecoder_focalt_last focalt-onnx --to onnx --size 1024x1024 --dtype float16\n\n"
     "xdecoder export picturebook regions --to onnx --parts image,text,latents"
 )
-
-
-class ExportTarget(StrEnum):
-    """What a model is exported as."""
-
-    onnx = "onnx"
-
-
-class StoredDtype(StrEnum):
-    """Kinds of numbers that an export stores weights in."""
-
-    float32 = "float32"
-    float16 = "float16"
 
 
 def export(
@@ -43,7 +30,7 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Argument(help="The folder to make.", metavar="OUT")],
-    to: Annotated[ExportTarget, typer.Option("--to", help="The format.", show_default=False)],
+    to: Annotated[Literal["onnx"], typer.Option("--to", help="The format.", show_default=False)],
     size: Annotated[
         str,
         typer.Option(
@@ -80,12 +67,10 @@ def export(
 
     `xdecoder.runtime.load(OUT)` runs them.
     """
-    from xdecoder.export.config import ExportConfig, parse_parts, parse_size
-
     config = ExportConfig(
         size=parse_size(size),
         parts=None if parts is None else parse_parts(parts),
-        dtype=None if dtype is None else dtype.value,
+        dtype=dtype,
     )
 
     from xdecoder.cli.progress import ProgressBar

@@ -8,9 +8,8 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +20,7 @@ from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
     from xdecoder.bulk import Failure, LabelingConfig, LabelingReport, Shard, SourceImage, Status
+    from xdecoder.bulk.destination import Format
     from xdecoder.predictor.predictor import Predictor
 
 EPILOG = (
@@ -33,14 +33,6 @@ EPILOG = (
     "xdecoder label photos/ --to labels --retry-failed"
 )
 _FAILURES = 20  # listed
-
-
-class TableFormat(StrEnum):
-    """What labels are joined into."""
-
-    parquet = "parquet"
-    lance = "lance"
-    coco = "coco"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +55,13 @@ class LabelOptions:
         str, typer.Option(help="The column of a .parquet or .lance table that holds the images' bytes.")
     ] = "image"
     table_format: Annotated[
-        TableFormat,
+        Literal["parquet", "lance", "coco"],
         typer.Option(
             "--format",
             help="What the rows are joined into: Parquet files in DEST/labels, a LanceDB table, or Parquet "
             "with COCO's JSON beside it.",
         ),
-    ] = TableFormat.parquet
+    ] = "parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,13 +214,13 @@ def _load(model: ModelOptions) -> Predictor:
     return load_predictor(model.weights, device=str(device), dtype=model.dtype, batch_size=model.batch_size)
 
 
-def _label(work: _Work, to: str, table: TableFormat, sharding: ShardOptions, *, retry_failed: bool) -> int:
+def _label(work: _Work, to: str, table: Format, sharding: ShardOptions, *, retry_failed: bool) -> int:
     from xdecoder.bulk import Destination, label
     from xdecoder.bulk.cluster import label_on_cluster
     from xdecoder.cli.progress import ProgressBar
     from xdecoder.predictor.model_source import ModelSource
 
-    destination = Destination.create(to, work.config, table.value)
+    destination = Destination.create(to, work.config, table)
     actors = sharding.find_actors(work.predictor)
     name = f"images of shard {work.shard}" if work.shard.count > 1 else "images"
     start = time.monotonic()

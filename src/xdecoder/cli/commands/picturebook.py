@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,18 +19,13 @@ def root() -> None:
     """Draw scenes that know their segments, captions, phrases, questions and answers."""
 
 
-class Split(StrEnum):
-    """The two worlds: what training shows, and what it does not."""
-
-    train = "train"
-    val = "val"
-
-
 @add_command(app, epilog="xdecoder picturebook export --n 1000 --split val --out scenes")
 def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.", metavar="FOLDER")],
     count: Annotated[int, typer.Option("--n", "-n", min=1, help="Scenes.")] = 1000,
-    split: Annotated[Split, typer.Option(help="train, or val: scenes that no training shows.")] = Split.val,
+    split: Annotated[
+        Literal["train", "val"], typer.Option(help="train, or val: scenes that no training shows.")
+    ] = "val",
     size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 160,
     seed: Annotated[int, typer.Option(min=0, help="The first scene's seed; the others follow it.")] = 0,
     overwrite: Annotated[
@@ -50,7 +44,7 @@ def export(
         done = export_scenes(
             out,
             count=count,
-            split=split.value,
+            split=split,
             size=size,
             seed=seed,
             overwrite=overwrite,

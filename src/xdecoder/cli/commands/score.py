@@ -6,12 +6,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from xdecoder.cli.console import print_text
-from xdecoder.cli.options import ClassesMeaned, OptionalDataFolder
+from xdecoder.cli.options import OptionalDataFolder
 from xdecoder.jobs.printable import printable
 
 _LISTED = 5
@@ -57,12 +57,12 @@ class TruthOptions:
         typer.Option("--skip-missing", help="For a benchmark: leave images out whose files are missing."),
     ] = False
     miou_over: Annotated[
-        ClassesMeaned,
+        Literal["union", "truth"],
         typer.Option(
             help="Classes that mIoU is the mean over: those in the truth or the prediction, as published; or "
             "those in the truth alone.",
         ),
-    ] = ClassesMeaned.union
+    ] = "union"
 
 
 def score(
@@ -100,7 +100,7 @@ def score(
             data=truth.data,
             skip_missing=truth.skip_missing,
             limit=truth.limit,
-            absent=truth.miou_over.value,
+            absent=truth.miou_over,
         ),
     )
     if out is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from xdecoder.cli.command import Debug
 from xdecoder.cli.labeling import FormatOptions
 from xdecoder.cli.options import Images, ModelOptions, PictureOutput, VideoOptions
+from xdecoder.predictor.options import SegmentationTask
 
 if TYPE_CHECKING:
     from xdecoder.cli.over_images import ImageTask, Pixels, Results
@@ -24,14 +24,6 @@ EPILOG = (
     "xdecoder segment video.mp4 --vocabulary 'car, road' --every 5 --out results\n\n"
     "xdecoder segment 'photos/**/*.jpg' --task instance --score-threshold 0.5 --json"
 )
-
-
-class SegmentationTask(StrEnum):
-    """What `segment` makes."""
-
-    panoptic = "panoptic"
-    instance = "instance"
-    semantic = "semantic"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +68,7 @@ class SegmentationOptions:
     task: Annotated[
         SegmentationTask,
         typer.Option(help="panoptic: every pixel once; instance: things alone; semantic: a class a pixel."),
-    ] = SegmentationTask.panoptic
+    ] = "panoptic"
     object_threshold: Annotated[
         float | None,
         typer.Option(
@@ -101,7 +93,7 @@ class SegmentationOptions:
         from xdecoder.predictor.options import SegmentOptions
 
         SegmentOptions(
-            task=self.task.value,
+            task=self.task,
             object_threshold=self.object_threshold,
             overlap_threshold=self.overlap_threshold,
             score_threshold=self.score_threshold,
@@ -141,7 +133,7 @@ def segment(
             segmentations = predictor.segment(
                 predictor.encode(images, short_side=model.short_side),
                 vocabulary,
-                task=segmentation.task.value,
+                task=segmentation.task,
                 object_threshold=segmentation.object_threshold,
                 overlap_threshold=segmentation.overlap_threshold,
                 score_threshold=segmentation.score_threshold,
