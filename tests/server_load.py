@@ -12,11 +12,11 @@ from fastapi.testclient import TestClient
 
 from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.server.questions import Question
+from xdecoder.server.calls import Call
 
 
-class Watched(Question):
-    """A question that says when it is asked, and waits to be let go."""
+class Watched(Call):
+    """A call that says when it is answered, and waits to be let go."""
 
     verb = "watched"
 
@@ -41,7 +41,7 @@ class Watched(Question):
 
 @contextmanager
 def held(app: Any) -> Iterator[None]:
-    """The model busy with a question of nobody's, until the block ends."""
+    """The model busy with a call of nobody's, until the block ends."""
     watched = Watched()
     service = app.state.service
     service.worker.submit(watched, b"")

@@ -23,7 +23,7 @@ from xdecoder.cli.labeling import LabelingFormat
 from xdecoder.data.convert import convert
 from xdecoder.data.opening import open_dataset
 from xdecoder.labeling import cvat, fiftyone, labelme
-from xdecoder.labeling.export import Exported, export
+from xdecoder.labeling.export import ExportReport, export
 from xdecoder.labeling.outlines import from_shares, join_parts, to_shares, trace_outline
 from xdecoder.labeling.picture import Shapes
 from xdecoder.labeling.table import FORMATS
@@ -354,5 +354,5 @@ def test_images_that_are_gone_are_told(tmp_path: Path) -> None:
     result = run("convert", str(tmp_path / "results"), "--to", "cvat")
     assert result.exit_code == 0, result.output
     assert "1 of them have no copy of their image" in " ".join(result.stderr.split())
-    made: Exported = export(tmp_path / "results", tmp_path / "again", format="cvat", images=False)
+    made: ExportReport = export(tmp_path / "results", tmp_path / "again", format="cvat", images=False)
     assert made.copied == 0

@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 
 from xdecoder.data.custom import CUSTOM
 from xdecoder.data.opening import open_dataset
-from xdecoder.picturebook import Exported, Scene, draw_scene, export, is_true, resolve
+from xdecoder.picturebook import Scene, SceneExportReport, draw_scene, export, is_true, resolve
 from xdecoder.picturebook.export import CATEGORY_IDS
 
 COUNT, SEED = 7, 11
@@ -104,7 +104,7 @@ def test_progress_and_the_summary_count_what_was_written(tmp_path: Path) -> None
         progress=lambda done, of: seen.append((done, of)),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
-    assert isinstance(exported, Exported)
+    assert isinstance(exported, SceneExportReport)
     assert (exported.images, exported.captions) == (3, 15)
     assert len(list((tmp_path / "new" / "folder" / "images/train").iterdir())) == 3
 

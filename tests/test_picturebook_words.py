@@ -19,8 +19,8 @@ from xdecoder.picturebook import (
     Noun,
     Occlusion,
     Phrase,
-    Question,
     Scene,
+    SceneQuestion,
     SceneSegment,
     ask,
     caption,
@@ -64,7 +64,7 @@ def referred(scenes: list[Scene]) -> list[tuple[Phrase, Scene]]:
 
 
 @pytest.fixture(scope="module")
-def asked(scenes: list[Scene]) -> list[tuple[Question, Scene]]:
+def asked(scenes: list[Scene]) -> list[tuple[SceneQuestion, Scene]]:
     return [(question, scene) for scene in scenes for question in questions(scene, words_rng(scene), count=6)]
 
 
@@ -294,7 +294,7 @@ def test_any_text_is_judged_without_an_error(words: list[str]) -> None:
 def test_all_texts_use_the_word_list_which_is_short(
     said: list[tuple[str, Scene]],
     referred: list[tuple[Phrase, Scene]],
-    asked: list[tuple[Question, Scene]],
+    asked: list[tuple[SceneQuestion, Scene]],
 ) -> None:
     texts = [text for text, _ in said]
     texts += [phrase.text for phrase, _ in referred]
@@ -431,7 +431,7 @@ def _named(one: SceneSegment, written: str, *, many: bool) -> bool:
     return written in full
 
 
-def test_answers_are_right_by_a_second_way_of_finding_them(asked: list[tuple[Question, Scene]]) -> None:
+def test_answers_are_right_by_a_second_way_of_finding_them(asked: list[tuple[SceneQuestion, Scene]]) -> None:
     checked = Counter[str]()
     for question, scene in asked:
         assert question.answer in ANSWERS
@@ -478,7 +478,7 @@ def test_yes_and_no_come_equally_often(scenes: list[Scene]) -> None:
 
 
 def test_every_kind_of_question_is_asked_and_none_twice_of_a_scene(
-    asked: list[tuple[Question, Scene]],
+    asked: list[tuple[SceneQuestion, Scene]],
 ) -> None:
     assert {question.kind for question, _ in asked} == set(QUESTION_KINDS)
     texts = Counter((question.text, scene.seed) for question, scene in asked)

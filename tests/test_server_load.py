@@ -26,8 +26,8 @@ from server_load import Watched, held, wait_for
 from xdecoder.cli.app import app as cli
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.server.app import create_app
+from xdecoder.server.calls import AnswerCall, Call, CaptionCall, SegmentCall
 from xdecoder.server.guard import OPEN_PATHS
-from xdecoder.server.questions import Ask, Describe, Question, Segment
 from xdecoder.server.settings import ServerSettings, read_token
 from xdecoder.server.worker import ModelWorker, ShuttingDownError
 from xdecoder.structures import PanopticSegmentation
@@ -53,9 +53,9 @@ class Batches:
             observe_batch=lambda verb, size, seconds: self.sizes.append(size),
         )
 
-    def ask(self, *asked: tuple[Question, bytes]) -> list[Future[Any]]:
+    def ask(self, *asked: tuple[Call, bytes]) -> list[Future[Any]]:
         """All asked before the worker starts, and answered."""
-        futures = [self.worker.submit(question, image) for question, image in asked]
+        futures = [self.worker.submit(call, image) for call, image in asked]
         self.worker.start()
         self.worker.close()
         return futures
@@ -67,11 +67,11 @@ def test_requests_with_an_equal_question_are_answered_together_and_as_one_by_one
     images = [(pictures / f"{i}.png").read_bytes() for i in range(3)]
     batches = Batches(served_predictor)
     words = parse_vocabulary(WORDS)
-    other = Ask(questions=("is it red?",))
+    other = AnswerCall(questions=("is it red?",))
     asked = [
-        *((Segment(words=parse_vocabulary(WORDS)), image) for image in images[:2]),
+        *((SegmentCall(words=parse_vocabulary(WORDS)), image) for image in images[:2]),
         (other, images[0]),
-        (Segment(words=words), images[2]),
+        (SegmentCall(words=words), images[2]),
     ]
     results = [future.result() for future in batches.ask(*asked)]
     assert batches.sizes == [3, 1]
@@ -86,15 +86,15 @@ def test_requests_with_an_equal_question_are_answered_together_and_as_one_by_one
 
 def test_a_batch_holds_no_more_than_told(served_predictor: Predictor, picture: bytes) -> None:
     batches = Batches(served_predictor, batch=2)
-    question = Ask(questions=("is it red?",))
-    batches.ask(*[(question, picture)] * 5)
+    call = AnswerCall(questions=("is it red?",))
+    batches.ask(*[(call, picture)] * 5)
     assert batches.sizes == [2, 2, 1]
 
 
 def test_an_image_that_fails_fails_alone(served_predictor: Predictor, picture: bytes) -> None:
     batches = Batches(served_predictor)
-    question = Describe(region=(0.0, 0.0, 50.0, 50.0))
-    futures = batches.ask((question, picture), (question, plain_png(9, 8)), (question, picture[:200]))
+    call = CaptionCall(region=(0.0, 0.0, 50.0, 50.0))
+    futures = batches.ask((call, picture), (call, plain_png(9, 8)), (call, picture[:200]))
     expected = served_predictor.caption(picture, region=(0.0, 0.0, 50.0, 50.0))
     assert futures[0].result().text == expected.text
     with pytest.raises(ValueError, match="within the image of 8 x 9"):
@@ -106,7 +106,7 @@ def test_an_image_that_fails_fails_alone(served_predictor: Predictor, picture: b
 def test_a_question_that_was_cancelled_is_never_asked(served_predictor: Predictor, picture: bytes) -> None:
     batches = Batches(served_predictor)
     first, second = Watched(), Watched()
-    futures = [batches.worker.submit(question, picture) for question in (first, second)]
+    futures = [batches.worker.submit(call, picture) for call in (first, second)]
     batches.worker.start()
     assert first.begun.wait(30)
     assert futures[1].cancel()

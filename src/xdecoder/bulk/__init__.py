@@ -10,14 +10,14 @@ except ImportError as error:
 
 from xdecoder.bulk.config import LabelingConfig
 from xdecoder.bulk.destination import Destination
-from xdecoder.bulk.run import Estimate, LabelingReport, estimate, finish, label
+from xdecoder.bulk.run import CostEstimate, LabelingReport, estimate, finish, label
 from xdecoder.bulk.shards import Shard
 from xdecoder.bulk.sources import SourceImage, find_source
 from xdecoder.bulk.status import Failure, Status, read_status
 
 __all__ = [
+    "CostEstimate",
     "Destination",
-    "Estimate",
     "Failure",
     "LabelingConfig",
     "LabelingReport",

@@ -44,7 +44,7 @@ class LabelingReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class CostEstimate:
     """What labeling costs, from a sample.
 
     Attributes:
@@ -159,7 +159,7 @@ def estimate(
     sample: int = 16,
     column: str = "image",
     debug: bool = False,
-) -> Estimate:
+) -> CostEstimate:
     """Measure what labeling costs on a sample, and write nothing.
 
     The sample is drawn by the images' paths; its first image, which warms the model up, is not measured where
@@ -188,7 +188,7 @@ def estimate(
     seconds = time.perf_counter() - start
     schema = schema_of(config)
     empty = len(parquet_bytes(table_of([], schema)))
-    return Estimate(
+    return CostEstimate(
         images=len(images),
         sampled=len(drawn),
         failed=sum("error" in row for row in rows),

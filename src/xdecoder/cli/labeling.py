@@ -13,7 +13,7 @@ from xdecoder.cli.progress import ProgressBar
 from xdecoder.jobs.printable import printable
 
 if TYPE_CHECKING:
-    from xdecoder.labeling.export import Exported
+    from xdecoder.labeling.export import ExportReport
 
 _OUTPUT = "Output"
 _SHOWN = 20
@@ -82,7 +82,7 @@ class FormatOptions(ExportOptions):
 
 def write_export(
     results: Path, folder: Path, to: LabelingFormat, options: ExportOptions, *, replace: bool
-) -> Exported:
+) -> ExportReport:
     """Write the files and say what was written; errors as `xdecoder.labeling.export.export`."""
     from xdecoder.labeling.export import export
 

@@ -17,12 +17,12 @@ from xdecoder.data.custom import CUSTOM
 from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.folders import COCO_STUFF_VALUES, Folders, coco_stuff_171, folders_info, named
 from xdecoder.data.grefcoco import GREFCOCO
-from xdecoder.data.info import DatasetInfo, Origin, Split
+from xdecoder.data.info import DatasetInfo, DatasetSplit, Origin
 from xdecoder.data.mapillary import MAPILLARY_VISTAS
 from xdecoder.data.pascal import PASCAL
 from xdecoder.data.phrasecut import PHRASECUT
 from xdecoder.data.records import Task
-from xdecoder.data.refer import Refer, refer_files, refs_names
+from xdecoder.data.refer import ReferPartition, refer_files, refs_names
 from xdecoder.data.scannet import ScanNet
 from xdecoder.data.vqa import open_vqav2
 
@@ -43,8 +43,11 @@ _SCANNET = Origin(
     source="http://www.scan-net.org (terms to sign)",
     license="non-commercial research, ScanNet's terms",
 )
-_SCANNET_SPLITS = {"val": Split(word="val", images=5436), "train": Split(word="train", images=19466)}
-_BDD_SPLITS = {"val": Split(word="val", images=1000), "train": Split(word="train", images=7000)}
+_SCANNET_SPLITS = {
+    "val": DatasetSplit(word="val", images=5436),
+    "train": DatasetSplit(word="train", images=19466),
+}
+_BDD_SPLITS = {"val": DatasetSplit(word="val", images=1000), "train": DatasetSplit(word="train", images=7000)}
 
 
 def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> DatasetInfo:
@@ -58,14 +61,14 @@ def _refer(title: str, folder: str, partition: str, splits: dict[str, int]) -> D
                 "coco/train2014|coco/train2017",
             )
         },
-        splits={name: Split(word=name, images=images) for name, images in splits.items()},
+        splits={name: DatasetSplit(word=name, images=images) for name, images in splits.items()},
         origin=Origin(
             size="0.2 GB and COCO's train images (13 GB)",
             source="https://github.com/lichengunc/refer",
             license="expressions: Apache 2.0; images: COCO's",
         ),
         vocabulary="none (phrases)",
-        loader=Refer(folder=folder, partition=partition),
+        loader=ReferPartition(folder=folder, partition=partition),
     )
 
 
@@ -74,7 +77,7 @@ def _seginw(name: str) -> DatasetInfo:
     return DatasetInfo(
         title=f"Segmentation in the Wild: {name}",
         files={"instance": (f"{folder}/_annotations_min1cat.coco.json", folder)},
-        splits={"val": Split(word="valid"), "train": Split(word="train")},
+        splits={"val": DatasetSplit(word="valid"), "train": DatasetSplit(word="train")},
         origin=Origin(
             size="1 GB all 25 together",
             source="https://github.com/microsoft/X-Decoder (SegInW)",
@@ -102,9 +105,9 @@ DATASETS: dict[str, DatasetInfo] = {
             "caption": ("coco/annotations/captions_{word}.json", "coco/{word}"),
         },
         splits={
-            "val": Split(word="val2017", images=5000),
-            "train": Split(word="train2017", images=118287),
-            "train-leakfree": Split(word="train2017"),
+            "val": DatasetSplit(word="val2017", images=5000),
+            "train": DatasetSplit(word="train2017", images=118287),
+            "train-leakfree": DatasetSplit(word="train2017"),
         },
         origin=Origin(size="27 GB", source=_COCO, license=_COCO_TERMS),
         vocabulary="coco",
@@ -120,7 +123,7 @@ DATASETS: dict[str, DatasetInfo] = {
                 "coco100/{word}",
             ),
         ),
-        splits={"train": Split(word="train2017", images=100)},
+        splits={"train": DatasetSplit(word="train2017", images=100)},
         origin=Origin(
             size="20 MB",
             source="the first hundred of COCO train2017 by id, in COCO's layout",
@@ -138,7 +141,10 @@ DATASETS: dict[str, DatasetInfo] = {
                 "coco/val2017",
             )
         },
-        splits={"val": Split(word="val", images=19809), "train": Split(word="train", images=100170)},
+        splits={
+            "val": DatasetSplit(word="val", images=19809),
+            "train": DatasetSplit(word="train", images=100170),
+        },
         origin=Origin(
             size="1.5 GB and COCO's images",
             source="https://www.lvisdataset.org/dataset",
@@ -157,11 +163,11 @@ DATASETS: dict[str, DatasetInfo] = {
             )
         },
         splits={
-            "test": Split(word="test", images=5000),
-            "val": Split(word="val", images=5000),
-            "train": Split(word="train", images=82783),
-            "restval": Split(word="restval", images=30504),
-            "train-leakfree": Split(word="train"),
+            "test": DatasetSplit(word="test", images=5000),
+            "val": DatasetSplit(word="val", images=5000),
+            "train": DatasetSplit(word="train", images=82783),
+            "restval": DatasetSplit(word="restval", images=30504),
+            "train-leakfree": DatasetSplit(word="train"),
         },
         origin=Origin(
             size="19 GB", source="https://cs.stanford.edu/people/karpathy/deepimagesent/", license=_COCO_TERMS
@@ -207,8 +213,8 @@ DATASETS: dict[str, DatasetInfo] = {
             ),
         },
         splits={
-            "val": Split(word="validation", images=2000),
-            "train": Split(word="training", images=20210),
+            "val": DatasetSplit(word="validation", images=2000),
+            "train": DatasetSplit(word="training", images=20210),
         },
         origin=Origin(
             size="1.2 GB",
@@ -228,8 +234,8 @@ DATASETS: dict[str, DatasetInfo] = {
         ),
         title="ADE20K full, 847 classes, 16-bit label maps",
         splits={
-            "val": Split(word="validation", images=2000),
-            "train": Split(word="training", images=25574),
+            "val": DatasetSplit(word="validation", images=2000),
+            "train": DatasetSplit(word="training", images=25574),
         },
         origin=Origin(
             size="5 GB",
@@ -249,7 +255,10 @@ DATASETS: dict[str, DatasetInfo] = {
             "semantic": ("cityscapes/gtFine/{word}", "cityscapes/leftImg8bit/{word}"),
             "instance": ("cityscapes/gtFine/{word}", "cityscapes/leftImg8bit/{word}"),
         },
-        splits={"val": Split(word="val", images=500), "train": Split(word="train", images=2975)},
+        splits={
+            "val": DatasetSplit(word="val", images=500),
+            "train": DatasetSplit(word="train", images=2975),
+        },
         origin=Origin(
             size="12 GB",
             source="https://www.cityscapes-dataset.com (registration)",
@@ -302,7 +311,10 @@ DATASETS: dict[str, DatasetInfo] = {
             by_number=True,
         ),
         title="SUN RGB-D, 37 classes, indoor",
-        splits={"val": Split(word="test", images=5050), "train": Split(word="train", images=5285)},
+        splits={
+            "val": DatasetSplit(word="test", images=5050),
+            "train": DatasetSplit(word="train", images=5285),
+        },
         origin=Origin(
             size="6 GB",
             source="https://rgbd.cs.princeton.edu and https://github.com/ankurhanda/sunrgbd-meta-data",
@@ -348,8 +360,8 @@ DATASETS: dict[str, DatasetInfo] = {
         ),
         title="COCO-Stuff 164k, 171 classes, 80 of them things",
         splits={
-            "val": Split(word="val2017", images=5000),
-            "train": Split(word="train2017", images=118287),
+            "val": DatasetSplit(word="val2017", images=5000),
+            "train": DatasetSplit(word="train2017", images=118287),
         },
         origin=Origin(
             size="0.7 GB and COCO's images",
@@ -362,7 +374,7 @@ DATASETS: dict[str, DatasetInfo] = {
     "nocaps": DatasetInfo(
         title="NoCaps: ten captions each of images with objects that COCO's captions do not name",
         files={"caption": (_NOCAPS, "nocaps/{word}|nocaps/images")},
-        splits={"val": Split(word="val", images=4500)},
+        splits={"val": DatasetSplit(word="val", images=4500)},
         origin=Origin(
             size="1.5 GB",
             source="https://nocaps.org/download",
@@ -380,9 +392,9 @@ DATASETS: dict[str, DatasetInfo] = {
             )
         },
         splits={
-            "test": Split(word="test", images=1000),
-            "val": Split(word="val", images=1014),
-            "train": Split(word="train", images=29000),
+            "test": DatasetSplit(word="test", images=1000),
+            "val": DatasetSplit(word="val", images=1014),
+            "train": DatasetSplit(word="train", images=29000),
         },
         origin=Origin(
             size="4.4 GB",
@@ -396,10 +408,10 @@ DATASETS: dict[str, DatasetInfo] = {
         title="VQA v2: questions about COCO's images, ten answers each",
         files={"question": ("vqa/v2_OpenEnded_mscoco_{word}_questions.json", _COCO_2014)},
         splits={
-            "val": Split(word="val2014", images=40504),
-            "train": Split(word="train2014", images=82783),
-            "test-dev": Split(word="test-dev2015"),
-            "test": Split(word="test2015", images=81434),
+            "val": DatasetSplit(word="val2014", images=40504),
+            "train": DatasetSplit(word="train2014", images=82783),
+            "test-dev": DatasetSplit(word="test-dev2015"),
+            "test": DatasetSplit(word="test2015", images=81434),
         },
         origin=Origin(
             size="0.3 GB and COCO's images",

@@ -12,7 +12,7 @@ from xdecoder.data.classes import ClassCount, alike, all_things_note, count_clas
 from xdecoder.data.custom import CUSTOM
 from xdecoder.data.dataset import Dataset, Skip, spread
 from xdecoder.data.decoding import FileImage
-from xdecoder.data.image_sizes import ImageSizes, image_sizes
+from xdecoder.data.image_sizes import DatasetImageSizes, image_sizes
 from xdecoder.data.opening import dataset_info, open_dataset, select
 from xdecoder.data.problems import MalformedError
 from xdecoder.data.records import (
@@ -194,7 +194,9 @@ def _check(task: Task, split: str, expected: int, problems: tuple[str, ...]) -> 
     )
 
 
-def _notes(data: Dataset[Any], decoded: Sequence[tuple[Sample, Decoded]], sizes: ImageSizes) -> Iterator[str]:
+def _notes(
+    data: Dataset[Any], decoded: Sequence[tuple[Sample, Decoded]], sizes: DatasetImageSizes
+) -> Iterator[str]:
     if data.vocabulary and (names := alike(data.vocabulary.classes)):
         yield f"classes named alike: {', '.join(names[:5])}"
     if data.vocabulary and (note := all_things_note(data.task, data.vocabulary)):

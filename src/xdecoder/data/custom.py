@@ -11,7 +11,7 @@ from xdecoder.data.dataset import Dataset, ExistingFiles
 from xdecoder.data.decoding import LabelCoding, read_json
 from xdecoder.data.folders import Folders
 from xdecoder.data.formats.masks import is_no_class
-from xdecoder.data.info import DatasetInfo, Origin, Split
+from xdecoder.data.info import DatasetInfo, DatasetSplit, Origin
 from xdecoder.data.pairs import open_pair_folder
 from xdecoder.data.records import CaptionSample, QuestionSample, ReferringSample, Task
 from xdecoder.data.refer import read_refs, referring_samples
@@ -152,7 +152,7 @@ def _row(title: str, files: dict[Task, tuple[str, ...]], vocabulary: str, loader
     return DatasetInfo(
         title=f"Your own {title}",
         files=files,
-        splits={name: Split(word=name) for name in ("val", "train", "test")},
+        splits={name: DatasetSplit(word=name) for name in ("val", "train", "test")},
         origin=Origin(size="yours", source="yours", license="yours"),
         vocabulary=vocabulary,
         loader=loader,
@@ -213,7 +213,7 @@ CUSTOM: dict[str, DatasetInfo] = {
     "custom-pairs": DatasetInfo(
         title="Your own image-text pairs: a folder with pairs.jsonl",
         files={"caption": ("pairs.jsonl",)},
-        splits={"all": Split(word="all")},
+        splits={"all": DatasetSplit(word="all")},
         origin=Origin(size="yours", source="yours", license="yours"),
         vocabulary="none (captions)",
         loader=open_custom_pairs,

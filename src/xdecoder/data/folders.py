@@ -11,7 +11,7 @@ from typing import Any, final
 
 from xdecoder.data.dataset import Dataset, ExistingFiles, Skip
 from xdecoder.data.decoding import FileImage, LabelCoding, LabelFile
-from xdecoder.data.info import DatasetInfo, Origin, Split
+from xdecoder.data.info import DatasetInfo, DatasetSplit, Origin
 from xdecoder.data.problems import refuse_duplicates
 from xdecoder.data.records import SemanticSample
 from xdecoder.data.selection import Selection
@@ -118,7 +118,7 @@ def folders_info(
     loader: Folders,
     *,
     title: str,
-    splits: Mapping[str, Split],
+    splits: Mapping[str, DatasetSplit],
     origin: Origin,
     vocabulary: str,
     more: tuple[str, ...] = (),

@@ -11,7 +11,7 @@ import numpy as np
 from xdecoder.data.coco_file import AnnotationRow, CocoFile, read_annotation, read_coco_file
 from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by
 from xdecoder.data.decoding import FileImage, read_json
-from xdecoder.data.info import DatasetInfo, Origin, Split
+from xdecoder.data.info import DatasetInfo, DatasetSplit, Origin
 from xdecoder.data.records import Annotation, Referent, ReferringSample
 from xdecoder.data.refer import phrase_of, read_plain_pickle, read_refs, refer_files, train_image
 from xdecoder.data.selection import Selection
@@ -137,7 +137,7 @@ GREFCOCO = DatasetInfo(
             "coco/train2014|coco/train2017",
         )
     },
-    splits={name: Split(word=name) for name in ("val", "testA", "testB", "train")},
+    splits={name: DatasetSplit(word=name) for name in ("val", "testA", "testB", "train")},
     origin=Origin(
         size="0.2 GB and COCO's train images (13 GB)",
         source="https://github.com/henghuiding/gRefCOCO",

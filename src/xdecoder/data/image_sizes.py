@@ -35,7 +35,7 @@ class ImageSize:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ImageSizes:
+class DatasetImageSizes:
     """The sizes of images, each once.
 
     Attributes:
@@ -55,7 +55,7 @@ class ImageSizes:
         return tuple(size for size in reversed(self.readable) if size.longer > longer)
 
 
-def image_sizes(data: Dataset[Sample]) -> ImageSizes:
+def image_sizes(data: Dataset[Sample]) -> DatasetImageSizes:
     """The sizes of a data set's images; files that are no images are passed over, who reads them tells."""
     readable: list[ImageSize] = []
     refused: list[str] = []
@@ -69,7 +69,7 @@ def image_sizes(data: Dataset[Sample]) -> ImageSizes:
                 refused.append(str(error))
             else:
                 readable.append(ImageSize(name=name, height=header.height, width=header.width))
-    return ImageSizes(readable=tuple(sorted(readable, key=lambda s: s.longer)), refused=tuple(refused))
+    return DatasetImageSizes(readable=tuple(sorted(readable, key=lambda s: s.longer)), refused=tuple(refused))
 
 
 def _spread(data: Dataset[Sample]) -> Iterator[Sample]:

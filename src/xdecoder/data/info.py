@@ -12,7 +12,7 @@ from xdecoder.data.selection import Loader
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class DatasetSplit:
     """A split: its name on disk and the number of its images (0: whatever is there)."""
 
     word: str
@@ -45,7 +45,7 @@ class DatasetInfo:
 
     title: str
     files: Mapping[Task, tuple[str, ...]]
-    splits: Mapping[str, Split]
+    splits: Mapping[str, DatasetSplit]
     origin: Origin
     vocabulary: str
     loader: Loader

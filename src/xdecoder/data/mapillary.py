@@ -10,7 +10,7 @@ from xdecoder.data.coco_file import categories_by_id
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.decoding import LabelCoding, read_json
 from xdecoder.data.folders import Folders
-from xdecoder.data.info import DatasetInfo, Origin, Split
+from xdecoder.data.info import DatasetInfo, DatasetSplit, Origin
 from xdecoder.data.problems import Problems, has_fields, rows_of
 from xdecoder.data.selection import Selection
 from xdecoder.vocabularies import Vocabulary
@@ -89,8 +89,8 @@ MAPILLARY_VISTAS = DatasetInfo(
         "instance": _PANOPTIC_FILES,
     },
     splits={
-        "val": Split(word="validation", images=2000),
-        "train": Split(word="training", images=18000),
+        "val": DatasetSplit(word="validation", images=2000),
+        "train": DatasetSplit(word="training", images=18000),
     },
     origin=Origin(
         size="25 GB",

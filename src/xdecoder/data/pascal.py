@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from xdecoder.data.decoding import LabelCoding
 from xdecoder.data.folders import Folders, folders_info, named, numbered_names
-from xdecoder.data.info import DatasetInfo, Origin, Split
+from xdecoder.data.info import DatasetInfo, DatasetSplit, Origin
 from xdecoder.data.selection import Selection
 from xdecoder.vocabularies import Vocabulary, built_in, parse_vocabulary
 
@@ -78,15 +78,15 @@ def pascal_context_459(selection: Selection) -> Vocabulary:
 
 _VOC_TERMS = "Flickr terms of use"
 _VOC = Origin(size="2 GB", source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/", license=_VOC_TERMS)
-_VOC_SPLITS = {"val": Split(word="val", images=1449), "train": Split(word="train", images=1464)}
+_VOC_SPLITS = {"val": DatasetSplit(word="val", images=1449), "train": DatasetSplit(word="train", images=1464)}
 _CONTEXT = Origin(
     size="1.6 GB",
     source="https://www.cs.stanford.edu/~roozbeh/pascal-context/, converted as for ODISE",
     license=_VOC_TERMS,
 )
 _CONTEXT_SPLITS = {
-    "val": Split(word="validation", images=5105),
-    "train": Split(word="training", images=4998),
+    "val": DatasetSplit(word="validation", images=5105),
+    "train": DatasetSplit(word="training", images=4998),
 }
 _VOC_FOLDERS = Folders(
     images="VOCdevkit/VOC2012/JPEGImages",

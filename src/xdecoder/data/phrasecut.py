@@ -6,7 +6,7 @@ from typing import Any
 
 from xdecoder.data.dataset import Dataset, ExistingFiles, Skip, group_by
 from xdecoder.data.decoding import FileImage, read_json
-from xdecoder.data.info import DatasetInfo, Origin, Split
+from xdecoder.data.info import DatasetInfo, DatasetSplit, Origin
 from xdecoder.data.problems import Problems, has_fields, is_number, refuse_duplicates, rows_of
 from xdecoder.data.records import Annotation, Referent, ReferringSample
 from xdecoder.data.selection import Selection
@@ -110,10 +110,10 @@ PHRASECUT = DatasetInfo(
         )
     },
     splits={
-        "val": Split(word="val", images=2971),
-        "test": Split(word="test", images=2545),
-        "train": Split(word="train", images=71746),
-        "miniv": Split(word="miniv", images=100),
+        "val": DatasetSplit(word="val", images=2971),
+        "test": DatasetSplit(word="test", images=2545),
+        "train": DatasetSplit(word="train", images=71746),
+        "miniv": DatasetSplit(word="miniv", images=100),
     },
     origin=Origin(
         size="0.5 GB and Visual Genome's images (15 GB)",

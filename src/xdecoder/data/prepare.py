@@ -20,7 +20,7 @@ from xdecoder.data.coco_file import read_coco_file
 from xdecoder.data.dataset import Skip
 from xdecoder.data.opening import select
 from xdecoder.data.records import CaptionSample, ImageId
-from xdecoder.data.refer import Refer
+from xdecoder.data.refer import ReferPartition
 from xdecoder.images import read_header
 from xdecoder.jobs.files import read_file, read_text, remove_drafts, whole_file, write_whole
 from xdecoder.jobs.progress import ProgressCallback
@@ -48,7 +48,9 @@ def write_leakfree(root: Path) -> tuple[LeakFree, ...]:
         FileNotFoundError: a file that names the images is missing.
     """
     annotations = root / "coco" / "annotations"
-    refcocog = Refer(folder="refcocog", partition="umd").image_ids(select("refcocog-umd", root, split="val"))
+    refcocog = ReferPartition(folder="refcocog", partition="umd").image_ids(
+        select("refcocog-umd", root, split="val")
+    )
     karpathy = annotations / "dataset_coco.json"
     test = frozenset(row["cocoid"] for row in karpathy_rows(karpathy, "test"))
     if not refcocog or not test:

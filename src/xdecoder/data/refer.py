@@ -67,7 +67,7 @@ def read_plain_pickle(path: Path) -> Any:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Refer:
+class ReferPartition:
     """One of the three sets in one of its partitions, e.g. folder "refcocog" and partition "umd"."""
 
     folder: str

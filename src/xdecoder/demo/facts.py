@@ -16,7 +16,7 @@ SCORES = "scores.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
+class HeldOutScores:
     """What a model reaches on the picture book's held-out split.
 
     Attributes:
@@ -49,7 +49,7 @@ class ModelFacts:
     queries: int
     short_side: int
     device: str
-    scores: Scores | None
+    scores: HeldOutScores | None
     is_drawn_world: bool
 
 
@@ -75,7 +75,7 @@ def describe(predictor: Predictor, source: str) -> ModelFacts:
     )
 
 
-def read_scores(folder: Path) -> Scores | None:
+def read_scores(folder: Path) -> HeldOutScores | None:
     """The scores in a model folder; None where it has none.
 
     Raises:
@@ -87,7 +87,7 @@ def read_scores(folder: Path) -> Scores | None:
     try:
         data = cast("dict[str, Any]", json.loads(read_file(path)))
         values = {str(name): float(value) for name, value in data["scores"].items()}
-        return Scores(scenes=int(data["scenes"]), values=values)
+        return HeldOutScores(scenes=int(data["scenes"]), values=values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f'{path}: expected {{"scenes": number, "scores": {{name: value}}}}, got {error!r}'

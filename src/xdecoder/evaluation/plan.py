@@ -11,7 +11,7 @@ from xdecoder.data.dataset import Dataset
 from xdecoder.data.opening import open_dataset
 from xdecoder.evaluation.benchmark import Benchmark
 from xdecoder.evaluation.classes import classes_of
-from xdecoder.evaluation.protocol import Classes, Run
+from xdecoder.evaluation.protocol import BenchmarkRun, Classes
 from xdecoder.evaluation.resizing import Resizing
 from xdecoder.metrics.semantic import AbsentRule
 
@@ -92,7 +92,9 @@ def check_data(benchmarks: Sequence[Benchmark], data: Path | None, overrides: Ov
         )
 
 
-def plan_run(benchmark: Benchmark, dataset: Dataset[Any], *, folder: Path, overrides: Overrides) -> Run:
+def plan_run(
+    benchmark: Benchmark, dataset: Dataset[Any], *, folder: Path, overrides: Overrides
+) -> BenchmarkRun:
     """A benchmark with a run's overrides.
 
     Raises:
@@ -105,7 +107,7 @@ def plan_run(benchmark: Benchmark, dataset: Dataset[Any], *, folder: Path, overr
     names = None
     if segments and truth is not None:
         names = classes_of(benchmark, truth, dataset.category_ids, dataset.background)
-    return Run(
+    return BenchmarkRun(
         benchmark=benchmark,
         resizing=_resizing(benchmark, overrides.short_side),
         classes=overrides.classes,

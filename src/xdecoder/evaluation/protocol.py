@@ -63,7 +63,7 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class BenchmarkRun:
     """One benchmark on one model, with what was changed for this run.
 
     Attributes:
@@ -109,7 +109,7 @@ class BenchmarkProtocol(ABC, Generic[S]):
     file: ClassVar[str]
     """The name of the result file."""
 
-    def __init__(self, run: Run, dataset: Dataset[S]) -> None:
+    def __init__(self, run: BenchmarkRun, dataset: Dataset[S]) -> None:
         self.run = run
         self.dataset = dataset
 

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from xdecoder.config import InferenceConfig
 from xdecoder.evaluation.benchmark import Benchmark
-from xdecoder.evaluation.protocol import Run, Scores
+from xdecoder.evaluation.protocol import BenchmarkRun, Scores
 from xdecoder.evaluation.seen_classes import TRAINED, means_by_seen
 from xdecoder.evaluation.table import input_size, prompts_of
 from xdecoder.jobs.files import write_whole
@@ -40,7 +40,7 @@ class BenchmarkReport:
         plots: pictures that were drawn.
     """
 
-    run: Run
+    run: BenchmarkRun
     weights: str
     digest: str
     checkpoint: str | None

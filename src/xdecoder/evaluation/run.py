@@ -16,7 +16,7 @@ from xdecoder.evaluation.kinds import protocol_of
 from xdecoder.evaluation.plan import Overrides, open_benchmark, plan_run
 from xdecoder.evaluation.plots import plot_scores
 from xdecoder.evaluation.predicting import predict
-from xdecoder.evaluation.protocol import BenchmarkProtocol, Run, Scores
+from xdecoder.evaluation.protocol import BenchmarkProtocol, BenchmarkRun, Scores
 from xdecoder.evaluation.published import published_scores
 from xdecoder.evaluation.report import BenchmarkReport, write_report
 from xdecoder.jobs.cluster import Actors
@@ -151,7 +151,7 @@ def _unfinished(
     return [i for i in indices if protocol.dataset[i].image_id not in finished.places]
 
 
-def _fingerprint(run: Run, model: EvaluatedModel) -> dict[str, Any]:
+def _fingerprint(run: BenchmarkRun, model: EvaluatedModel) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "weights": model.digest,
@@ -180,7 +180,7 @@ def _settings_changed(settings: InferenceConfig, benchmark: Benchmark) -> list[s
 
 
 def _report(
-    run: Run,
+    run: BenchmarkRun,
     model: EvaluatedModel,
     scores: Scores,
     overrides: Overrides,

@@ -20,7 +20,7 @@ _SUFFIX = ".jpg"  # of an image whose file is unknown
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class ExportReport:
     """What was written.
 
     Attributes:
@@ -65,7 +65,7 @@ def export(
     images: bool = True,
     replace: bool = False,
     progress: ProgressCallback | None = None,
-) -> Exported:
+) -> ExportReport:
     """Write results in a labeling tool's format; `out` is there whole or not at all.
 
     Args:
@@ -96,7 +96,7 @@ def export(
         if not gathered.images:
             first = f"; the first: {gathered.skipped[0]}" if gathered.skipped else ""
             raise ValueError(f"{source}: no result of `segment` or `refer` that can be used{first}")
-    return Exported(
+    return ExportReport(
         images=gathered.images,
         copied=gathered.copied,
         classes=tuple(classes.names),

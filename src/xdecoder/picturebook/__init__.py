@@ -3,14 +3,14 @@
 from xdecoder.picturebook.captions import STYLES, Style, caption, captions, description, region_caption
 from xdecoder.picturebook.classes import VOCABULARY
 from xdecoder.picturebook.composition import draw_patch, draw_scene
-from xdecoder.picturebook.export import Exported, export
+from xdecoder.picturebook.export import SceneExportReport, export
 from xdecoder.picturebook.ink import draw_in_ink
 from xdecoder.picturebook.nouns import WORDS, Noun, words_rng
 from xdecoder.picturebook.questions import (
     QUESTION_KINDS,
     QUESTION_SHARES,
-    Question,
     QuestionKind,
+    SceneQuestion,
     ask,
     questions,
 )
@@ -58,16 +58,16 @@ __all__ = [
     "TIMES",
     "VOCABULARY",
     "WORDS",
-    "Exported",
     "Noun",
     "Occlusion",
     "Phrase",
     "PhraseSpec",
     "Plays",
-    "Question",
     "QuestionKind",
     "Relation",
     "Scene",
+    "SceneExportReport",
+    "SceneQuestion",
     "SceneSegment",
     "Setting",
     "Size",

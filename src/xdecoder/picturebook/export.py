@@ -53,7 +53,7 @@ _Record = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class SceneExportReport:
     """How much an export wrote."""
 
     images: int
@@ -84,7 +84,7 @@ def export(
     seed: int = 0,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
-) -> Exported:
+) -> SceneExportReport:
     """Write `count` scenes, of seeds `seed`, `seed + 1` and so on, with all their annotations.
 
     Everything is written to a folder beside `out` first and moved at the end, so `out` is whole or not there.
@@ -122,7 +122,7 @@ def _write(
     size: int,
     seed: int,
     progress: ProgressCallback | None,
-) -> Exported:
+) -> SceneExportReport:
     images, panoptic, annotations = out / "images" / split, out / f"panoptic_{split}", out / "annotations"
     for folder in (images, panoptic, annotations):
         folder.mkdir(parents=True)
@@ -165,7 +165,7 @@ def _write(
         for pair in _pairs(files, split):
             file.write(json.dumps(pair) + "\n")
     write_png(out / "sheet.png", contact_sheet(shown))
-    return Exported(
+    return SceneExportReport(
         images=count,
         instances=len(files.instances),
         captions=len(files.captions),

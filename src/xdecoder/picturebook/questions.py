@@ -21,7 +21,7 @@ QUESTION_KINDS: Final[tuple[QuestionKind, ...]] = get_args(QuestionKind)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class SceneQuestion:
     """A question, its answer (counts are digits, as in VQAv2) and its kind."""
 
     text: str
@@ -50,7 +50,7 @@ def questions(
     *,
     count: int = 4,
     shares: Mapping[QuestionKind, int] = QUESTION_SHARES,
-) -> tuple[Question, ...]:
+) -> tuple[SceneQuestion, ...]:
     """Up to `count` different questions, of kinds drawn at random; "yes" and "no" come equally often.
 
     A question is asked only where its answer is beyond doubt: nothing too close to call, and every "the car"
@@ -63,7 +63,7 @@ def questions(
         shares: how often each kind is tried.
     """
     odds: list[QuestionKind] = [kind for kind, share in shares.items() for _ in range(share)]
-    found: dict[str, Question] = {}
+    found: dict[str, SceneQuestion] = {}
     for _ in range(6 * count):
         if len(found) == count:
             break
@@ -74,13 +74,13 @@ def questions(
     return tuple(found.values())
 
 
-def ask(scene: Scene, rng: np.random.Generator, *, kind: QuestionKind) -> Question | None:
+def ask(scene: Scene, rng: np.random.Generator, *, kind: QuestionKind) -> SceneQuestion | None:
     """One question of a kind; None where the scene gives no unambiguous one."""
     asked = _ASKERS[kind](scene, rng)
     if asked is None:
         return None
     text, answer = asked
-    return Question(text=text + "?", answer=answer, kind=kind)
+    return SceneQuestion(text=text + "?", answer=answer, kind=kind)
 
 
 _Asked = tuple[str, str] | None

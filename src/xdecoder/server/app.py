@@ -23,11 +23,11 @@ from xdecoder.search.found import Found
 from xdecoder.search.index import Index
 from xdecoder.server import label_studio
 from xdecoder.server.admission import admitted
-from xdecoder.server.bodies import BODIES, EditBody, ImageBody, KeepBody, to_change, to_question
+from xdecoder.server.bodies import BODIES, EditBody, ImageBody, KeepBody, to_call, to_change
+from xdecoder.server.calls import Located, SearchCall
 from xdecoder.server.formats import Format, Masks, png_text, render
 from xdecoder.server.guard import Guard
 from xdecoder.server.page import routes as page_routes
-from xdecoder.server.questions import Located, Search
 from xdecoder.server.reading import parse_body, read_body, split_body
 from xdecoder.server.reference import describe, page_policy, write_reference
 from xdecoder.server.service import Service, told_errors
@@ -157,8 +157,8 @@ def _add_images(app: FastAPI, service: Service) -> None:
             if data is None:
                 raise HTTPException(422, "send an image: a file, a form with one, or JSON with base64")
             with told_errors():
-                question = to_question("encode", told, service.served)
-            encoded = await service.ask(request, question, await service.source(data, None))
+                call = to_call("encode", told, service.served)
+            encoded = await service.ask(request, call, await service.source(data, None))
             height, width = encoded.geometry.output
             key = service.keep(encoded)
             return JSONResponse({"id": key, "height": height, "width": width}, 201)
@@ -202,12 +202,12 @@ def _verb_endpoint(service: Service, verb: str, body: type[ImageBody]) -> Endpoi
         async with admitted(service, verb, request):
             told, data = await _receive(service, request, body, verb, format)
             with told_errors():
-                question = to_question(verb, told, service.served)
+                call = to_call(verb, told, service.served)
             source = await service.source(data, told.image_id)
-            by_words = isinstance(question, Search) and question.query is not None
+            by_words = isinstance(call, SearchCall) and call.query is not None
             if source is None and not by_words:
                 raise HTTPException(422, "no image: send image, image_id or a file")
-            result = await service.ask(request, question, source)
+            result = await service.ask(request, call, source)
             with told_errors():
                 content = await to_thread.run_sync(
                     lambda: _shape(service, result, format, masks, told.image_id or "image")
@@ -224,12 +224,12 @@ def _edit_endpoint(service: Service) -> Endpoint:
         async with admitted(service, "edit", request):
             told, data = await _receive(service, request, EditBody, "edit", "native")
             with told_errors():
-                question = to_question("edit", told, service.served)
+                call = to_call("edit", told, service.served)
                 change, options = to_change(told)
             source = await service.source(data, told.image_id)
             if source is None:
                 raise HTTPException(422, "no image: send image, image_id or a file")
-            found = cast("Located", await service.ask(request, question, source))
+            found = cast("Located", await service.ask(request, call, source))
             with told_errors():
                 picture = await to_thread.run_sync(
                     lambda: edit_region(found.image.image, found.mask, change, options), limiter=one_at_a_time

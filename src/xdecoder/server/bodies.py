@@ -27,18 +27,18 @@ from xdecoder.predictor.options import (
     SegmentOptions,
 )
 from xdecoder.search.index import Index
-from xdecoder.server.questions import (
-    Ask,
-    Describe,
-    Embed,
-    Keep,
-    Locate,
-    Question,
-    Refer,
-    Region,
+from xdecoder.server.calls import (
+    AnswerCall,
+    Call,
+    CaptionCall,
+    EditCall,
+    EmbedCall,
+    EncodeCall,
+    ReferCall,
     RunLengths,
-    Search,
-    Segment,
+    SearchCall,
+    SegmentCall,
+    SentPrompt,
 )
 from xdecoder.structures.masks import read_rle
 from xdecoder.vocabularies import BUILT_IN, Vocabulary, parse_vocabulary
@@ -169,7 +169,7 @@ BODIES: Mapping[str, type[ImageBody]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """What questions are asked of.
+    """The model and the index that calls are for.
 
     Attributes:
         config: the model's.
@@ -180,7 +180,7 @@ class Served:
     index: Index | None
 
 
-def to_question(verb: str, body: ImageBody, served: Served) -> Question:
+def to_call(verb: str, body: ImageBody, served: Served) -> Call:
     """What a body asks.
 
     Args:
@@ -194,32 +194,32 @@ def to_question(verb: str, body: ImageBody, served: Served) -> Question:
     told: Any = body
     match verb:
         case "encode":
-            return Keep(encode=_encode(told, served))
+            return EncodeCall(encode=_encode(told, served))
         case "segment":
-            return Segment(
+            return SegmentCall(
                 encode=_encode(told, served), words=_words(told), options=_take(SegmentOptions, told)
             )
         case "refer":
             options = _take(ReferOptions, told)
-            return Refer(encode=_encode(told, served), phrases=tuple(told.phrases), options=options)
+            return ReferCall(encode=_encode(told, served), phrases=tuple(told.phrases), options=options)
         case "caption":
             captions = _take(CaptionOptions, told)
             beams, _ = captions.resolve(served.config)
             require(beams <= MOST_BEAMS, f"beams must be at most {MOST_BEAMS} on this server, got {beams}")
-            return Describe(encode=_encode(told, served), region=_region(told.region), options=captions)
+            return CaptionCall(encode=_encode(told, served), region=_region(told.region), options=captions)
         case "answer":
             answers = _take(AnswerOptions, told)
-            return Ask(encode=_encode(told, served), questions=tuple(told.questions), options=answers)
+            return AnswerCall(encode=_encode(told, served), questions=tuple(told.questions), options=answers)
         case "embed":
             texts = tuple(told.texts)
-            return Embed(encode=_encode(told, served), texts=texts, region=_region(told.region))
+            return EmbedCall(encode=_encode(told, served), texts=texts, region=_region(told.region))
         case "search":
             return _search(told, served)
         case "edit":
             region = _region(told.region)
             if region is None:
                 raise ValueError("say which region: a phrase, a box or a mask")
-            return Locate(encode=_encode(told, served), region=region)
+            return EditCall(encode=_encode(told, served), region=region)
         case _:
             raise ValueError(f"no verb {verb!r}; there are {', '.join(BODIES)}")
 
@@ -275,7 +275,7 @@ def _words(body: Any) -> Vocabulary | None:
     return parse_vocabulary(spec, things=body.things, stuff=body.stuff)
 
 
-def _region(told: str | tuple[float, float, float, float] | Mask | None) -> Region | None:
+def _region(told: str | tuple[float, float, float, float] | Mask | None) -> SentPrompt | None:
     if isinstance(told, Mask):
         code = read_rle({"size": list(told.size), "counts": told.counts})
         return RunLengths(size=(code["size"][0], code["size"][1]), counts=code["counts"])
@@ -284,7 +284,7 @@ def _region(told: str | tuple[float, float, float, float] | Mask | None) -> Regi
     return told
 
 
-def _search(told: Any, served: Served) -> Search:
+def _search(told: Any, served: Served) -> SearchCall:
     if served.index is None:
         raise ValueError("this server searches nothing; start it with --index DIR")
     shown = told.image is not None or told.image_id is not None
@@ -294,4 +294,4 @@ def _search(told: Any, served: Served) -> Search:
     require(options.k <= MOST_HITS, f"k must be at most {MOST_HITS} on this server, got {options.k}")
     long = len(options.where or "")
     require(long <= _LONGEST, f"where must have at most {_LONGEST} characters on this server, got {long}")
-    return Search(index=served.index, options=options, query=told.query, region=region)
+    return SearchCall(index=served.index, options=options, query=told.query, region=region)

@@ -1,4 +1,4 @@
-"""Encoded images kept for further questions: the least recently asked for go first."""
+"""Encoded images kept for further calls: the least recently asked for go first."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class EncodingCache:
         if size > self._most_bytes:
             raise ValueError(
                 f"the encoding takes {size / 1e6:.0f} MB, over the {self._most_bytes / 1e6:.0f} MB that are "
-                "kept; send a smaller image, or send it with each question"
+                "kept; send a smaller image, or send it with each request"
             )
         key = secrets.token_urlsafe(16)
         with self._lock:

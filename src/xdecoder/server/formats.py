@@ -13,7 +13,7 @@ from xdecoder.labeling import labelstudio, yolo
 from xdecoder.labeling.outlines import trace_outline
 from xdecoder.labeling.picture import ClassNumbers, LabeledPicture, Simplifications
 from xdecoder.search.found import Found
-from xdecoder.server.questions import Embedded
+from xdecoder.server.calls import Embedded
 from xdecoder.structures import (
     Answer,
     Caption,

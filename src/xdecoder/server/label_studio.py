@@ -21,7 +21,7 @@ from xdecoder.labeling.labelstudio import mean_score, region_results
 from xdecoder.labeling.picture import Simplifications
 from xdecoder.server.admission import admitted
 from xdecoder.server.bodies import MOST_NAMES
-from xdecoder.server.questions import Segment
+from xdecoder.server.calls import SegmentCall
 from xdecoder.server.reading import decode_base64, in_words, read_body
 from xdecoder.server.service import Service, told_errors
 from xdecoder.server.settings import ServerSettings
@@ -152,23 +152,23 @@ def add_routes(app: FastAPI, service: Service) -> None:
                     raise ValueError(
                         f"{len(interface.labels)} labels; this server takes {MOST_NAMES} at the most"
                     )
-                question = Segment(words=parse_vocabulary(interface.labels))
+                call = SegmentCall(words=parse_vocabulary(interface.labels))
             results: list[dict[str, Any]] = []
             for start in range(0, len(told.tasks), settings.batch):
                 group = told.tasks[start : start + settings.batch]
-                asked = (_label(service, request, question, interface, task) for task in group)
+                asked = (_label(service, request, call, interface, task) for task in group)
                 results += await asyncio.gather(*asked)
             return JSONResponse({"results": results})
 
 
 async def _label(
-    service: Service, request: Request, question: Segment, interface: LabelingInterface, task: _Task
+    service: Service, request: Request, call: SegmentCall, interface: LabelingInterface, task: _Task
 ) -> dict[str, Any]:
     """A task's prediction; an empty one where its image cannot be had, which the log says."""
     try:
         address = task.data.get(interface.key)
         data = await to_thread.run_sync(lambda: fetch(address, service.settings))
-        found = await service.ask(request, question, await service.source(data, None))
+        found = await service.ask(request, call, await service.source(data, None))
         regions = await to_thread.run_sync(lambda: _regions(found, interface))
     except HTTPException as error:
         if error.status_code not in (404, 422):

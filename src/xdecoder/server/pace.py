@@ -3,7 +3,7 @@
 One model answers one group of requests after the other, so that a request waits for all that were admitted
 before it. Alone it takes `alone` seconds; of those before it each takes `each` seconds of the model's time,
 which is less, as they are answered together. It is taken on if both together are at most so many times
-`alone`: its own, or that of the slowest verb before it, so that a quick question is not turned away for one
+`alone`: its own, or that of the slowest verb before it, so that a quick call is not turned away for one
 slow one.
 """
 

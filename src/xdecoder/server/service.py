@@ -21,9 +21,9 @@ from xdecoder.predictor.predictor import Predictor
 from xdecoder.search.index import Index
 from xdecoder.server.bodies import Served
 from xdecoder.server.cache import EncodingCache
+from xdecoder.server.calls import Call, EncodeCall, SegmentCall, Source
 from xdecoder.server.metrics import Metrics
 from xdecoder.server.pace import Pace
-from xdecoder.server.questions import Keep, Question, Segment, Source
 from xdecoder.server.reading import check_image
 from xdecoder.server.settings import ServerSettings
 from xdecoder.server.worker import ModelWorker, ShuttingDownError
@@ -79,15 +79,15 @@ class Service:
 
     @property
     def served(self) -> Served:
-        """What questions are asked of."""
+        """The model and the index that calls are for."""
         return Served(config=self.config, index=self.index)
 
     def start(self) -> None:
         """Begin to answer; its vocabulary is read first, then it is seen how quick the model is."""
         plain = png_bytes(np.zeros((32, 32, 3), np.uint8))
         self.worker.start()
-        self._warmed = self.worker.submit(Segment(), plain)
-        self.worker.submit(Keep(), plain)
+        self._warmed = self.worker.submit(SegmentCall(), plain)
+        self.worker.submit(EncodeCall(), plain)
 
     def close(self) -> None:
         """Answer what was admitted, then stop."""
@@ -146,17 +146,17 @@ class Service:
             raise HTTPException(404, "no image is kept by this id, or no longer; send the image again")
         return found
 
-    async def ask(self, request: Request, question: Question, source: Source | None) -> Any:
-        """The model's answer; the question is dropped if the client goes before its turn.
+    async def ask(self, request: Request, call: Call, source: Source | None) -> Any:
+        """The model's answer; the call is dropped if the client goes before its turn.
 
         Raises:
             HTTPException: 429 where it would not be answered soon enough, 422 where the model cannot answer
                 it, 499 where nobody listens any more, 503 where the memory is full or the server shuts down.
         """
-        if not self._pace.has_room(question.verb, self._asking):
-            raise self._full(question.verb)
-        with told_errors(), self._timed(question.verb):
-            answer = asyncio.wrap_future(self.worker.submit(question, source))
+        if not self._pace.has_room(call.verb, self._asking):
+            raise self._full(call.verb)
+        with told_errors(), self._timed(call.verb):
+            answer = asyncio.wrap_future(self.worker.submit(call, source))
             gone = asyncio.ensure_future(_wait_until_gone(request))
             try:
                 await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -169,7 +169,7 @@ class Service:
 
     @contextmanager
     def _timed(self, verb: str) -> Generator[None]:
-        """A question among those that wait for the model; how long it took, if it was alone."""
+        """A call among those that wait for the model; how long it took, if it was alone."""
         alone = self._asking.total() == 0
         self._asking[verb] += 1
         self._asked += 1
@@ -187,7 +187,7 @@ class Service:
         return HTTPException(429, text, {"Retry-After": str(seconds)})
 
     def keep(self, image: EncodedImage) -> str:
-        """Keep an encoded image for further questions; its id.
+        """Keep an encoded image for further calls; its id.
 
         Raises:
             HTTPException: 422 where it is too large.

@@ -1,6 +1,6 @@
 """The one thread that asks the model, and what waits for it.
 
-Requests with equal questions that wait at the same time are answered in one batch. Where a batch fails it is
+Requests with equal calls that wait at the same time are answered in one batch. Where a batch fails it is
 asked again one by one, so that an image fails alone.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.server.questions import Question, Search, Source
+from xdecoder.server.calls import Call, SearchCall, Source
 
 _logger = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ class ShuttingDownError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Job:
-    question: Question
+    call: Call
     source: Source | None
     result: Future[Any] = field(default_factory=Future[Any])
 
 
 @final
 class ModelWorker:
-    """Answers questions in the order they come, equal ones together.
+    """Answers calls in the order they come, equal ones together.
 
     It holds as much as its caller submits: whoever calls it bounds that.
 
@@ -78,17 +78,17 @@ class ModelWorker:
         """Requests that wait to be answered."""
         return len(self._waiting)
 
-    def submit(self, question: Question, source: Source | None) -> Future[Any]:
+    def submit(self, call: Call, source: Source | None) -> Future[Any]:
         """Ask; a future that is cancelled before its turn costs nothing more.
 
         Args:
-            question: what is asked.
+            call: what is asked.
             source: the image; None for a search by words.
 
         Raises:
             ShuttingDownError: it was closed.
         """
-        job = _Job(question=question, source=source)
+        job = _Job(call=call, source=source)
         with self._changed:
             if self._closed:
                 raise ShuttingDownError("the server is shutting down")
@@ -111,7 +111,7 @@ class ModelWorker:
                 self._answer(running)
 
     def _next_group(self) -> list[_Job]:
-        """The next jobs with an equal question; none when it was closed and nothing waits."""
+        """The next jobs with an equal call; none when it was closed and nothing waits."""
         with self._changed:
             while not self._waiting:
                 if self._closed:
@@ -133,7 +133,7 @@ class ModelWorker:
         others: deque[_Job] = deque()
         while self._waiting:
             job = self._waiting.popleft()
-            fits = len(group) < self._batch and job.source is not None and job.question == first.question
+            fits = len(group) < self._batch and job.source is not None and job.call == first.call
             (group if fits else others).append(job)
         self._waiting = others
 
@@ -147,17 +147,17 @@ class ModelWorker:
                     self._answer([job])
                 return
             if not isinstance(error, ValueError):
-                _logger.exception("a question failed: %s", jobs[0].question.verb)
+                _logger.exception("a call failed: %s", jobs[0].call.verb)
             jobs[0].result.set_exception(error)
             return
-        self._observe_batch(jobs[0].question.verb, len(jobs), time.monotonic() - start)
+        self._observe_batch(jobs[0].call.verb, len(jobs), time.monotonic() - start)
         for job, result in zip(jobs, results, strict=True):
             job.result.set_result(result)
 
     def _ask(self, jobs: Sequence[_Job]) -> Sequence[object]:
-        question = jobs[0].question
+        call = jobs[0].call
         sources = [job.source for job in jobs if job.source is not None]
-        if isinstance(question, Search) and not sources:
-            return [question.find()]
-        images = question.read(self._predictor, sources, self._max_pixels)
-        return question.answer(self._predictor, images)
+        if isinstance(call, SearchCall) and not sources:
+            return [call.find()]
+        images = call.read(self._predictor, sources, self._max_pixels)
+        return call.answer(self._predictor, images)

@@ -12,7 +12,7 @@ from typing import Any, Final, final
 from xdecoder.data.check import dark_note, decode_sample
 from xdecoder.data.classes import RARE, alike, all_things_note, categories_of, is_listed
 from xdecoder.data.dataset import Dataset, spread
-from xdecoder.data.image_sizes import ImageSizes, image_sizes
+from xdecoder.data.image_sizes import DatasetImageSizes, image_sizes
 from xdecoder.data.opening import dataset_info, open_dataset
 from xdecoder.data.records import ImageId, Sample
 from xdecoder.data.shared_images import shared_note
@@ -46,7 +46,7 @@ class Survey:
     images: int
     empty: int
     occurring: Counter[int]
-    sizes: ImageSizes
+    sizes: DatasetImageSizes
 
 
 def notes_of(part: TaskConfig, data: Dataset[Sample], root: Path) -> Iterator[str]:
@@ -149,7 +149,7 @@ def _notes_on_decoded(part: TaskConfig, data: Dataset[Sample]) -> Iterator[str]:
     yield f"{told}, so they are not learned; the first: {empty[0]}"
 
 
-def _size_notes(part: TaskConfig, sizes: ImageSizes) -> Iterator[str]:
+def _size_notes(part: TaskConfig, sizes: DatasetImageSizes) -> Iterator[str]:
     """Images far smaller or larger than they are trained at, or too large to be read."""
     if small := sizes.smaller_than(_SMALL * part.size):
         yield f"{len(small):,} images are less than half as large as they are trained at: enlarged"

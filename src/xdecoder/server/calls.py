@@ -1,4 +1,4 @@
-"""What can be asked of the model: records that compare, so that equal questions are answered together."""
+"""Calls of the model's verbs: records that compare, so that equal calls are answered together."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ class RunLengths:
         return decode_rle({"size": list(self.size), "counts": self.counts}, size)
 
 
-Region = str | tuple[float, float, float, float] | RunLengths
+SentPrompt = str | tuple[float, float, float, float] | RunLengths
 """A part of an image: a phrase, a box (left, top, right, bottom) in pixels, or a mask."""
 
 
-def region_prompt(region: Region, image: EncodedImage) -> Prompt:
+def decode_prompt(region: SentPrompt, image: EncodedImage) -> Prompt:
     """A region as the predictor takes it."""
     return region.decode(image.geometry.output) if isinstance(region, RunLengths) else region
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question(ABC):
+class Call(ABC):
     """A verb and all that it is told; equal ones are answered in one batch.
 
     Attributes:
@@ -88,14 +88,16 @@ class Question(ABC):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Keep(Question):
+class EncodeCall(Call):
     """The images encoded, each by itself, so that keeping one keeps no other."""
 
     verb: ClassVar[str] = "encode"
 
     def read(self, predictor: Predictor, sources: Sequence[Source], max_pixels: int) -> list[EncodedImage]:
         return [
-            image for source in sources for image in super(Keep, self).read(predictor, [source], max_pixels)
+            image
+            for source in sources
+            for image in super(EncodeCall, self).read(predictor, [source], max_pixels)
         ]
 
     def answer(self, predictor: Predictor, images: list[EncodedImage]) -> list[EncodedImage]:
@@ -106,7 +108,7 @@ class Keep(Question):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Segment(Question):
+class SegmentCall(Call):
     """The image divided into classes; those of the model where `words` is None."""
 
     verb: ClassVar[str] = "segment"
@@ -120,7 +122,7 @@ class Segment(Question):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Refer(Question):
+class ReferCall(Call):
     """Phrases grounded."""
 
     verb: ClassVar[str] = "refer"
@@ -133,11 +135,11 @@ class Refer(Question):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Describe(Question):
+class CaptionCall(Call):
     """The image, or a region of it, in a sentence."""
 
     verb: ClassVar[str] = "caption"
-    region: Region | None = None
+    region: SentPrompt | None = None
     options: CaptionOptions = field(default_factory=CaptionOptions)
 
     def answer(self, predictor: Predictor, images: list[EncodedImage]) -> Sequence[Caption]:
@@ -151,7 +153,7 @@ class Describe(Question):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Ask(Question):
+class AnswerCall(Call):
     """Questions about the image in words."""
 
     verb: ClassVar[str] = "answer"
@@ -193,12 +195,12 @@ class Embedded:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Embed(Question):
+class EmbedCall(Call):
     """The image's, or a region's, embedding, and how like texts it is."""
 
     verb: ClassVar[str] = "embed"
     texts: tuple[str, ...] = ()
-    region: Region | None = None
+    region: SentPrompt | None = None
 
     def answer(self, predictor: Predictor, images: list[EncodedImage]) -> Sequence[Embedded]:
         texts = predictor.embed_texts(self.texts) if self.texts else None
@@ -210,7 +212,7 @@ class Embed(Question):
                 decoder, backbone = row.decoder, row.backbone
                 likeness = [] if texts is None else row.similarity(texts)[0].tolist()
             else:
-                decoder = predictor.embed_region(image, region_prompt(self.region, image))
+                decoder = predictor.embed_region(image, decode_prompt(self.region, image))
                 backbone = None
                 likeness = [] if texts is None else (decoder @ texts.T)[0].tolist()
             found.append(
@@ -241,17 +243,17 @@ class Located:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Locate(Question):
+class EditCall(Call):
     """The mask of a region, to edit it."""
 
     verb: ClassVar[str] = "edit"
-    region: Region
+    region: SentPrompt
 
     def answer(self, predictor: Predictor, images: list[EncodedImage]) -> Sequence[Located]:
         if isinstance(self.region, str):
             masks = predictor.locate(images, self.region)
         else:
-            prompts = [region_prompt(self.region, image) for image in images]
+            prompts = [decode_prompt(self.region, image) for image in images]
             pairs = zip(images, prompts, strict=True)
             masks = [prompt_mask(p, i.geometry.output) for i, p in pairs if not isinstance(p, str)]
         return [Located(image=i, mask=m) for i, m in zip(images, masks, strict=True)]
@@ -259,7 +261,7 @@ class Locate(Question):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Search(Question):
+class SearchCall(Call):
     """Images of an index, or regions in them, like words, the image or a region of it.
 
     Attributes:
@@ -273,7 +275,7 @@ class Search(Question):
     index: Index
     options: SearchOptions
     query: str | None = None
-    region: Region | None = None
+    region: SentPrompt | None = None
 
     def find(self) -> Found:
         """What is like the words."""
@@ -282,6 +284,6 @@ class Search(Question):
     def answer(self, predictor: Predictor, images: list[EncodedImage]) -> Sequence[Found]:
         found: list[Found] = []
         for image in images:
-            region = None if self.region is None else region_prompt(self.region, image)
+            region = None if self.region is None else decode_prompt(self.region, image)
             found.append(self.index.find(Example(image=image, region=region), self.options))
         return found
