@@ -29,7 +29,7 @@ from builders import (
     write_json,
 )
 from xdecoder.evaluation.benchmarks import BENCHMARKS
-from xdecoder.evaluation.panoptic import Panoptic
+from xdecoder.evaluation.panoptic import PanopticProtocol
 from xdecoder.evaluation.plan import Overrides
 from xdecoder.evaluation.report import BenchmarkReport, markdown_of
 from xdecoder.evaluation.run import EvaluatedModel, evaluate
@@ -248,15 +248,15 @@ def test_a_killed_run_goes_on_without_computing_anything_twice(
 ) -> None:
     whole = run("custom-panoptic", model, data, tmp_path / "whole")
     computed: list[int | str] = []
-    predict = Panoptic.predict
+    predict = PanopticProtocol.predict
 
-    def counted(self: Panoptic, predictor: Predictor, sample: Any, picture: Any) -> Any:
+    def counted(self: PanopticProtocol, predictor: Predictor, sample: Any, picture: Any) -> Any:
         if len(computed) == 4:
             raise KeyboardInterrupt
         computed.append(sample.image_id)
         return predict(self, predictor, sample, picture)
 
-    monkeypatch.setattr(Panoptic, "predict", counted)
+    monkeypatch.setattr(PanopticProtocol, "predict", counted)
     with pytest.raises(KeyboardInterrupt):
         run("custom-panoptic", model, data, tmp_path / "killed")
     journal = tmp_path / "killed/custom-panoptic/journal-0.jsonl"

@@ -16,7 +16,7 @@ _FIELDS: Fields = {"image_id": ID, "caption": str}
 
 
 @final
-class Captioning(BenchmarkProtocol[CaptionSample]):
+class CaptioningProtocol(BenchmarkProtocol[CaptionSample]):
     """Caption benchmarks."""
 
     file: ClassVar[str] = "captions.json"

@@ -29,7 +29,7 @@ _ENDING = "_pred.txt"
 
 
 @final
-class CityscapesInstance(BenchmarkProtocol[InstanceSample]):
+class CityscapesInstanceProtocol(BenchmarkProtocol[InstanceSample]):
     """The benchmark of Cityscapes' instances. Its result is a folder."""
 
     file: ClassVar[str] = "cityscapes"

@@ -36,7 +36,7 @@ _RESULT: Fields = {**_OBJECT, "score": NUMBER}
 
 
 @final
-class Instance(BenchmarkProtocol[InstanceSample]):
+class InstanceProtocol(BenchmarkProtocol[InstanceSample]):
     """Instance benchmarks. `truth.json` beside the result file holds the truth in COCO's format."""
 
     file: ClassVar[str] = "instances.json"

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from xdecoder.evaluation.benchmark import Benchmark, BenchmarkTask
-from xdecoder.evaluation.captioning import Captioning
-from xdecoder.evaluation.cityscapes import CityscapesInstance
-from xdecoder.evaluation.instance import Instance
-from xdecoder.evaluation.panoptic import Panoptic
+from xdecoder.evaluation.captioning import CaptioningProtocol
+from xdecoder.evaluation.cityscapes import CityscapesInstanceProtocol
+from xdecoder.evaluation.instance import InstanceProtocol
+from xdecoder.evaluation.panoptic import PanopticProtocol
 from xdecoder.evaluation.protocol import BenchmarkProtocol
-from xdecoder.evaluation.referring import Referring
-from xdecoder.evaluation.retrieval import ImageTextRetrieval
-from xdecoder.evaluation.semantic import Semantic
-from xdecoder.evaluation.vqa import Answering
+from xdecoder.evaluation.referring import ReferringProtocol
+from xdecoder.evaluation.retrieval import RetrievalProtocol
+from xdecoder.evaluation.semantic import SemanticProtocol
+from xdecoder.evaluation.vqa import VqaProtocol
 
 _PROTOCOLS: dict[BenchmarkTask, type[BenchmarkProtocol[Any]]] = {
-    "panoptic": Panoptic,
-    "instance": Instance,
-    "semantic": Semantic,
-    "referring": Referring,
-    "caption": Captioning,
-    "retrieval": ImageTextRetrieval,
-    "question": Answering,
+    "panoptic": PanopticProtocol,
+    "instance": InstanceProtocol,
+    "semantic": SemanticProtocol,
+    "referring": ReferringProtocol,
+    "caption": CaptioningProtocol,
+    "retrieval": RetrievalProtocol,
+    "question": VqaProtocol,
 }
 
 
@@ -36,4 +36,4 @@ def protocol_of(benchmark: Benchmark) -> type[BenchmarkProtocol[Any]]:
         from xdecoder.evaluation.picturebook.protocol import PictureBook  # needs OpenCV, an extra
 
         return PictureBook
-    return CityscapesInstance if benchmark.ap == "cityscapes" else _PROTOCOLS[benchmark.kind]
+    return CityscapesInstanceProtocol if benchmark.ap == "cityscapes" else _PROTOCOLS[benchmark.kind]

@@ -25,7 +25,7 @@ _SEGMENT: Fields = {"id": int, "category_id": int}
 
 
 @final
-class Panoptic(BenchmarkProtocol[PanopticSample]):
+class PanopticProtocol(BenchmarkProtocol[PanopticSample]):
     """Panoptic benchmarks."""
 
     file: ClassVar[str] = "panoptic.json"

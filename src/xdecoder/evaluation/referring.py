@@ -21,7 +21,7 @@ from xdecoder.structures import decode_rle
 
 
 @final
-class Referring(BenchmarkProtocol[ReferringSample]):
+class ReferringProtocol(BenchmarkProtocol[ReferringSample]):
     """Referring benchmarks. The result file lists, for each object, `ref_id`, `phrase` and `segmentation`."""
 
     file: ClassVar[str] = "referring.json"

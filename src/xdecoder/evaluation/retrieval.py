@@ -21,7 +21,7 @@ from xdecoder.metrics.retrieval import Retrieval
 
 
 @final
-class ImageTextRetrieval(BenchmarkProtocol[CaptionSample]):
+class RetrievalProtocol(BenchmarkProtocol[CaptionSample]):
     """Retrieval benchmarks. The result file has a line of JSON for each image, with its embeddings."""
 
     file: ClassVar[str] = "embeddings.jsonl"

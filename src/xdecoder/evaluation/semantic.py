@@ -28,7 +28,7 @@ def void_value(classes: int) -> int:
 
 
 @final
-class Semantic(BenchmarkProtocol[SemanticSample]):
+class SemanticProtocol(BenchmarkProtocol[SemanticSample]):
     """Semantic benchmarks."""
 
     file: ClassVar[str] = "semantic.json"

@@ -30,7 +30,7 @@ class AnsweredQuestion:
 
 
 @final
-class Answering(BenchmarkProtocol[QuestionSample]):
+class VqaProtocol(BenchmarkProtocol[QuestionSample]):
     """Benchmarks of questions."""
 
     file: ClassVar[str] = "answers.json"
