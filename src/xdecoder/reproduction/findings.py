@@ -12,7 +12,7 @@ from xdecoder.reproduction.cells import CELLS, TABLES, Table, is_trained
 from xdecoder.reproduction.claims import CLAIMS, Claim
 from xdecoder.reproduction.metrics import METRICS
 from xdecoder.reproduction.protocol import Protocol
-from xdecoder.reproduction.runs import Result, Run, read_failure, read_result, runs_begun
+from xdecoder.reproduction.runs import Result, Run, expected_hours, read_failure, read_result, runs_begun
 from xdecoder.reproduction.statistics import LEAST_SEEDS, Estimate, Verdict, estimate, judge, seeds_to_decide
 
 LEAST_OF_BASE: Final[Mapping[str, float]] = {"val/pq": 40.0, "val/retrieval": 50.0}
@@ -135,12 +135,7 @@ class Findings:
 
     def hours_of(self, runs: Iterable[Run]) -> float:
         """What runs take, as these cells took with other seeds, or as the pilot says."""
-        known = {
-            name: sum(result.cpu_seconds for result in own.values()) / len(own) / 3600
-            for name, own in self.results.items()
-            if own
-        }
-        return sum(known.get(run.name, self.protocol.run_hours) for run in runs)
+        return sum(expected_hours(self.results[run.name].values(), self.protocol) for run in runs)
 
 
 def read_findings(out: Path, protocol: Protocol) -> Findings:

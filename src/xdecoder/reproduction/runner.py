@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, final
 
-import numpy as np
 import torch
 
 from xdecoder.jobs.distributed import World
@@ -19,6 +18,7 @@ from xdecoder.reproduction.recipe import cell_recipe, recipe_digest
 from xdecoder.reproduction.runs import (
     Result,
     Run,
+    expected_hours,
     read_failure,
     read_result,
     runs_begun,
@@ -165,10 +165,9 @@ class Work:
         )
 
     def _hours(self, run: Run) -> float:
-        """What is left of a run, of what the cell took with other seeds, or of what the pilot says."""
+        """What is left of a run, as its cell's other runs took, or as the pilot says."""
         results = [read_result(self.out, other, self.protocol) for other in runs_begun(self.out, run.name)]
-        taken = [result.cpu_seconds / 3600 for result in results if result is not None]
-        whole = float(np.mean(taken)) if taken else self.protocol.run_hours
+        whole = expected_hours([result for result in results if result is not None], self.protocol)
         return max(0.0, whole - training_cpu_seconds(self.out, run) / 3600)
 
     def _try(self, run: Run, runs: Sequence[Run]) -> _Outcome:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -213,6 +213,13 @@ def read_failure(out: Path, run: Run) -> str | None:
         return None
     with _damage_told(path):
         return str(json.loads(read_file(path))["reason"])
+
+
+def expected_hours(results: Collection[Result], protocol: Protocol) -> float:
+    """Hours of processor time that a run takes: as a cell's other runs did, or as the pilot says."""
+    if not results:
+        return protocol.run_hours
+    return sum(result.cpu_seconds for result in results) / len(results) / 3600
 
 
 def training_cpu_seconds(out: Path, run: Run) -> float:
