@@ -10,10 +10,10 @@
 
 eight: the first eight images, learned without jitter and evaluated on themselves at the model's own size.
 starts: four fifths of the images learned, the rest evaluated, by the 30 most frequent classes; each start on
-the same splits, for the same processor time (user and system), measured on its first steps. Prints the mean
+the same splits, for the same CPU time (user and system), measured on its first steps. Prints the mean
 panoptic quality and its standard deviation over the splits.
-sizes: processor time and the most memory of a step, by the short side.
-reading: processor time in which training reads a photograph with its panoptic map, by its size.
+sizes: CPU time and the most memory of a step, by the short side.
+reading: CPU time in which training reads a photograph with its panoptic map, by its size.
 
 All go on where they were stopped, by the same command.
 """
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", action="append", help="a model's name or folder; several to compare")
     parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=20.0, help="of processor time, each run")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of CPU time, each run")
     parser.add_argument("--steps", type=int, default=600, help="of `eight`")
     parser.add_argument("--sides", type=int, nargs="+", default=[160, 240, 320], help="of `sizes`")
     parser.add_argument("--set", action="append", default=[], help="further settings of every run")

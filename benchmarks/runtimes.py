@@ -1,4 +1,4 @@
-"""An exported model in ONNX Runtime and in OpenVINO, beside PyTorch: processor time of what a verb takes.
+"""An exported model in ONNX Runtime and in OpenVINO, beside PyTorch: CPU time of what a verb takes.
 
     xdecoder export picturebook OUT --to onnx
     pip install openvino

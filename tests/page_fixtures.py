@@ -175,14 +175,15 @@ class Visit:
         key = json.dumps([verb, seed, body])
         if key not in self.told:
             image = base64.b64encode(png_bytes(scene(seed))).decode()
-            answer = httpx.post(f"{self.address}/v1/{verb}", json={"image": image, **body})
+            answer = httpx.post(f"{self.address}/v1/{verb}", json={"image": image, **body}, timeout=60)
             assert answer.status_code == 200, answer.text
             self.told[key] = answer.json()
         return self.told[key]
 
     def ask_index(self, **body: Any) -> list[str]:
         """The names of the files that the server itself finds."""
-        return [hit["name"] for hit in httpx.post(f"{self.address}/v1/search", json=body).json()["hits"]]
+        answer = httpx.post(f"{self.address}/v1/search", json=body, timeout=60)
+        return [hit["name"] for hit in answer.json()["hits"]]
 
     def clipboard(self) -> Any:
         """The JSON that was copied."""

@@ -16,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from builders import save_tiny_model
+from xdecoder.cli import over_images
 from xdecoder.cli.app import app
 from xdecoder.jobs.printable import printable
 
@@ -108,23 +109,37 @@ def test_a_name_that_is_not_utf_8_is_told_and_gone_past(command: tuple[str, ...]
         assert done.stdout.startswith("photos/one.png\t")
 
 
-def test_the_second_of_two_processes_in_a_folder_waits_for_the_first(cli: Cli) -> None:
+def test_the_second_of_two_processes_in_a_folder_waits_for_the_first(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw(Path("photos/one.png"))
     Path("results").mkdir()
     held = os.open("results", os.O_RDONLY)  # as another process
     fcntl.flock(held, fcntl.LOCK_EX)
+    waits, print_wait = threading.Event(), over_images.print_wait
     ended: list[float] = []
 
     def end() -> None:
-        time.sleep(2.0)
+        waits.wait(60)
         ended.append(time.monotonic())
         os.close(held)
 
+    def told(folder: Path) -> Callable[[], None]:
+        say = print_wait(folder)
+
+        def say_and_signal() -> None:
+            say()
+            waits.set()
+
+        return say_and_signal
+
+    monkeypatch.setattr(over_images, "print_wait", told)
     other = threading.Thread(target=end)
     other.start()
     done = cli("refer", "photos", "-p", "a dog")
     assert time.monotonic() > ended[0]
     other.join()
+    assert waits.is_set()
     assert done.exit_code == 0
     assert "another process writes to results: waiting for its end" in done.stderr
     assert {p.name for p in Path("results").iterdir()} == {"one.png", "one.json"}

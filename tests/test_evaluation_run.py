@@ -6,7 +6,6 @@ import io
 import json
 import math
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -297,24 +296,19 @@ def test_two_processes_give_exactly_the_figures_of_one(data: Path, tmp_path: Pat
     names = ["custom-panoptic", "custom-instance", "coco-karpathy-retrieval"]
     alone = EvaluatedModel.of("tiny", Predictor(*load_model(folder)))
     one = {name: run(name, alone, data, tmp_path / "one") for name in names}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     sides = json.dumps({name: SIDE[name] for name in names})
-    common = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(folder), str(data), str(tmp_path / "two"), sides],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    program = tmp_path / "process.py"
+    program.write_text(PROCESS)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+            *map(str, (program, folder, data, tmp_path / "two")),
+            sides,
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=240,
+        check=True,
+    )
     for name in names:
         stored = json.loads((tmp_path / "two" / name / "report.json").read_text())[0]
         expected = one[name].to_dict()

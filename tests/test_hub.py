@@ -338,6 +338,14 @@ def test_a_new_version_is_taken_and_offline_the_last_one(
         assert resolve_model("some/thing") == second
 
 
+def test_all_files_of_a_repository_are_of_one_commit_whatever_is_pushed_meanwhile(repository: Hub) -> None:
+    resolve_model("some/thing")
+    asked = [line.split()[1] for line in repository.asked if line.startswith("HEAD")]
+    assert asked[0].startswith("/some/thing/resolve/main/")
+    assert len(asked) > 2
+    assert all(path.startswith(f"/some/thing/resolve/{COMMIT}/") for path in asked[1:])
+
+
 def test_a_repository_that_is_none_or_holds_no_model_is_explained(repository: Hub) -> None:
     for name, cause in (("no/thing", "RepositoryNotFoundError"), ("some/thing", "EntryNotFoundError")):
         repository.files.pop("some/thing/config.json", None)

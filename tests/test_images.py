@@ -414,6 +414,18 @@ def test_folders_are_searched_with_their_subfolders(folder: Path):
     assert names(find_images(folder), folder) == ["a.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.tif"]
 
 
+def test_a_folder_that_goes_away_meanwhile_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    scandir = os.scandir
+
+    def gone(place: str) -> Any:
+        if Path(place).name == "deep":
+            raise FileNotFoundError(place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert names(find_images(folder), folder) == ["a.PNG", "b.jpg", "sub/c.webp"]
+
+
 def test_globs_choose_images(folder: Path, monkeypatch: pytest.MonkeyPatch):
     assert names(find_images(str(folder / "*")), folder) == ["a.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.tif"]
     assert names(find_images(str(folder / "**/*.tif")), folder) == ["sub/deep/d.tif"]

@@ -300,8 +300,11 @@ def saved(visit: Visit, kind: str, count: int = 1) -> dict[str, bytes]:
     visit.page.on("download", lambda download: found.append(download))
     visit.page.click("#download summary")
     visit.page.click(f"[data-download={kind}]")
-    while len(found) < count:
+    for _ in range(1500):
+        if len(found) == count:
+            break
         visit.page.wait_for_timeout(20)
+    assert len(found) == count
     return {download.suggested_filename: Path(download.path()).read_bytes() for download in found}
 
 

@@ -25,11 +25,14 @@ from xdecoder.cli.app import app
 from xdecoder.search import indexing, tables
 indexing._SECONDS = 0  # each image is written at once
 put = tables.Tables.put
-limit = int(sys.argv.pop(1))
+limit, pause = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 def limited(self, images):
     put(self, images)
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if self.count("images") == pause:
+        print("paused", flush=True)
+        sys.stdin.read()
 tables.Tables.put = limited
 app()
 """
@@ -55,10 +58,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(pictures: Path, place: Path | str, model: Path, limit: int = 0) -> subprocess.Popen[str]:
+def start(
+    pictures: Path, place: Path | str, model: Path, limit: int = 0, pause: int = 0
+) -> subprocess.Popen[str]:
+    """An indexer whose files may have `limit` bytes after its first image; it waits after `pause` images."""
     command = ["index", pictures, "--to", place, "-v", WORDS, "-w", model, "--device", "cpu"]
     return subprocess.Popen(
-        [sys.executable, "-c", INDEXER, str(limit), *map(str, command)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", INDEXER, str(limit), str(pause), *map(str, command)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -92,13 +102,12 @@ def test_a_killed_indexer_is_resumed_by_two_at_once_with_nothing_lost_or_doubled
     model: Path, predictor: Predictor, pictures: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "index"
-    first = start(pictures, place, model)
-    while written(place) < 3:
-        assert first.poll() is None, first.stderr and first.stderr.read()
-        time.sleep(0.01)
+    first = start(pictures, place, model, pause=3)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "paused\n"
     first.kill()
-    first.wait()
-    assert 3 <= written(place) < IMAGES
+    first.communicate()
+    assert written(place) == 3
     second = start(pictures, place, model)
     while second.poll() is None and written(place) < 5:
         time.sleep(0.01)
@@ -112,7 +121,7 @@ def test_a_disk_that_fills_is_told_and_the_index_is_whole_and_goes_on(
     model: Path, predictor: Predictor, pictures: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "index"
-    process = start(pictures, place, model, limit=1000)  # bytes a file may have after the first image
+    process = start(pictures, place, model, limit=1000)
     _, told = process.communicate()
     assert process.returncode == 1
     assert "could not be written: File too large" in told

@@ -425,6 +425,27 @@ def fit_hindered(happens: Callable[[], object]) -> Fit:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits files as other systems can")
+def test_a_full_disk_costs_a_line_and_not_the_file(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, resource, signal, sys\n"
+        "from xdecoder.training.progress import JsonLines\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "lines = JsonLines(pathlib.Path(sys.argv[1]), 0)\n"
+        "lines.write(1, {'a': 1.0})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40, resource.RLIM_INFINITY))\n"
+        "lines.write(2, {'a': 2.0})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+        "lines.write(3, {'a': 3.0})\n"
+    )
+    path = tmp_path / "metrics.jsonl"
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(path)], stderr=subprocess.PIPE, text=True, check=True
+    ).stderr
+    assert "a line was lost" in told
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 3]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits files as other systems can")
 def test_a_worker_without_shared_memory_hands_over_its_batches_otherwise(tmp_path: Path) -> None:
     import resource
 

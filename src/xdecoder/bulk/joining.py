@@ -14,15 +14,13 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 import pyarrow as pa
 
 from xdecoder.bulk.destination import LABELS, Destination, parquet_bytes
 from xdecoder.jobs.folder_lock import hold_folder
-
-if TYPE_CHECKING:
-    from lancedb.table import Table
+from xdecoder.jobs.lance import open_table
 
 _ROWS: Final = 16_384  # joined together, and held in memory
 
@@ -144,15 +142,11 @@ class LanceLabels(JoinedLabels):
             raise OSError(f"{self._address}: labels could not be written to Lance: {error}") from error
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        table = self._table()
+        table = open_table(self._database, "labels")
         if table is not None:
             query = table.search().select(list(columns)).limit(None)
             for batch in query.to_batches():
                 yield pa.Table.from_batches([batch])
-
-    def _table(self) -> Table | None:
-        there = "labels" in self._database.list_tables().tables
-        return self._database.open_table("labels") if there else None
 
 
 def joined_labels(destination: Destination) -> JoinedLabels:

@@ -212,8 +212,7 @@ def _open_draft(parent: Path) -> tuple[Path, IO[bytes]]:
         file = draft.open("xb")
         if sys.platform == "win32":
             return draft, file
-        _hold(file.fileno())
-        if os.fstat(file.fileno()).st_nlink:
+        if _hold(file.fileno()) and os.fstat(file.fileno()).st_nlink:
             return draft, file
         file.close()  # taken for a leftover between its making and its lock
 
@@ -224,16 +223,21 @@ def _make_draft(parent: Path) -> tuple[Path, int | None]:
         draft.mkdir()
         if sys.platform == "win32":
             return draft, None
-        descriptor = os.open(draft, os.O_RDONLY)
-        _hold(descriptor)
-        if draft.is_dir():
+        try:
+            descriptor = os.open(draft, os.O_RDONLY)
+        except FileNotFoundError:  # taken for a leftover
+            continue
+        if _hold(descriptor) and draft.is_dir():
             return draft, descriptor
         os.close(descriptor)
 
 
-def _hold(descriptor: int) -> None:
-    """Lock a draft, where the file system has locks; elsewhere `remove_drafts` may take it."""
+def _hold(descriptor: int) -> bool:
+    """Lock a draft, where the file system has locks; False where `remove_drafts` is at it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True

@@ -4,7 +4,6 @@ from xdecoder.picturebook.captions import STYLES, Style, caption, captions, desc
 from xdecoder.picturebook.classes import VOCABULARY
 from xdecoder.picturebook.composition import draw_patch, draw_scene
 from xdecoder.picturebook.export import SceneExportReport, export
-from xdecoder.picturebook.ink import draw_in_ink
 from xdecoder.picturebook.nouns import WORDS, Noun, words_rng
 from xdecoder.picturebook.questions import (
     QUESTION_KINDS,
@@ -27,6 +26,7 @@ from xdecoder.picturebook.statements import (
     is_true_of,
     statements,
 )
+from xdecoder.picturebook.styles import draw_flat, draw_in_ink
 from xdecoder.picturebook.vocabulary import (
     ANSWERS,
     COLORS,
@@ -81,6 +81,7 @@ __all__ = [
     "contact_sheet",
     "description",
     "detail",
+    "draw_flat",
     "draw_in_ink",
     "draw_patch",
     "draw_scene",

@@ -144,13 +144,19 @@ class Table:
 
     Attributes:
         title: with the paper's own number.
-        cells: names in `CELLS`; the first is what the others are compared with.
+        cells: names in `CELLS`.
         metrics: columns, names in `METRICS`.
+        against: cell -> the cell that it is compared with, where that is not the table's first.
     """
 
     title: str
     cells: tuple[str, ...]
     metrics: tuple[str, ...]
+    against: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def compared_with(self, cell: str) -> str | None:
+        """The cell that another's scores are compared with; None for the table's first."""
+        return None if cell == self.cells[0] else self.against.get(cell, self.cells[0])
 
 
 TABLES: Final[Mapping[str, Table]] = {
@@ -166,7 +172,9 @@ TABLES: Final[Mapping[str, Table]] = {
         metrics=(
             "val/pq",
             "val/miou",
-            "unseen/pq",
+            "pairs/pq",
+            "synonyms/pq",
+            "flat/pq",
             "ink/pq",
             "val/referring_ciou",
             "val/cider",
@@ -194,12 +202,15 @@ TABLES: Final[Mapping[str, Table]] = {
     "zero-shot": Table(
         title="Zero-shot transfer (Table 2)",
         cells=("base", "segmentation_only", "segmentation_and_nouns"),
-        metrics=("unseen/pq", "unseen/miou", "ink/pq", "ink/miou", "synonyms/pq", "synonyms/miou"),
+        metrics=(
+            *("pairs/pq", "pairs/miou", "unseen/pq", "unseen/miou", "synonyms/pq", "synonyms/miou"),
+            *("flat/pq", "flat/miou", "ink/pq", "ink/miou"),
+        ),
     ),
     "pairs": Table(
         title="Image-text pairs of a step (Table 5)",
         cells=("base", "half_the_pairs", "a_quarter_of_the_pairs", "an_eighth_of_the_pairs"),
-        metrics=("val/pq", "unseen/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
+        metrics=("val/pq", "pairs/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
     ),
     "transfer": Table(
         title="Task-specific transfer (Table 1)",
@@ -215,6 +226,10 @@ TABLES: Final[Mapping[str, Table]] = {
             "single_retrieval",
         ),
         metrics=("val/pq", "val/miou", "val/referring_ciou", "val/cider", "val/retrieval"),
+        against={
+            f"single_{task}": f"finetuned_{task}"
+            for task in ("segmentation", "referring", "captioning", "retrieval")
+        },
     ),
     "sources": Table(
         title="Sources of image-text pairs",
@@ -227,7 +242,7 @@ TABLES: Final[Mapping[str, Table]] = {
             "without_descriptions",
             "without_indoor_pairs",
         ),
-        metrics=("val/pq", "unseen/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
+        metrics=("val/pq", "pairs/pq", "val/referring_ciou", "val/cider", "val/retrieval"),
     ),
     "scale": Table(
         title="Scale",
@@ -237,7 +252,13 @@ TABLES: Final[Mapping[str, Table]] = {
     "compositions": Table(
         title="Compositions (Figure 6)",
         cells=("base", "without_referring", "without_retrieval", "without_captioning"),
-        metrics=("val/region_retrieval", "val/region_captions", "val/referring_captions"),
+        metrics=(
+            "val/region_retrieval",
+            "val/region_named",
+            "val/referring_named",
+            "val/region_captions",
+            "val/referring_captions",
+        ),
     ),
 }
 """What `xdecoder reproduce` knows, by the name that is typed, in the order in which it is run."""

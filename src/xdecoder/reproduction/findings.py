@@ -12,13 +12,22 @@ from xdecoder.reproduction.cells import CELLS, TABLES, Table, is_trained
 from xdecoder.reproduction.claims import CLAIMS, Claim
 from xdecoder.reproduction.metrics import METRICS
 from xdecoder.reproduction.protocol import Protocol
-from xdecoder.reproduction.runs import Result, Run, expected_hours, read_failure, read_result, runs_begun
+from xdecoder.reproduction.runs import (
+    DamagedRunError,
+    Result,
+    Run,
+    expected_hours,
+    read_failure,
+    read_result,
+    runs_begun,
+    training_cpu_seconds,
+)
 from xdecoder.reproduction.statistics import LEAST_SEEDS, Estimate, Verdict, estimate, judge, seeds_to_decide
 
 LEAST_OF_BASE: Final[Mapping[str, float]] = {"val/pq": 40.0, "val/retrieval": 50.0}
 """What the base has to reach for a comparison with it to say anything."""
 
-LEAST: Final = 5.0
+LEAST: Final = 10.0
 """A score below this is so near 0 that a difference from it says nothing."""
 
 
@@ -68,7 +77,7 @@ class Findings:
 
     @property
     def hours(self) -> float:
-        """Hours of processor time that these took."""
+        """Hours of CPU time that these took."""
         return sum(result.cpu_seconds for result in self.all) / 3600
 
     @property
@@ -119,10 +128,10 @@ class Findings:
         ]
         return estimate(values) if values and is_trained(cell, task) and is_trained(against, task) else None
 
-    def from_first(self, table: Table, cell: str, metric: str) -> Estimate | None:
-        """The difference of a table's cell from its first; None for that one itself."""
-        first = table.cells[0]
-        return None if cell == first else self.difference(cell, first, metric)
+    def difference_in(self, table: Table, cell: str, metric: str) -> Estimate | None:
+        """The difference of a table's cell from the one that it is compared with; None for the first."""
+        against = table.compared_with(cell)
+        return None if against is None else self.difference(cell, against, metric)
 
     @property
     def unpaired(self) -> list[int]:
@@ -142,14 +151,19 @@ def read_findings(out: Path, protocol: Protocol) -> Findings:
     """What the runs of a folder say.
 
     Raises:
-        ValueError: a file of the runs is damaged, or a run was made with other settings than its cell has.
+        ValueError: a run was made with other settings than its cell has.
     """
     results: dict[str, dict[int, Result]] = {}
     failures: dict[Run, str] = {}
     for name in CELLS:
         results[name] = {}
         for run in runs_begun(out, name):
-            result, failure = read_result(out, run, protocol), read_failure(out, run)
+            failure = read_failure(out, run)
+            try:
+                result = read_result(out, run, protocol)
+                training_cpu_seconds(out, run)
+            except DamagedRunError as error:
+                result, failure = None, str(error)
             if result is not None:
                 results[name][run.seed] = result
             elif failure is not None:

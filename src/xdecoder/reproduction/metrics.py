@@ -18,7 +18,7 @@ class Metric:
         name: in a table's head.
         meaning: in words.
         task: the pretraining task whose output it scores; segmentation's unless told.
-        smallest_effect: points below which a difference is none, for better or worse.
+        smallest_effect: points below which a difference counts as none.
     """
 
     name: str
@@ -28,8 +28,12 @@ class Metric:
 
 
 METRICS: Final[Mapping[str, Metric]] = {
-    "val/pq": Metric(name="PQ", meaning="panoptic quality on scenes like those of training"),
-    "val/miou": Metric(name="mIoU", meaning="mean IoU of semantic segmentation on these"),
+    "val/pq": Metric(
+        name="PQ",
+        meaning="panoptic quality of categories on scenes of the held-out split, where one thing in twelve "
+        "has a color that no training shows it in",
+    ),
+    "val/miou": Metric(name="mIoU", meaning="mean IoU of categories, by semantic segmentation, on these"),
     "val/referring_ciou": Metric(
         name="cIoU", meaning="cumulative IoU of referring expressions", task="referring"
     ),
@@ -58,18 +62,40 @@ METRICS: Final[Mapping[str, Metric]] = {
         meaning="captions of what a referring expression means that are true of it",
         task="captioning",
     ),
+    "val/region_named": Metric(
+        name="region named",
+        meaning="captions of one thing, by its mask, in which the word of its category stands",
+        task="captioning",
+    ),
+    "val/referring_named": Metric(
+        name="referring named",
+        meaning="captions of what a referring expression means in which the word of its category stands",
+        task="captioning",
+    ),
     "val/region_retrieval": Metric(
         name="region retrieval",
         meaning='a colored thing that one scene alone shows, asked for as "a COLOR CATEGORY": its scene '
         "found first, and its mask with an IoU of one half or more",
         task="retrieval",
     ),
-    "unseen/pq": Metric(
-        name="PQ unseen", meaning="PQ on scenes with a color and a category never shown together"
+    "pairs/pq": Metric(
+        name="PQ unseen pairs",
+        meaning='PQ of classes "COLOR CATEGORY" that no training shows, among every thing in every color, on '
+        "scenes with such things",
     ),
-    "unseen/miou": Metric(name="mIoU unseen", meaning="mIoU on these"),
-    "ink/pq": Metric(name="PQ ink", meaning="PQ on the scenes drawn in ink, a style never shown"),
-    "ink/miou": Metric(name="mIoU ink", meaning="mIoU on these"),
+    "pairs/miou": Metric(name="mIoU unseen pairs", meaning="mIoU of these classes"),
+    "unseen/pq": Metric(
+        name="PQ unseen colors",
+        meaning="PQ of categories on the same scenes, where a third of the segments are things in a "
+        "color that no training shows them in",
+    ),
+    "unseen/miou": Metric(name="mIoU unseen colors", meaning="mIoU of categories on these scenes"),
+    "flat/pq": Metric(
+        name="PQ flat", meaning="PQ of categories on scenes in flat colors, without light, shade or texture"
+    ),
+    "flat/miou": Metric(name="mIoU flat", meaning="mIoU of categories on these scenes"),
+    "ink/pq": Metric(name="PQ ink", meaning="PQ of categories on scenes drawn in ink"),
+    "ink/miou": Metric(name="mIoU ink", meaning="mIoU of categories on these scenes"),
     "synonyms/pq": Metric(
         name="PQ synonyms",
         meaning="PQ of the classes that have a synonym, all named by it; segments never come with one, "

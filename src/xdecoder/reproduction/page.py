@@ -34,12 +34,12 @@ _CHIPS: Final = {"holds": "good", "does not hold here": "bad"}
 _COLORS: Final = {"holds": "tab:green", "does not hold here": "tab:red"}
 _LEGEND: Final = (
     "Small dots: seeds; large: their mean, with its 95 % interval, hollow where one seed has none. Green: "
-    "the claim holds; red: it does not here; gray: undecided. The band is too small an effect to count."
+    "the claim holds; red: it does not here; gray: undecided. The band: effects that count as none."
 )
 _STYLE: Final = """
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td small { white-space: nowrap; }
+td span, td small { white-space: nowrap; }
 .wide { overflow-x: auto; }
 """
 
@@ -85,7 +85,7 @@ def _claims(claims: Sequence[Finding]) -> str:
         [
             escape(finding.claim.text),
             escape(f"{METRICS[finding.claim.metric].name}, {finding.claim.cell} − {finding.claim.against}"),
-            escape(shown(finding.difference, signed=True)),
+            f"<span>{escape(shown(finding.difference, signed=True))}</span>",
             str(len(finding.difference.values)),
             chip(finding.verdict, _CHIPS.get(finding.verdict, ""))
             + (f" {_marked(finding.because)}" if finding.because else ""),
@@ -106,7 +106,7 @@ def _table(findings: Findings, table: Table) -> str:
             [
                 f"<code>{cell}</code> {escape(CELLS[cell].summary)}",
                 str(len(findings.results[cell])),
-                *(f"{mean}<br><small>{difference}</small>" for mean, difference in entries),
+                *(f"<span>{mean}</span><br><small>{difference}</small>" for mean, difference in entries),
             ]
         )
     return _rows(head, rows)

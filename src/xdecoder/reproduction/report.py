@@ -39,7 +39,7 @@ def write_report(out: Path, protocol: Protocol) -> Path:
 
     Raises:
         ImportError: SciPy or Matplotlib is not installed.
-        ValueError: a file of the runs is damaged, or a run was made with other settings than its cell has.
+        ValueError: a run was made with other settings than its cell has.
     """
     findings = read_findings(out, protocol)
     path = out / "report.md"
@@ -147,7 +147,7 @@ def to_json(findings: Findings) -> dict[str, Any]:
                 cell: {
                     metric: {
                         "mean": _numbers(findings.mean(cell, metric)),
-                        "difference": _numbers(findings.from_first(table, cell, metric)),
+                        "difference": _numbers(findings.difference_in(table, cell, metric)),
                     }
                     for metric in table.metrics
                 }

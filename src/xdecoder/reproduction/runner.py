@@ -16,6 +16,7 @@ from xdecoder.predictor.predictor import Predictor
 from xdecoder.reproduction.protocol import Protocol
 from xdecoder.reproduction.recipe import cell_recipe, recipe_digest
 from xdecoder.reproduction.runs import (
+    DamagedRunError,
     Result,
     Run,
     expected_hours,
@@ -32,7 +33,7 @@ from xdecoder.training.loop import NonFiniteLossError, train
 from xdecoder.training.progress import cpu_seconds
 from xdecoder.training.run_folder import MODEL
 from xdecoder.training.start import start_digest
-from xdecoder.weights.folder import load_model
+from xdecoder.weights.folder import holds_model, load_model
 
 _SAVES: Final = 20
 _LOG_EVERY: Final = 20
@@ -53,7 +54,7 @@ class Work:
         out: the folder of all runs.
         protocol: what all runs have in common.
         world: this process, and where it computes.
-        budget: hours of processor time that this process may use; None for as many as it takes.
+        budget: hours of CPU time that this process may use; None for as many as it takes.
         say: takes a line for who waits.
 
     Attributes:
@@ -115,18 +116,28 @@ class Work:
         """Whether a run's scores are missing, or its model, from which others go on that are wanted."""
         if any(other.start == run and self._is_wanted(other, runs) for other in runs):
             return not self._has_model(run)
-        return run.cell.stage != "warm start" and not self._is_done(run)
+        return run.cell.stage != "warm start" and self._result(run) is None
 
     def _is_ready(self, run: Run) -> bool:
         if run in self.failed or read_failure(self.out, run) is not None:
             return False
         return run.start is None or self._has_model(run.start)
 
-    def _is_done(self, run: Run) -> bool:
-        return read_result(self.out, run, self.protocol) is not None
+    def _result(self, run: Run) -> Result | None:
+        """What a run has reached; None where it is not done, or its file is damaged, which is said once."""
+        try:
+            return read_result(self.out, run, self.protocol)
+        except DamagedRunError as error:
+            self._fail(run, str(error))
+            return None
+
+    def _fail(self, run: Run, reason: str) -> None:
+        if run not in self.failed:
+            self.say(f"{run} failed: {reason}")
+            self.failed.add(run)
 
     def _has_model(self, run: Run) -> bool:
-        return self._is_done(run) and (run.folder(self.out) / MODEL).exists()
+        return self._result(run) is not None and holds_model(run.folder(self.out) / MODEL)
 
     def _waits_for(self, held: Sequence[Run], runs: Sequence[Run]) -> bool:
         """Wait for another process's run, if others go on from it; whether there was one."""
@@ -161,12 +172,12 @@ class Work:
         least = math.ceil(1000 * (cpu_seconds() / 3600 + hours)) / 1000
         raise ValueError(
             f"--budget {self.budget:g} is too small for one run: {run} takes about {hours:.2g} hours of "
-            f"processor time; give --budget {least:g} or more"
+            f"CPU time; give --budget {least:g} or more"
         )
 
     def _hours(self, run: Run) -> float:
         """What is left of a run, as its cell's other runs took, or as the pilot says."""
-        results = [read_result(self.out, other, self.protocol) for other in runs_begun(self.out, run.name)]
+        results = [self._result(other) for other in runs_begun(self.out, run.name)]
         whole = expected_hours([result for result in results if result is not None], self.protocol)
         return max(0.0, whole - training_cpu_seconds(self.out, run) / 3600)
 
@@ -182,14 +193,17 @@ class Work:
                     return "over the budget"
                 self.say(f"{run}: {run.cell.summary}")
                 self._finish(run, folder)
+                if self._is_wanted(run, runs):
+                    self._fail(run, f"its model is not whole. Delete {folder} to make the run anew")
         except _HeldElsewhereError:
             return "held elsewhere"
         except NonFiniteLossError as error:
             self.say(f"{run} failed: {error}")
             write_failure(self.out, run, str(error))
+        except DamagedRunError as error:
+            self._fail(run, str(error))
         except (OSError, ValueError, MemoryError, torch.OutOfMemoryError) as error:
-            self.say(f"{run} failed: {error or type(error).__name__}. Delete {folder} to make the run anew")
-            self.failed.add(run)
+            self._fail(run, f"{error or type(error).__name__}. Delete {folder} to make the run anew")
         return "over"
 
     def _finish(self, run: Run, folder: Path) -> None:

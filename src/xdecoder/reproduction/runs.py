@@ -27,6 +27,10 @@ _METRICS: Final = "metrics.jsonl"
 _SEED: Final = re.compile("seed-(0|[1-9][0-9]*)")
 
 
+class DamagedRunError(ValueError):
+    """A file of a run cannot be understood; the message names it, and says what to do."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -66,7 +70,7 @@ class Result:
     Attributes:
         run: which.
         scores: by metric, from 0 to 100 (CIDEr: more); none of a warm start.
-        cpu_seconds: processor time of training and scoring.
+        cpu_seconds: CPU time of training and scoring.
         steps: of training.
         recipe: what it was made with (`recipe_digest`).
         start: the digest of the model that it went on from; empty for none.
@@ -99,10 +103,11 @@ def enter_folder(out: Path, protocol: Protocol) -> None:
         ValueError: the folder holds runs of another version, of other lengths, or of no known ones.
         OSError: there is a file of that name, or nothing can be written there.
     """
-    if (out / _DESCRIPTION).is_file():
+    begun = _runs_begun(out)
+    if (out / _DESCRIPTION).is_file():  # looked for after the runs: another process may be beginning them
         check_folder(out, protocol)
         return
-    _refuse_undescribed(out)
+    _refuse_undescribed(out, begun)
     described = {"xdecoder": version("xdecoder"), "protocol": _described(protocol)}
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -120,9 +125,9 @@ def check_folder(out: Path, protocol: Protocol) -> None:
         FileNotFoundError: there are no runs.
         ValueError: the folder holds runs of another version, of other lengths, or of no known ones.
     """
-    path, now = out / _DESCRIPTION, _described(protocol)
+    path, now, begun = out / _DESCRIPTION, _described(protocol), _runs_begun(out)
     if not path.is_file():
-        _refuse_undescribed(out)
+        _refuse_undescribed(out, begun)
         raise FileNotFoundError(f"no runs in {out}: `xdecoder reproduce --out {out}` begins them")
     try:
         there = dict(json.loads(read_file(path))["protocol"])
@@ -141,8 +146,12 @@ def check_folder(out: Path, protocol: Protocol) -> None:
     )
 
 
-def _refuse_undescribed(out: Path) -> None:
-    if any(runs_begun(out, name) for name in CELLS):
+def _runs_begun(out: Path) -> bool:
+    return any(runs_begun(out, name) for name in CELLS)
+
+
+def _refuse_undescribed(out: Path, begun: bool) -> None:
+    if begun:
         raise ValueError(
             f"{out} holds runs, but no {_DESCRIPTION} that says how they were made: put it back, or give "
             "another --out"
@@ -172,7 +181,8 @@ def read_result(out: Path, run: Run, protocol: Protocol) -> Result | None:
         protocol: what the folder's runs have in common.
 
     Raises:
-        ValueError: its file is damaged, or it was made with other settings than its cell has now.
+        DamagedRunError: its file is damaged.
+        ValueError: it was made with other settings than its cell has now.
     """
     path = run.folder(out) / _SCORES
     if not path.exists():
@@ -203,20 +213,19 @@ def write_failure(out: Path, run: Run, reason: str) -> None:
 
 
 def read_failure(out: Path, run: Run) -> str | None:
-    """Why a run came to no end; None where that is not so.
-
-    Raises:
-        ValueError: its file is damaged.
-    """
+    """Why a run came to no end, or which of its files is damaged; None where that is not so."""
     path = run.folder(out) / _FAILURE
     if not path.is_file():
         return None
-    with _damage_told(path):
-        return str(json.loads(read_file(path))["reason"])
+    try:
+        with _damage_told(path):
+            return str(json.loads(read_file(path))["reason"])
+    except DamagedRunError as error:
+        return str(error)
 
 
 def expected_hours(results: Collection[Result], protocol: Protocol) -> float:
-    """Hours of processor time that a run takes: as a cell's other runs did, or as the pilot says."""
+    """Hours of CPU time that a run takes: as a cell's other runs did, or as the pilot says."""
     if not results:
         return protocol.run_hours
     return sum(result.cpu_seconds for result in results) / len(results) / 3600
@@ -226,7 +235,7 @@ def training_cpu_seconds(out: Path, run: Run) -> float:
     """Processor time of a run's training, over all the processes that worked on it.
 
     Raises:
-        ValueError: its numbers are damaged.
+        DamagedRunError: its numbers are damaged.
     """
     path = run.folder(out) / _METRICS
     lines = read_text(path).splitlines() if path.is_file() else []
@@ -240,7 +249,7 @@ def _damage_told(path: Path) -> Generator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): {_again(path)}") from error
+        raise DamagedRunError(f"{path} is damaged ({error!r}): {_again(path)}") from error
 
 
 def _again(path: Path) -> str:

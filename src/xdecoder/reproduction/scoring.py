@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, final
 
 import numpy as np
 
@@ -14,16 +15,23 @@ from xdecoder.evaluation.picturebook.scores import score_scenes
 from xdecoder.metrics.panoptic_quality import CategoryCounts, panoptic_scores
 from xdecoder.metrics.semantic import semantic_scores
 from xdecoder.picturebook import (
+    COLORS,
+    HELD_OUT_PAIRS,
+    STUFF_CATEGORIES,
     SYNONYMS,
+    THING_CATEGORIES,
     VOCABULARY,
     Scene,
+    SceneSegment,
+    draw_flat,
     draw_in_ink,
     draw_scene,
     is_true_of,
+    names,
     thing_phrases,
 )
+from xdecoder.predictor.encoding import EncodedImage
 from xdecoder.predictor.predictor import Predictor
-from xdecoder.reproduction.metrics import METRICS
 from xdecoder.vocabularies import Vocabulary
 
 _BATCH: Final = 16
@@ -40,11 +48,53 @@ _SCORES: Final[Mapping[str, str]] = {
 }
 """Metrics that are scores of the benchmark, by their names there."""
 
-_KINDS: Final[Mapping[str, Callable[[int, int], Scene]]] = {
-    "val": lambda seed, size: draw_scene(seed, split="val", size=size),
+_OTHER_SCENES: Final[Mapping[str, Callable[[int, int], Scene]]] = {
     "unseen": lambda seed, size: draw_scene(seed, split="val", size=size, held_out=True),
+    "flat": lambda seed, size: draw_flat(draw_scene(seed, split="val", size=size)),
     "ink": lambda seed, size: draw_in_ink(draw_scene(seed, split="val", size=size)),
 }
+"""Scenes that segmentation alone is scored on, by the kinds that their metrics' names begin with."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Naming:
+    """What a segmentation is asked for, and which of its classes are scored.
+
+    Attributes:
+        vocabulary: the classes.
+        name: of a segment's class among them.
+        scored: names of the classes that scores are the mean of.
+    """
+
+    vocabulary: Vocabulary
+    name: Callable[[SceneSegment], str]
+    scored: frozenset[str]
+
+
+def _synonym(category: str) -> str:
+    return SYNONYMS.get(category, (category,))[0]
+
+
+def _colored(segment: SceneSegment) -> str:
+    return f"{segment.color} {segment.category}" if segment.color else segment.category
+
+
+_COLORED: Final = tuple(f"{color} {category}" for category in THING_CATEGORIES for color in COLORS)
+
+_CATEGORIES: Final = _Naming(
+    vocabulary=VOCABULARY, name=lambda segment: segment.category, scored=frozenset(VOCABULARY.classes)
+)
+_SYNONYMS: Final = _Naming(
+    vocabulary=Vocabulary(classes=tuple(map(_synonym, VOCABULARY.classes)), things=VOCABULARY.things),
+    name=lambda segment: _synonym(segment.category),
+    scored=frozenset(map(_synonym, SYNONYMS)),
+)
+_PAIRS: Final = _Naming(
+    vocabulary=Vocabulary(classes=(*_COLORED, *STUFF_CATEGORIES), things=frozenset(range(len(_COLORED)))),
+    name=_colored,
+    scored=frozenset(f"{color} {category}" for color, category in HELD_OUT_PAIRS),
+)
 
 
 def score_model(predictor: Predictor, *, scenes: int, size: int) -> dict[str, float]:
@@ -55,46 +105,63 @@ def score_model(predictor: Predictor, *, scenes: int, size: int) -> dict[str, fl
         scenes: of each kind.
         size: side of the pictures in pixels.
     """
-    found: dict[str, float] = {}
-    for kind, draw in _KINDS.items():
-        drawn = [draw(seed, size) for seed in range(scenes)]
-        answers = [
-            answer
-            for start in range(0, scenes, _BATCH)
-            for answer in ask_scenes(
-                predictor,
-                drawn[start : start + _BATCH],
-                predictor.encode([scene.image for scene in drawn[start : start + _BATCH]]),
-            )
-        ]
-        scores = score_scenes(drawn, answers).to_dict()
-        found |= {f"{kind}/{name}": scores[field] for name, field in _SCORES.items()}
-        if kind == "val":
-            found |= _by_synonyms(predictor, drawn)
-            found["val/region_retrieval"] = _region_retrieval(predictor, drawn)
-            found["val/referring_captions"] = _referring_captions(predictor, drawn)
-    return {name: 100 * value for name, value in found.items() if name in METRICS and not math.isnan(value)}
+    drawn = [draw_scene(seed, split="val", size=size) for seed in range(scenes)]
+    images = _encode(predictor, drawn)
+    starts = range(0, scenes, _BATCH)
+    answers = [
+        answer
+        for k in starts
+        for answer in ask_scenes(predictor, drawn[k : k + _BATCH], images[k : k + _BATCH])
+    ]
+    scores = score_scenes(drawn, answers).to_dict()
+    found = {f"val/{name}": scores[field] for name, field in _SCORES.items()}
+    found["val/region_named"] = _mean(
+        _names(answer.region_caption, scene.segment(answer.region))
+        for scene, answer in zip(drawn, answers, strict=True)
+    )
+    found["val/region_retrieval"] = _region_retrieval(predictor, drawn)
+    found |= _referring_captions(predictor, drawn)
+    found |= _segmentation("synonyms", predictor, drawn, images, _SYNONYMS)
+    for kind, draw in _OTHER_SCENES.items():
+        others = [draw(seed, size) for seed in range(scenes)]
+        images = _encode(predictor, others)
+        found |= _segmentation(kind, predictor, others, images, _CATEGORIES)
+        if kind == "unseen":
+            found |= _segmentation("pairs", predictor, others, images, _PAIRS)
+    return {name: 100 * value for name, value in found.items() if not math.isnan(value)}
 
 
-def _by_synonyms(predictor: Predictor, scenes: list[Scene]) -> dict[str, float]:
-    """Segmentation where every class that has a synonym goes by it; the scores of these classes."""
-    renamed = tuple(SYNONYMS.get(name, (name,))[0] for name in VOCABULARY.classes)
-    own = [k for k, name in enumerate(VOCABULARY.classes) if name in SYNONYMS]
-    vocabulary = Vocabulary(classes=renamed, things=VOCABULARY.things)
+def _encode(predictor: Predictor, scenes: Sequence[Scene]) -> list[EncodedImage]:
+    starts = range(0, len(scenes), _BATCH)
+    return [image for k in starts for image in predictor.encode([s.image for s in scenes[k : k + _BATCH]])]
+
+
+def _segmentation(
+    kind: str,
+    predictor: Predictor,
+    scenes: Sequence[Scene],
+    images: Sequence[EncodedImage],
+    naming: _Naming,
+) -> dict[str, float]:
+    """PQ and mIoU of some classes."""
+    classes = naming.vocabulary.classes
+    place = {name: k for k, name in enumerate(classes)}
     counts: defaultdict[int, CategoryCounts] = defaultdict(CategoryCounts)
-    confusion = np.zeros((len(VOCABULARY), len(VOCABULARY) + 1), np.int64)
-    for scene in scenes:
-        matches, pixels = segment_scene(predictor, scene, predictor.encode(scene.image), vocabulary)
+    confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
+    for scene, image in zip(scenes, images, strict=True):
+        own = [place[naming.name(segment)] for segment in scene.segments]
+        matches, pixels = segment_scene(predictor, scene, image, naming.vocabulary, own)
         confusion += pixels
-        for category in own:
-            if category in matches:
-                counts[category] += matches[category]
-    quality = panoptic_scores(counts, {k: VOCABULARY.is_thing(k) for k in own}, images=len(scenes))
-    ious = np.array(semantic_scores(confusion, images=len(scenes)).per_class)[own]
-    return {"synonyms/pq": quality.all.pq, "synonyms/miou": float(np.nanmean(ious))}
+        for category, found in matches.items():
+            if classes[category] in naming.scored:
+                counts[category] += found
+    quality = panoptic_scores(counts, {k: naming.vocabulary.is_thing(k) for k in counts}, images=len(scenes))
+    ious = np.array(semantic_scores(confusion, images=len(scenes)).per_class)
+    scored = [k for k, name in enumerate(classes) if name in naming.scored]
+    return {f"{kind}/pq": quality.all.pq, f"{kind}/miou": float(np.nanmean(ious[scored]))}
 
 
-def _region_retrieval(predictor: Predictor, scenes: list[Scene]) -> float:
+def _region_retrieval(predictor: Predictor, scenes: Sequence[Scene]) -> float:
     """Words to a scene to a mask: how often both are right."""
     shown: defaultdict[tuple[str | None, str], list[tuple[int, int]]] = defaultdict(list)
     for place, scene in enumerate(scenes):
@@ -116,17 +183,25 @@ def _region_retrieval(predictor: Predictor, scenes: list[Scene]) -> float:
     return hits / len(texts)
 
 
-def _referring_captions(predictor: Predictor, scenes: list[Scene]) -> float:
-    """A phrase to a mask to a caption of it: how often this is true of what the phrase means."""
-    right: list[bool] = []
+def _referring_captions(predictor: Predictor, scenes: Sequence[Scene]) -> dict[str, float]:
+    """A phrase to a mask to a caption of it: how often this is true of what the phrase means, or names it."""
+    true: list[bool] = []
+    named: list[bool] = []
     for scene in scenes:
         rng = np.random.default_rng(scene.seed)
         for phrase in thing_phrases(scene, rng)[:1]:
-            mask = predictor.refer(scene.image, [phrase.text]).masks[0]
-            if not mask.any():
-                right.append(False)
-                continue
-            told = predictor.caption(scene.image, region=mask)
-            text = predictor.tokenizer.decode(told.token_ids)
-            right.append(is_true_of(text, scene, scene.segment(phrase.segment)))
-    return float(np.mean(right or [math.nan]))
+            mask, thing = predictor.refer(scene.image, [phrase.text]).masks[0], scene.segment(phrase.segment)
+            told = predictor.caption(scene.image, region=mask).token_ids if mask.any() else ()
+            text = predictor.tokenizer.decode(told)
+            true.append(is_true_of(text, scene, thing))
+            named.append(_names(text, thing))
+    return {"val/referring_captions": _mean(true), "val/referring_named": _mean(named)}
+
+
+def _names(caption: str, thing: SceneSegment) -> bool:
+    """Whether a caption has the word of a thing's category, or a synonym."""
+    return any(word in caption.split() for word in names(thing.category))
+
+
+def _mean(right: Iterable[bool]) -> float:
+    return float(np.mean([*right] or [math.nan]))

@@ -14,6 +14,9 @@ CONFIDENCE: Final = 0.95
 LEAST_SEEDS: Final = 3
 """Fewer seeds decide nothing."""
 
+SEEDS_FOR_NONE: Final = 5
+"""Fewer seeds do not show that there is no effect: three may agree by chance."""
+
 _MOST_SEEDS: Final = 100
 
 
@@ -54,17 +57,18 @@ def judge(difference: Estimate, *, smallest_effect: float) -> Verdict:
     """What a difference says of the claim that it is below 0.
 
     It holds where the whole interval lies below 0, however near. It does not hold here where the whole
-    interval lies above 0, or shows that the cell is worse by less than `smallest_effect`.
+    interval lies above 0, or, with `SEEDS_FOR_NONE` seeds, above `-smallest_effect`.
 
     Args:
         difference: the cell minus what it is compared with, of at least `LEAST_SEEDS` seeds to be decided.
-        smallest_effect: points that a difference must reach to count.
+        smallest_effect: points by which the cell must be worse for the claim to matter.
     """
-    if len(difference.values) < LEAST_SEEDS:
+    count, low = len(difference.values), difference.mean - difference.half_width
+    if count < LEAST_SEEDS:
         return "undecided at this budget"
     if difference.mean + difference.half_width < 0:
         return "holds"
-    if difference.mean - difference.half_width > -smallest_effect:
+    if low > 0 or (low > -smallest_effect and count >= SEEDS_FOR_NONE):
         return "does not hold here"
     return "undecided at this budget"
 
@@ -75,13 +79,19 @@ def seeds_to_decide(difference: Estimate, *, smallest_effect: float) -> int | No
     if count < 2:
         return None
     spread = difference.half_width / _quantile(count - 1) * math.sqrt(count)
-    distance = max(-difference.mean, smallest_effect + difference.mean)
     decided = (
         n
         for n in range(max(count, LEAST_SEEDS), _MOST_SEEDS + 1)
-        if _quantile(n - 1) * spread < distance * math.sqrt(n)
+        if judge(_expected(difference, spread, n), smallest_effect=smallest_effect)
+        != "undecided at this budget"
     )
     return next(decided, None)
+
+
+def _expected(difference: Estimate, spread: float, count: int) -> Estimate:
+    """A difference of more seeds, of the same mean and spread."""
+    half_width = _quantile(count - 1) * spread / math.sqrt(count)
+    return Estimate(mean=difference.mean, half_width=half_width, values=(difference.mean,) * count)
 
 
 def _quantile(freedom: int) -> float:

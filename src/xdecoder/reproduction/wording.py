@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Final
 
 from xdecoder.reproduction.cells import TABLES, Table, is_trained
-from xdecoder.reproduction.findings import LEAST_OF_BASE, Finding, Findings
+from xdecoder.reproduction.findings import LEAST, LEAST_OF_BASE, Finding, Findings
 from xdecoder.reproduction.metrics import METRICS
 from xdecoder.reproduction.runs import Run
-from xdecoder.reproduction.statistics import LEAST_SEEDS, Estimate
+from xdecoder.reproduction.statistics import LEAST_SEEDS, SEEDS_FOR_NONE, Estimate
 
 TITLE: Final = "The paper's findings, measured again"
 PAPER: Final = (
@@ -20,11 +20,12 @@ PAPER: Final = (
 )
 COLUMNS: Final = (
     "Of every cell: the mean over its seeds with its 95 % interval, and below it the difference from the "
-    "first cell, paired by seed. A number in brackets scores an output that the cell does not learn."
+    "first cell (of `single_...` from `finetuned_...`), paired by seed. A number in brackets scores an "
+    "output that the cell does not learn."
 )
 BUDGET: Final = (
-    "Hours of processor time, those of the warm starts of new seeds included; runs that two claims need are "
-    "counted in both. Who adds seeds until a claim is decided finds more by chance than one in twenty."
+    "Hours of CPU time, those of the warm starts of new seeds included; runs that two claims need are "
+    "counted in both. Adding seeds until a claim is decided raises the rate of false positives above 5 %."
 )
 
 
@@ -36,24 +37,26 @@ def summary(findings: Findings) -> list[str]:
         for name, least in LEAST_OF_BASE.items()
     ]
     paragraphs = [
-        f"{len(findings.all)} runs are done, {findings.hours:.1f} hours of processor time in all, seeds "
-        f"{_listed(findings.seeds)}, with xdecoder {version('xdecoder')}. A pretraining has "
+        f"{len(findings.all)} runs are done, {findings.hours:.1f} hours of CPU time in all, seeds "
+        f"{_listed(findings.seeds)}; the report is by xdecoder {version('xdecoder')}. A pretraining has "
         f"{protocol.steps:,} steps of {protocol.images} scenes of {protocol.image_size} pixels, after a warm "
         f"start on texts and single things; the cells of a seed share it and the scenes, but for those of "
         f"other sizes, which have warm starts of their own, and finetunings, which see other scenes. Each is "
         f"scored on the same {protocol.scenes} scenes of each kind: intervals are over seeds of training, "
         "not over scenes.",
         "A claim **holds** where the whole interval of its difference lies on its side of 0, however near; "
-        "it **does not hold here** where the interval lies on the other side or shows an effect below "
-        f"{METRICS['val/pq'].smallest_effect:g} points ({METRICS['val/cider'].smallest_effect:g} of CIDEr). "
-        f"Fewer than {LEAST_SEEDS} seeds decide nothing, nor does a base that is too weak: it reaches "
-        f"{' and '.join(reached)}. Intervals are by Student's t, without correction for many claims: of "
+        f"it **does not hold here** where the interval lies on the other side or, with {SEEDS_FOR_NONE} "
+        f"seeds, shows an effect below {METRICS['val/pq'].smallest_effect:g} points "
+        f"({METRICS['val/cider'].smallest_effect:g} of CIDEr). Fewer than {LEAST_SEEDS} seeds decide "
+        f"nothing, nor does a score below {LEAST:g}, nor a base that is too weak: it reaches "
+        f"{' and '.join(reached)}. "
+        "Intervals are by Student's t, without correction for multiple comparisons: of "
         f"{claims} at 95 %, about {max(1, round(claims / 20))} would come out by chance.",
     ]
     if findings.unpaired:
         paragraphs.append(
-            f"Cells of seed {_listed(findings.unpaired)} went on from warm starts with other weights, as "
-            "another machine makes them: pairing by seed is weaker there."
+            f"Cells of seed {_listed(findings.unpaired)} began with warm starts of different weights, as "
+            "two machines make them: pairing by seed is weaker there."
         )
     if findings.failures:
         told = "; ".join(f"{run} ({reason})" for run, reason in findings.failures.items())
@@ -71,11 +74,11 @@ def shown(value: Estimate | None, *, signed: bool = False) -> str:
 
 
 def entry(findings: Findings, table: Table, cell: str, metric: str) -> tuple[str, str]:
-    """What stands in a table: the mean, and the difference from the table's first cell."""
+    """What stands in a table: the mean, and the difference from what the cell is compared with."""
     mean = shown(findings.mean(cell, metric))
     if mean != "–" and not is_trained(cell, METRICS[metric].task):
         return f"({mean})", ""
-    difference = findings.from_first(table, cell, metric)
+    difference = findings.difference_in(table, cell, metric)
     return mean, "" if difference is None else shown(difference, signed=True)
 
 

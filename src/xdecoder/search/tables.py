@@ -24,6 +24,7 @@ import pyarrow as pa
 from jaxtyping import Float32
 
 from xdecoder.bounds import check_whole_number
+from xdecoder.jobs.lance import open_table
 from xdecoder.search import rows
 from xdecoder.search.config import IndexConfig
 from xdecoder.search.folder import Fingerprint
@@ -303,19 +304,11 @@ def _connect(place: str) -> DBConnection:
 
 
 def _tables(connection: DBConnection) -> dict[TableName, Table]:
-    """The tables that are there, images looked for first: where they are, so are the regions.
-
-    One that another process is making is listed a moment before it can be opened: it is not there yet.
-    """
-    tables: dict[TableName, Table] = {}
-    for name in get_args(TableName):
-        if name in connection.list_tables().tables:
-            try:
-                tables[name] = connection.open_table(name)
-            except ValueError as error:
-                if "was not found" not in str(error):
-                    raise
-    return tables
+    """The tables that are there, images looked for first: where they are, so are the regions."""
+    opened: dict[TableName, Table | None] = {
+        name: open_table(connection, name) for name in get_args(TableName)
+    }
+    return {name: table for name, table in opened.items() if table is not None}
 
 
 def _merge(table: Table, key: str, data: pa.Table, *, insert: bool, replaced: str | None = None) -> None:

@@ -54,10 +54,22 @@ class JsonLines:
         """Append a line; a full disk costs the line, not the run."""
         line = json.dumps({"step": step, **{k: _plain(v) for k, v in values.items()}})
         try:
-            with self.path.open("a") as file:
-                file.write(line + "\n")
+            _append(self.path, line + "\n")
         except OSError as error:
             print(f"{self.path}: a line was lost: {error}", file=sys.stderr)
+
+
+def _append(path: Path, text: str) -> None:
+    """Add text to a file, all of it or nothing."""
+    with path.open("ab", buffering=0) as file:
+        length = file.seek(0, os.SEEK_END)
+        rest = memoryview(text.encode())
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(length)
+            raise
 
 
 class TensorBoard:

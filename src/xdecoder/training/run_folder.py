@@ -62,7 +62,7 @@ def enter(folder: Path, description: Mapping[str, object]) -> bool:
             f"{folder} holds a run made otherwise ({'; '.join(differing)}{more}): give another --out; "
             f"--from {folder} starts from its model"
         )
-    return (folder / _FINISHED).is_file()
+    return (folder / _FINISHED).is_file() and (folder / MODEL).is_dir()
 
 
 def begun_accumulate(folder: Path) -> int | None:

@@ -15,7 +15,7 @@ from xdecoder.jobs.files import name_file
 from xdecoder.model import XDecoder
 from xdecoder.networks.answer_head import AnswerHead
 from xdecoder.training.run_folder import CHECKPOINTS, MODEL
-from xdecoder.weights.folder import WEIGHTS, load_answer_head, load_model
+from xdecoder.weights.folder import WEIGHTS, holds_model, load_answer_head, load_model
 from xdecoder.weights.sources import resolve_model
 
 _QUERIES: Final = ("decoder.query_features", "decoder.query_positions")
@@ -31,7 +31,7 @@ def find_start(start: Path) -> Path:
     """
     if not (start / CHECKPOINTS).is_dir():
         return resolve_model(start)
-    if not (start / MODEL).is_dir():
+    if not holds_model(start / MODEL):
         raise FileNotFoundError(f"{start} is a run that has exported no model yet: let it go on to its end")
     return start / MODEL
 

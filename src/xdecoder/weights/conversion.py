@@ -13,7 +13,7 @@ from xdecoder.jobs.files import draft_folder, remove_drafts
 from xdecoder.weights import checkpoint_files, hub, published
 from xdecoder.weights.clip_merges import load_clip_tokenizer
 from xdecoder.weights.families import XDECODER, family_of
-from xdecoder.weights.folder import CONFIG, build_model, save_state
+from xdecoder.weights.folder import build_model, holds_model, save_state
 from xdecoder.weights.published_config import config_from_checkpoint
 from xdecoder.weights.published_models import PublishedModel, find_published
 from xdecoder.weights.tensors import check_numbers, check_shapes, shapes_of
@@ -121,11 +121,11 @@ def pull(name: str, *, clip_vocabulary: str | Path | None = None) -> Path:
 
     model = find_published(name)
     folder, downloads = hub.cache_folder() / name, hub.downloads_folder()
-    if (folder / CONFIG).is_file():
+    if holds_model(folder):
         return folder
     downloads.mkdir(parents=True, exist_ok=True)
     with FileLock(downloads / f".{name}.lock"):
-        if (folder / CONFIG).is_file():  # another process was faster
+        if holds_model(folder):  # another process was faster
             return folder
         remove_drafts(folder.parent)
         with draft_folder(folder.parent) as temporary:

@@ -26,7 +26,7 @@ _TIMEOUT = 30  # seconds without a byte
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """A file of a repository on the hub, as it is now.
+    """A file of a repository on the hub, as it is in one commit.
 
     Attributes:
         repository: "owner/name".
@@ -50,8 +50,13 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
-def find_file(repository: str, name: str) -> RemoteFile:
+def find_file(repository: str, name: str, commit: str | None = None) -> RemoteFile:
     """Ask the hub for a file.
+
+    Args:
+        repository: "owner/name".
+        name: of the file within the repository.
+        commit: of the repository; None for the latest of its main branch.
 
     Raises:
         EntryNotFoundError: the repository has no such file.
@@ -60,7 +65,7 @@ def find_file(repository: str, name: str) -> RemoteFile:
     """
     import huggingface_hub
 
-    url = huggingface_hub.hf_hub_url(repository, name, endpoint=endpoint())
+    url = huggingface_hub.hf_hub_url(repository, name, revision=commit, endpoint=endpoint())
     found = huggingface_hub.get_hf_file_metadata(url, timeout=_TIMEOUT, endpoint=endpoint())
     if found.size is None or not found.etag or not found.commit_hash:
         raise ValueError(f"{url} does not say its size, its content's digest and its commit")
@@ -133,7 +138,7 @@ def _receive_all(file: RemoteFile, part: Path, advance: Callable[[int], object])
 def _find_again(file: RemoteFile) -> str | None:
     """Where the file can be had now: addresses expire."""
     try:
-        found = find_file(file.repository, file.name)
+        found = find_file(file.repository, file.name, file.commit)
     except Exception:  # the next try says what is wrong
         return None
     return found.location if found.etag == file.etag else None

@@ -328,6 +328,11 @@ def save_model(
     save_state(Path(folder), model.config, state, tokenizer, answer_head)
 
 
+def holds_model(folder: Path) -> bool:
+    """Whether a folder holds a whole model: `save_state` puts the description there last."""
+    return (folder / CONFIG).is_file()
+
+
 def save_state(
     folder: Path,
     config: ModelConfig,

@@ -94,11 +94,13 @@ def download_repository(repository: str) -> Path:
 
     place = _repository_folder(repository)
     try:
-        files = [find_file(repository, name) for name in FOLDER_FILES]
+        files = [find_file(repository, FOLDER_FILES[0])]
+        commit = files[0].commit  # the others are of the same, whatever is pushed meanwhile
+        files += [find_file(repository, name, commit) for name in FOLDER_FILES[1:]]
         for name in ANSWER_FILES:
             with contextlib.suppress(EntryNotFoundError):  # a model that answers no questions
-                files.append(find_file(repository, name))
-        folder = place / safe_name(files[0].commit)
+                files.append(find_file(repository, name, commit))
+        folder = place / safe_name(commit)
         for file in files:
             receive(file, folder / file.name)
     except (ValueError, FileExistsError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from xdecoder.weights import hub
 from xdecoder.weights.conversion import pull
 from xdecoder.weights.default import BUNDLED_MODELS
-from xdecoder.weights.folder import CONFIG
+from xdecoder.weights.folder import holds_model
 from xdecoder.weights.published_models import PUBLISHED
 
 _LONGEST = 200  # characters of a name
@@ -29,7 +29,7 @@ def find_local(source: str) -> Path:
         folder, bring = hub.cache_folder() / source, f"run `xdecoder weights pull {source}`"
     else:
         folder, bring = hub.cached_repository(source), "it comes when it is first used"
-    if folder is None or not (folder / CONFIG).is_file():
+    if folder is None or not holds_model(folder):
         raise FileNotFoundError(f"{source} is not in the cache: {bring}")
     return folder
 

@@ -35,7 +35,7 @@ def reproduce(
     budget: Annotated[
         float | None,
         typer.Option(
-            help="Hours of processor time that this process may use: it begins no run that would take more; "
+            help="Hours of CPU time that this process may use: it begins no run that would take more; "
             "by default as many as it takes.",
             metavar="HOURS",
             show_default=False,

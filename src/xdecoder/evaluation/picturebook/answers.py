@@ -61,7 +61,8 @@ def ask_scenes(
         zip(scenes, images, predictor.caption(list(images)), strict=True)
     ):
         rng = np.random.default_rng(scene.seed)
-        panoptic, confusion = segment_scene(predictor, scene, image, VOCABULARY)
+        own = [VOCABULARY.classes.index(s.category) for s in scene.segments]
+        panoptic, confusion = segment_scene(predictor, scene, image, VOCABULARY, own)
         referred = _refer(predictor, scene, image, rng)
         thing = scene.things[int(rng.integers(len(scene.things)))]
         region_caption = predictor.caption(image, region=scene.ids == thing.id)
@@ -82,7 +83,7 @@ def ask_scenes(
 
 
 def segment_scene(
-    predictor: Predictor, scene: Scene, image: EncodedImage, vocabulary: Vocabulary
+    predictor: Predictor, scene: Scene, image: EncodedImage, vocabulary: Vocabulary, own: Sequence[int]
 ) -> tuple[dict[int, CategoryCounts], Integer[np.ndarray, "K K+1"]]:
     """Category -> its matched, wrong and missed segments, and the pixels by true and predicted category.
 
@@ -90,11 +91,11 @@ def segment_scene(
         predictor: the model.
         scene: the truth.
         image: its picture.
-        vocabulary: the world's classes, in their order, by whatever names the model is to be asked for.
+        vocabulary: K classes that the model is asked for.
+        own: the class of each of the scene's segments.
     """
     found = predictor.segment(image, vocabulary)
     regions = predictor.segment(image, vocabulary, task="semantic")
-    own = [VOCABULARY.classes.index(s.category) for s in scene.segments]
     matches = count_matches(
         scene.ids,
         [ScoredSegment(id=s.id, category_id=k) for s, k in zip(scene.segments, own, strict=True)],
@@ -102,7 +103,7 @@ def segment_scene(
         [ScoredSegment(id=s.id, category_id=s.category) for s in found.segments],
     )
     labels = np.array([_NOTHING, *own])[scene.ids]
-    return matches, semantic.confusion(labels, regions.categories, len(VOCABULARY), _NOTHING)
+    return matches, semantic.confusion(labels, regions.categories, len(vocabulary), _NOTHING)
 
 
 def _refer(

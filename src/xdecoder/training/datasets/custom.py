@@ -4,7 +4,7 @@ Command: `xdecoder train custom --data DIR` (from picturebook-lite) or `--from M
 `xdecoder datasets check custom-instances --data DIR` says (or custom-panoptic, custom-semantic):
 `annotations/instances_train.json` and `images/train/`, or Roboflow's layout; or panoptic annotations; or
 label maps in `labels/train/` with `classes.txt`. The task is read from what is there.
-Cost: 50 epochs, at least 300 steps of 8 images; picturebook-lite takes 38 minutes of processor time for
+Cost: 50 epochs, at least 300 steps of 8 images; picturebook-lite takes 38 minutes of CPU time for
 1,000 steps at its own size (`benchmarks/photographs.py sizes`), the published sizes want a GPU.
 Score to expect: depends on the data. Where there is a validation split, its score is printed ten times a run,
 which ends when it has not risen five times in a row; `model-best` holds the best, `model` the last.

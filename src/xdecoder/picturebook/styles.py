@@ -1,4 +1,4 @@
-"""A second way to draw the same scenes, which no training shows: inked things before hatched stuff."""
+"""Other ways to draw the same scenes, which no training shows: flat colors, and ink on tinted paper."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ from xdecoder.picturebook.vocabulary import STUFF_CATEGORIES
 _PAPER: Final[Rgb] = (250, 246, 236)
 _TINT: Final = 0.35
 """How much of a stuff's color its paper has."""
+
+
+def draw_flat(scene: Scene) -> Scene:
+    """The scene in flat colors: every segment in its median color alone, without light, shade or texture.
+
+    Args:
+        scene: as `draw_scene` gives it.
+    """
+    drawn = scene.image.copy()
+    for segment in scene.segments:
+        mask = scene.ids == segment.id
+        drawn[mask] = _median(scene.image[mask])
+    return replace(scene, image=drawn)
 
 
 def draw_in_ink(scene: Scene) -> Scene:
