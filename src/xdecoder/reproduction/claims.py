@@ -29,8 +29,8 @@ class Claim:
 
 
 _RECOGNITION: Final = (
-    "Here the warm start aligns pictures with names, and the auxiliary loss of the maps and vocabularies of "
-    "colors and categories teach recognition too; the texts have a few hundred words."
+    "Here the warm start aligns pictures with names, and an auxiliary loss of the maps and vocabularies of "
+    "colored things teach recognition, too; the texts have a few hundred words."
 )
 _WORDS: Final = (
     "Here captions and phrases hold the same words, and the warm start on texts alone has seen them."

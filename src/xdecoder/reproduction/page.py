@@ -32,9 +32,12 @@ from xdecoder.reproduction.wording import (
 
 _CHIPS: Final = {"holds": "good", "does not hold here": "bad"}
 _COLORS: Final = {"holds": "tab:green", "does not hold here": "tab:red"}
+_LINEAR: Final = 10.0
+_TICKS: Final = (-100, -50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100)
 _LEGEND: Final = (
     "Small dots: seeds; large: their mean, with its 95 % interval, hollow where one seed has none. Green: "
-    "the claim holds; red: it does not here; gray: undecided. The band: effects that count as none."
+    "the claim holds; red: it does not here; gray: undecided. The band: effects that count as none. The axis "
+    "is linear up to 10 points and logarithmic beyond."
 )
 _STYLE: Final = """
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
@@ -148,8 +151,7 @@ def _plot(claims: Sequence[Finding], smallest_effect: float) -> str:
     """The differences turned round, so that a claim holds to the right of 0."""
     figures: Any = importlib.import_module("matplotlib.figure")
     drawn = figures.Figure(figsize=(11, 1 + 0.38 * len(claims)), layout="constrained")
-    metrics = dict.fromkeys(METRICS[finding.claim.metric].name for finding in claims)
-    axes = drawn.add_subplot(xlabel=f"points in the claimed direction ({', '.join(metrics)})")
+    axes = drawn.add_subplot(xlabel="points in the claimed direction")
     for place, finding in enumerate(reversed(claims)):
         values = [-value for value in finding.difference.values]
         axes.plot(values, [place] * len(values), "o", color="0.6", markersize=3)
@@ -167,6 +169,10 @@ def _plot(claims: Sequence[Finding], smallest_effect: float) -> str:
     axes.set_yticks(range(len(claims)), names, fontsize=8)
     axes.axvspan(-smallest_effect, smallest_effect, color="0.92", zorder=0)
     axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xscale("symlog", linthresh=_LINEAR)  # one large effect leaves the others readable
+    least, most = axes.get_xlim()
+    ticks = [x for x in _TICKS if least <= x <= most]
+    axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
     axes.grid(axis="x", alpha=0.3)
     stream = io.BytesIO()
     drawn.savefig(stream, dpi=120)
