@@ -44,6 +44,7 @@ from xdecoder.bulk.shards import local_rank
 from xdecoder.bulk.sources import ImageReader, SourceImage
 from xdecoder.cli.app import app
 from xdecoder.images import read_image
+from xdecoder.jobs.lance import open_table
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.structures import decode_rle
 from xdecoder.structures.masks import Rle
@@ -298,6 +299,17 @@ def test_names_that_are_no_unicode_are_rows_with_an_error(bulk: Bulk, tmp_path: 
 
 
 # What labels are joined into.
+
+
+def test_a_table_that_another_process_is_making_is_not_there_yet(tmp_path: Path) -> None:
+    (tmp_path / "labels.lance").mkdir()  # as LanceDB leaves a table for a moment
+    database = lancedb.connect(tmp_path)
+    assert database.list_tables().tables == ["labels"]
+    assert open_table(database, "labels") is None
+    database.create_table("labels", pa.table({"a": [1]}))
+    table = open_table(database, "labels")
+    assert table is not None
+    assert table.count_rows() == 1
 
 
 def test_lance_holds_the_same_rows(bulk: Bulk, labeled: Destination, tmp_path: Path) -> None:
