@@ -18,8 +18,8 @@ run.FRAGMENT_ROWS = 1  # each image is written at once
 add = Destination.add
 def paused(self, rows):
     add(self, rows)
-    self.pause = getattr(self, "pause", 0) + 1
-    if self.pause == 2:
+    self.written = getattr(self, "written", 0) + 1
+    if self.written == 2:
         print("paused", flush=True)
         sys.stdin.read()
 Destination.add = paused

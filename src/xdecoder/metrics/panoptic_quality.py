@@ -17,7 +17,7 @@ COCO's panopticapi:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -235,7 +235,7 @@ class PanopticQuality:
         self._images.add(image_id)
         if prediction is None:
             self._without_prediction.add(image_id)
-        self._add(counts)
+        add_counts(self._counts, counts)
 
     def result(self) -> PanopticResult:
         """The scores so far.
@@ -252,9 +252,11 @@ class PanopticQuality:
             without_prediction=tuple(sorted(self._without_prediction, key=str)),
         )
 
-    def _add(self, counts: Mapping[int, CategoryCounts]) -> None:
-        for category, more in counts.items():
-            self._counts[category] = self._counts.get(category, CategoryCounts()) + more
+
+def add_counts(counts: MutableMapping[int, CategoryCounts], more: Mapping[int, CategoryCounts]) -> None:
+    """Add an image's counts to those of others, category by category."""
+    for category, own in more.items():
+        counts[category] = counts.get(category, CategoryCounts()) + own
 
 
 def panoptic_scores(

@@ -12,7 +12,7 @@ import numpy as np
 
 from xdecoder.evaluation.picturebook.answers import ask_scenes, segment_scene
 from xdecoder.evaluation.picturebook.scores import score_scenes
-from xdecoder.metrics.panoptic_quality import CategoryCounts, panoptic_scores
+from xdecoder.metrics.panoptic_quality import CategoryCounts, add_counts, panoptic_scores
 from xdecoder.metrics.semantic import semantic_scores
 from xdecoder.picturebook import (
     COLORS,
@@ -36,7 +36,6 @@ from xdecoder.vocabularies import Vocabulary
 
 _BATCH: Final = 16
 
-
 _SCORES: Final[Mapping[str, str]] = {
     "pq": "pq",
     "miou": "miou",
@@ -47,13 +46,6 @@ _SCORES: Final[Mapping[str, str]] = {
     "retrieval": "retrieval",
 }
 """Metrics that are scores of the benchmark, by their names there."""
-
-_OTHER_SCENES: Final[Mapping[str, Callable[[int, int], Scene]]] = {
-    "unseen": lambda seed, size: draw_scene(seed, split="val", size=size, held_out=True),
-    "flat": lambda seed, size: draw_flat(draw_scene(seed, split="val", size=size)),
-    "ink": lambda seed, size: draw_in_ink(draw_scene(seed, split="val", size=size)),
-}
-"""Scenes that segmentation alone is scored on, by the kinds that their metrics' names begin with."""
 
 
 @final
@@ -96,6 +88,16 @@ _PAIRS: Final = _Naming(
     scored=frozenset(f"{color} {category}" for color, category in HELD_OUT_PAIRS),
 )
 
+_OTHER_SCENES: Final[Sequence[tuple[Callable[[int, int], Scene], Mapping[str, _Naming]]]] = (
+    (
+        lambda seed, size: draw_scene(seed, split="val", size=size, held_out=True),
+        {"unseen": _CATEGORIES, "pairs": _PAIRS},
+    ),
+    (lambda seed, size: draw_flat(draw_scene(seed, split="val", size=size)), {"flat": _CATEGORIES}),
+    (lambda seed, size: draw_in_ink(draw_scene(seed, split="val", size=size)), {"ink": _CATEGORIES}),
+)
+"""Scenes that segmentation alone is scored on, and what each is asked for, by its metrics' first word."""
+
 
 def score_model(predictor: Predictor, *, scenes: int, size: int) -> dict[str, float]:
     """The `METRICS` of a model, without those that have nothing to be measured on.
@@ -122,12 +124,11 @@ def score_model(predictor: Predictor, *, scenes: int, size: int) -> dict[str, fl
     found["val/region_retrieval"] = _region_retrieval(predictor, drawn)
     found |= _referring_captions(predictor, drawn)
     found |= _segmentation("synonyms", predictor, drawn, images, _SYNONYMS)
-    for kind, draw in _OTHER_SCENES.items():
+    for draw, asked in _OTHER_SCENES:
         others = [draw(seed, size) for seed in range(scenes)]
         images = _encode(predictor, others)
-        found |= _segmentation(kind, predictor, others, images, _CATEGORIES)
-        if kind == "unseen":
-            found |= _segmentation("pairs", predictor, others, images, _PAIRS)
+        for kind, naming in asked.items():
+            found |= _segmentation(kind, predictor, others, images, naming)
     return {name: 100 * value for name, value in found.items() if not math.isnan(value)}
 
 
@@ -146,15 +147,13 @@ def _segmentation(
     """PQ and mIoU of some classes."""
     classes = naming.vocabulary.classes
     place = {name: k for k, name in enumerate(classes)}
-    counts: defaultdict[int, CategoryCounts] = defaultdict(CategoryCounts)
+    counts: dict[int, CategoryCounts] = {}
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
     for scene, image in zip(scenes, images, strict=True):
         own = [place[naming.name(segment)] for segment in scene.segments]
         matches, pixels = segment_scene(predictor, scene, image, naming.vocabulary, own)
         confusion += pixels
-        for category, found in matches.items():
-            if classes[category] in naming.scored:
-                counts[category] += found
+        add_counts(counts, {k: count for k, count in matches.items() if classes[k] in naming.scored})
     quality = panoptic_scores(counts, {k: naming.vocabulary.is_thing(k) for k in counts}, images=len(scenes))
     ious = np.array(semantic_scores(confusion, images=len(scenes)).per_class)
     scored = [k for k, name in enumerate(classes) if name in naming.scored]
@@ -190,8 +189,9 @@ def _referring_captions(predictor: Predictor, scenes: Sequence[Scene]) -> dict[s
     for scene in scenes:
         rng = np.random.default_rng(scene.seed)
         for phrase in thing_phrases(scene, rng)[:1]:
-            mask, thing = predictor.refer(scene.image, [phrase.text]).masks[0], scene.segment(phrase.segment)
-            told = predictor.caption(scene.image, region=mask).token_ids if mask.any() else ()
+            image, thing = predictor.encode(scene.image), scene.segment(phrase.segment)
+            mask = predictor.refer(image, [phrase.text]).masks[0]
+            told = predictor.caption(image, region=mask).token_ids if mask.any() else ()
             text = predictor.tokenizer.decode(told)
             true.append(is_true_of(text, scene, thing))
             named.append(_names(text, thing))

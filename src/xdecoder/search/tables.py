@@ -80,9 +80,10 @@ class Tables:
         name = os.fspath(place)
         with told_failures(name, "read"):
             connection = _connect(name)
-            regions = _tables(connection).get("regions")
-            used = regions is not None and regions.count_rows() > 0
-            there = _tables(connection)  # looked for after the rows: another process may be making it
+            there = _tables(connection)
+            used = "images" not in there and "regions" in there and there["regions"].count_rows() > 0
+            if used:  # unless another process made images after the look and before the rows
+                there = _tables(connection)
         if used and "images" not in there:
             raise _part_gone(name, "images")
         if "images" not in there:

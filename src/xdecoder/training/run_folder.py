@@ -43,6 +43,8 @@ def describe(name: str, curriculum: Curriculum[Recipe], run: Mapping[str, object
 def enter(folder: Path, description: Mapping[str, object]) -> bool:
     """Write what a run is into its folder, or compare it with what is there; whether that run is finished.
 
+    One whose model was deleted is not finished: it is made again from the last checkpoint.
+
     Where the model lies that a run goes on from does not count if its digest is known.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from xdecoder.evaluation.picturebook.answers import SceneAnswers, ask_scenes
 from xdecoder.evaluation.picturebook.scenes import SIZE
 from xdecoder.metrics.captions import CaptionScores
-from xdecoder.metrics.panoptic_quality import CategoryCounts, panoptic_scores
+from xdecoder.metrics.panoptic_quality import CategoryCounts, add_counts, panoptic_scores
 from xdecoder.metrics.semantic import semantic_scores
 from xdecoder.picturebook import (
     VOCABULARY,
@@ -112,10 +111,9 @@ def score_scenes(scenes: Sequence[Scene], answers: Sequence[SceneAnswers]) -> Pi
     """
     if not answers:
         raise ValueError("no scene was answered: nothing to score")
-    counts: defaultdict[int, CategoryCounts] = defaultdict(CategoryCounts)
+    counts: dict[int, CategoryCounts] = {}
     for scene_answers in answers:
-        for category, more in scene_answers.panoptic.items():
-            counts[category] += more
+        add_counts(counts, scene_answers.panoptic)
     things = {k: VOCABULARY.is_thing(k) for k in range(len(VOCABULARY))}
     quality = panoptic_scores(counts, things, images=len(answers))
     confusion = np.sum([a.confusion for a in answers], axis=0)

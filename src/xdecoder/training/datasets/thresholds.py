@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +13,13 @@ from jaxtyping import Int32
 
 from xdecoder.data.dataset import Dataset
 from xdecoder.data.records import PanopticSample, Sample
-from xdecoder.metrics.panoptic_quality import CategoryCounts, ScoredSegment, count_matches, panoptic_scores
+from xdecoder.metrics.panoptic_quality import (
+    CategoryCounts,
+    ScoredSegment,
+    add_counts,
+    count_matches,
+    panoptic_scores,
+)
 from xdecoder.predictor.predictor import Predictor
 from xdecoder.tasks.geometry import Geometry
 from xdecoder.tasks.segmentation import SegmentationLogits, panoptic, segmentation_logits
@@ -46,7 +51,7 @@ def choose_thresholds(predictor: Predictor, samples: Dataset[Sample], *, images:
     assert words is not None
     embeddings = predictor.embed_vocabulary(words)
     pairs = [(chosen, overlap) for chosen in _OBJECT for overlap in _OVERLAP]
-    counts: dict[Pair, dict[int, CategoryCounts]] = {pair: defaultdict(CategoryCounts) for pair in pairs}
+    counts: dict[Pair, dict[int, CategoryCounts]] = {pair: {} for pair in pairs}
     read = 0
     for sample in samples[:images]:
         with suppress(ValueError, OSError):
@@ -66,8 +71,7 @@ def choose_thresholds(predictor: Predictor, samples: Dataset[Sample], *, images:
             )
             for pair in pairs:
                 found = _predict(logits, geometry, words, pair)
-                for category, own in count_matches(ids, segments, *found).items():
-                    counts[pair][category] += own
+                add_counts(counts[pair], count_matches(ids, segments, *found))
             read += 1
     if not read:
         return None
